@@ -1,0 +1,153 @@
+"""The two passes as a layer: what every method shares."""
+
+import keras
+from keras import ops
+
+from keras_norms.layers import arguments
+from keras_norms.ops import affine
+from keras_norms.ops import normalize
+
+
+class Normalization(keras.layers.Layer):
+    """Base of all layers: `activation(gamma (x - m) / sqrt(v + eps) + beta)`.
+
+    A method overrides `coefficients`, the algebra from instance moments to
+    the tables of center, scale and shift. As it stands, this is instance
+    normalization.
+
+    Arguments:
+        axis: the channel axis; -1 is channels last, 1 channels first.
+        epsilon: added to the variance, in the units of x squared.
+        center: whether there is a `beta`, one number a channel.
+        scale: whether there is a `gamma`, one number a channel.
+        beta_initializer, gamma_initializer: their first values.
+        beta_regularizer, gamma_regularizer: penalties on them, or None.
+        beta_constraint, gamma_constraint: projections of them, or None.
+        activation: applied to the result within the same pass and recomputed,
+            not stored, for the gradient; None is none.
+        **kwargs: of `keras.layers.Layer`, such as `name` and `dtype`.
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        beta_constraint=None,
+        gamma_constraint=None,
+        activation=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        # A float32 input beyond the range of float16 must reach the
+        # statistics as it is; they choose their own dtype.
+        self.autocast = False
+        self.supports_masking = True
+        self.axis = arguments.axis(axis)
+        self.epsilon = arguments.epsilon(epsilon)
+        self.center = center
+        self.scale = scale
+        self.beta_initializer = keras.initializers.get(beta_initializer)
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
+        self.beta_regularizer = keras.regularizers.get(beta_regularizer)
+        self.gamma_regularizer = keras.regularizers.get(gamma_regularizer)
+        self.beta_constraint = keras.constraints.get(beta_constraint)
+        self.gamma_constraint = keras.constraints.get(gamma_constraint)
+        self.activation = keras.activations.get(activation)
+        self.gamma = None
+        self.beta = None
+
+    def build(self, input_shape):
+        channels = arguments.channels(self.axis, input_shape)
+        self.input_spec = keras.InputSpec(
+            ndim=len(input_shape), axes={self.axis: channels}
+        )
+        if self.scale:
+            self.gamma = self.add_table(
+                "gamma",
+                (channels,),
+                self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )
+        if self.center:
+            self.beta = self.add_table(
+                "beta",
+                (channels,),
+                self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )
+
+    def add_table(self, name, shape, initializer, **kwargs):
+        """A weight of the algebra: never held or read in 16 bits."""
+        size = keras.backend.standardize_dtype(self.variable_dtype)
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            initializer=initializer,
+            dtype="float64" if size == "float64" else "float32",
+            autocast=False,
+            **kwargs,
+        )
+
+    @property
+    def parameters(self):
+        """The weights that `coefficients` takes, by the names it takes."""
+        return {"gamma": self.gamma, "beta": self.beta}
+
+    def coefficients(self, moments, gamma=None, beta=None):
+        """Tables from the moments of examples and the `parameters`."""
+        return affine(moments, gamma, beta, self.epsilon)
+
+    def call(self, inputs, mask=None):
+        return self.normalize(inputs, self.coefficients, mask)[0]
+
+    def normalize(self, inputs, coefficients, mask=None, **kwargs):
+        """`keras_norms.ops.normalize` with this layer's settings."""
+        inputs = ops.convert_to_tensor(inputs)
+        if mask is not None:
+            arguments.mask(mask, inputs.shape, self.axis)
+        linear = self.activation is keras.activations.linear
+        return normalize(
+            inputs,
+            coefficients,
+            self.parameters,
+            mask=mask,
+            axis=self.axis,
+            activation=None if linear else self.activation,
+            dtype=self.compute_dtype,
+            **kwargs,
+        )
+
+    def compute_output_shape(self, input_shape):
+        arguments.channels(self.axis, input_shape)
+        return tuple(input_shape)
+
+    def get_config(self):
+        initializers = keras.initializers
+        regularizers = keras.regularizers
+        constraints = keras.constraints
+        return {
+            **super().get_config(),
+            "axis": self.axis,
+            "epsilon": self.epsilon,
+            "center": self.center,
+            "scale": self.scale,
+            "beta_initializer": initializers.serialize(self.beta_initializer),
+            "gamma_initializer": initializers.serialize(
+                self.gamma_initializer
+            ),
+            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
+            "gamma_regularizer": regularizers.serialize(
+                self.gamma_regularizer
+            ),
+            "beta_constraint": constraints.serialize(self.beta_constraint),
+            "gamma_constraint": constraints.serialize(self.gamma_constraint),
+            "activation": keras.activations.serialize(self.activation),
+        }

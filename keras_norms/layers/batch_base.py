@@ -1,0 +1,210 @@
+"""Statistics of the batch in training, running ones at inference."""
+
+import keras
+from keras import ops
+
+from keras_norms.layers import arguments
+from keras_norms.layers.base import Normalization
+from keras_norms.ops import Coefficients
+from keras_norms.ops import Moments
+from keras_norms.ops import affine
+
+
+class BatchBase(Normalization):
+    """Base of the layers with running statistics.
+
+    In training, moments are pooled over `block` consecutive examples (None:
+    the batch) and, where `synchronized`, over replicas; then `channel_groups`
+    has its say. Running averages follow the moments of the whole batch,
+    channel by channel, averaged over replicas where these normalize apart, so
+    that all replicas hold, and save, the same. A batch with nothing in it (no
+    example, all masked), or with moments that are not finite, leaves them
+    alone.
+
+    At inference the running moments take the place of the batch's, blended,
+    where `inference_weight` is above 0, with those of each example.
+
+    Arguments:
+        momentum: running <- momentum * running + (1 - momentum) * batch.
+        moving_mean_initializer, moving_variance_initializer: first values.
+        synchronized: whether statistics are those of all replicas' examples.
+        inference_weight: the share of an example's own moments at inference,
+            from 0 to 1 (alpha of inference example weighing).
+        **kwargs: see `Normalization`.
+    """
+
+    block = None
+    replicas_per_group = None
+
+    def __init__(
+        self,
+        axis=-1,
+        momentum=0.99,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        moving_mean_initializer="zeros",
+        moving_variance_initializer="ones",
+        synchronized=False,
+        inference_weight=0.0,
+        **kwargs,
+    ):
+        super().__init__(
+            axis=axis,
+            epsilon=epsilon,
+            center=center,
+            scale=scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            **kwargs,
+        )
+        self.momentum = arguments.fraction("momentum", momentum)
+        self.moving_mean_initializer = keras.initializers.get(
+            moving_mean_initializer
+        )
+        self.moving_variance_initializer = keras.initializers.get(
+            moving_variance_initializer
+        )
+        if synchronized and keras.backend.backend() != "tensorflow":
+            raise ValueError(
+                "`synchronized=True` merges statistics over the replicas of a "
+                "`tf.distribute` strategy and needs the TensorFlow backend. "
+                f"Received: backend {keras.backend.backend()}. Leave it False."
+            )
+        self.synchronized = synchronized
+        self.inference_weight = arguments.fraction(
+            "inference_weight", inference_weight
+        )
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        shape = (input_shape[self.axis],)
+        self.moving_mean = self.add_table(
+            "moving_mean", shape, self.moving_mean_initializer, trainable=False
+        )
+        self.moving_variance = self.add_table(
+            "moving_variance",
+            shape,
+            self.moving_variance_initializer,
+            trainable=False,
+        )
+
+    @property
+    def parameters(self):
+        return {
+            **super().parameters,
+            "moving_mean": self.moving_mean,
+            "moving_variance": self.moving_variance,
+        }
+
+    def channel_groups(self, moments):
+        """Moments pooled over channels, where a method does that."""
+        return moments
+
+    def trained(self, moments, gamma=None, beta=None, **running):
+        """Coefficients in training, from pooled moments."""
+        return affine(moments, gamma, beta, self.epsilon)
+
+    def call(self, inputs, training=None, mask=None):
+        if training is None or not self.trainable:
+            training = False
+        elif not ops.is_tensor(training):
+            training = bool(training)
+        weighs = training is not True and self.inference_weight > 0
+
+        def coefficients(moments, **parameters):
+            if training is False:
+                return self._inferred(moments, **parameters)
+            trained, batch = self._trained(moments, **parameters)
+            if training is not True:
+                inferred = self._inferred(moments, **parameters)
+                trained = Coefficients(
+                    *(
+                        ops.where(training, a, b)
+                        for a, b in zip(trained, inferred, strict=True)
+                    )
+                )
+            return trained, batch
+
+        y, batch = self.normalize(
+            inputs,
+            coefficients,
+            mask,
+            examples=1 if weighs else self.block,
+            statistics=training is not False or weighs,
+        )
+        if training is not False:
+            self.update(*batch, training)
+        return y
+
+    def _trained(self, moments, **parameters):
+        replicas = self.replicas_per_group if self.synchronized else 1
+        batch = moments.pool(examples=None)
+        if self.block is None:
+            used = batch.across_replicas(replicas)
+        else:
+            used = moments.pool(examples=self.block)
+        running = batch.average_over_replicas(replicas)
+        return (
+            self.trained(self.channel_groups(used), **parameters),
+            (running.count[0], running.mean[0], running.variance[0]),
+        )
+
+    def _inferred(
+        self,
+        moments,
+        gamma=None,
+        beta=None,
+        moving_mean=None,
+        moving_variance=None,
+        **others,
+    ):
+        used = self.channel_groups(
+            Moments(
+                ops.ones_like(moving_mean[:1]),
+                moving_mean[None],
+                moving_variance[None],
+            )
+        )
+        if self.inference_weight > 0:
+            own = self.channel_groups(moments)
+            used = own.blend(used, self.inference_weight)
+        return affine(used, gamma, beta, self.epsilon)
+
+    def update(self, count, mean, variance, training):
+        """Moves the running averages towards the moments of a batch."""
+        valid = self.valid(count, mean, variance, training)
+        self.move(self.moving_mean, mean, self.momentum, valid)
+        self.move(self.moving_variance, variance, self.momentum, valid)
+
+    @staticmethod
+    def valid(count, mean, variance, training):
+        """Whether a batch says anything about a channel."""
+        finite = ops.logical_and(ops.isfinite(mean), ops.isfinite(variance))
+        return ops.logical_and(ops.logical_and(finite, count > 0), training)
+
+    @staticmethod
+    def move(variable, value, momentum, valid):
+        old = ops.convert_to_tensor(variable)
+        value = ops.cast(value, old.dtype)
+        new = old * momentum + value * (1.0 - momentum)
+        new = ops.where(valid, new, old)
+        variable.assign(new)
+        return new
+
+    def get_config(self):
+        initializers = keras.initializers
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "moving_mean_initializer": initializers.serialize(
+                self.moving_mean_initializer
+            ),
+            "moving_variance_initializer": initializers.serialize(
+                self.moving_variance_initializer
+            ),
+            "synchronized": self.synchronized,
+            "inference_weight": self.inference_weight,
+        }

@@ -1,0 +1,226 @@
+import keras
+from keras import ops
+
+from keras_norms.layers import arguments
+from keras_norms.layers.batch_base import BatchBase
+
+
+@keras.saving.register_keras_serializable(package="keras_norms")
+class BatchNormalization(BatchBase):
+    """Batch normalization, exact under masks and over replicas.
+
+        training    y = activation(gamma[c] (x - mean[c]) / sqrt(var[c] + eps)
+                                   + beta[c])
+        inference   the same with moving_mean and moving_variance
+
+    with the mean and the (biased) variance of channel c over the examples and
+    positions of the batch (of a ghost batch, of all replicas, as asked for).
+    With `trainable = False` the layer runs in inference mode.
+
+    A superset of `keras.layers.BatchNormalization`: same arguments, defaults
+    and weights, and the same class name, so that its weight files load.
+    `moving_variance` follows the biased variance, as in Keras (PyTorch's is
+    the unbiased one; its momentum is 1 minus this one).
+
+    Arguments:
+        momentum: moving <- momentum * moving + (1 - momentum) * batch.
+        synchronized: whether statistics are those of the examples of all
+            replicas: equal to one device on the joined batch. One all-reduce
+            forward and one backward.
+        ghost_batch_size: normalize each so many consecutive examples by
+            themselves in training; the last ones may be fewer. Moving
+            averages follow the whole batch. None is the whole batch.
+        inference_weight: alpha, from 0 to 1: at inference example n has mean
+            `a m_n + (1 - a) m` and variance
+            `a v_n + (1 - a) v + a (1 - a) (m_n - m)**2`.
+        renorm: batch renormalization: `(x - mean) / std * r + d` in training,
+            `r = std / renorm_stddev`, `d = (mean - renorm_mean) /
+            renorm_stddev`, clipped, without gradient, so that training
+            follows the averages that inference uses.
+        renorm_clipping: a dictionary with `rmax`, `rmin` and `dmax`, each
+            optional: r is clipped to [rmin, rmax], d to [-dmax, dmax].
+        renorm_momentum: of renorm_mean and renorm_stddev.
+        **kwargs: see `Normalization`: `axis`, `epsilon`, `center`, `scale`,
+            `*_initializer` (also of `moving_mean` and `moving_variance`),
+            `*_regularizer`, `*_constraint`, `activation`.
+
+    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
+        real dtype. Statistics are float32, float64 for float64 input; moving
+        averages are never held in 16 bits.
+    Output: like the inputs, in the layer's compute dtype.
+    Call: `training` may be a boolean tensor; `mask`.
+    Mask: booleans over the leading axes of the inputs without their channel
+        axis. False positions do not enter the statistics; where none is True,
+        training gives zeros. The mask is passed on.
+    Replicas: moving averages are the same on all replicas: of the joined
+        batch if synchronized, else of the replicas' means and variances,
+        weighted by their counts. Collectives forbid calls inside `tf.cond`,
+        `tf.while_loop` or an inner `tf.function` of a strategy's replica.
+    A batch that is empty, all masked or not finite leaves the averages alone.
+    Raises: ValueError for a momentum or an inference_weight outside [0, 1], a
+        ghost batch below 1, ghost batches with `synchronized`, wrong keys or
+        values of `renorm_clipping`, inputs of rank 1, an axis out of bounds,
+        channels of unknown number, a negative epsilon, a mask of another
+        shape.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_norms
+    >>> layer = keras_norms.layers.BatchNormalization(epsilon=0.0)
+    >>> x = np.array([[1.0, 10.0], [3.0, 50.0]])
+    >>> print(np.array(layer(x, training=True)))
+    [[-1. -1.]
+     [ 1.  1.]]
+
+    Sources: Ioffe and Szegedy, Batch Normalization, 2015 (arXiv 1502.03167),
+    algorithm 1; Ioffe, Batch Renormalization, 2017 (arXiv 1702.03275),
+    section 3; Summers and Dinneen, Four Things Everyone Should Know to
+    Improve Batch Normalization, ICLR 2020 (arXiv 1906.03548), sections on
+    inference example weighing and on ghost batches.
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        momentum=0.99,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        moving_mean_initializer="zeros",
+        moving_variance_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        beta_constraint=None,
+        gamma_constraint=None,
+        renorm=False,
+        renorm_clipping=None,
+        renorm_momentum=0.99,
+        synchronized=False,
+        ghost_batch_size=None,
+        inference_weight=0.0,
+        **kwargs,
+    ):
+        if "virtual_batch_size" in kwargs:
+            raise ValueError(
+                "`virtual_batch_size` is called `ghost_batch_size` here, and "
+                "need not divide the batch. Received: virtual_batch_size="
+                f"{kwargs['virtual_batch_size']!r}. Rename the argument."
+            )
+        if "fused" in kwargs:
+            raise ValueError(
+                "There is one implementation, so `fused` has nothing to "
+                f"choose. Received: fused={kwargs['fused']!r}. Remove the "
+                "argument."
+            )
+        super().__init__(
+            axis=axis,
+            momentum=momentum,
+            epsilon=epsilon,
+            center=center,
+            scale=scale,
+            beta_initializer=beta_initializer,
+            gamma_initializer=gamma_initializer,
+            moving_mean_initializer=moving_mean_initializer,
+            moving_variance_initializer=moving_variance_initializer,
+            beta_regularizer=beta_regularizer,
+            gamma_regularizer=gamma_regularizer,
+            beta_constraint=beta_constraint,
+            gamma_constraint=gamma_constraint,
+            synchronized=synchronized,
+            inference_weight=inference_weight,
+            **kwargs,
+        )
+        self.ghost_batch_size = arguments.examples(
+            "ghost_batch_size", ghost_batch_size
+        )
+        arguments.one_of_blocks_and_replicas(
+            "ghost_batch_size", self.ghost_batch_size, synchronized
+        )
+        self.renorm = renorm
+        self.renorm_clipping = arguments.renorm_clipping(renorm_clipping)
+        self.renorm_momentum = arguments.fraction(
+            "renorm_momentum", renorm_momentum
+        )
+
+    @property
+    def block(self):
+        return self.ghost_batch_size
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        if not self.renorm:
+            return
+
+        def stddev(shape, dtype=None):
+            return ops.sqrt(self.moving_variance_initializer(shape, dtype))
+
+        shape = self.moving_mean.shape
+        for name, initializer in (
+            ("moving_stddev", stddev),
+            ("renorm_mean", self.moving_mean_initializer),
+            ("renorm_stddev", stddev),
+        ):
+            table = self.add_table(name, shape, initializer, trainable=False)
+            setattr(self, name, table)
+
+    @property
+    def parameters(self):
+        if not self.renorm:
+            return super().parameters
+        return {
+            **super().parameters,
+            "renorm_mean": self.renorm_mean,
+            "renorm_stddev": self.renorm_stddev,
+        }
+
+    def trained(
+        self,
+        moments,
+        gamma=None,
+        beta=None,
+        renorm_mean=None,
+        renorm_stddev=None,
+        **running,
+    ):
+        if not self.renorm:
+            return super().trained(moments, gamma, beta)
+        clip = self.renorm_clipping
+        # A new layer's renorm_stddev may be 0.
+        stddev = ops.maximum(renorm_stddev, self.epsilon**0.5)
+        r = ops.sqrt(moments.variance + self.epsilon) / stddev
+        r = ops.maximum(r, clip.get("rmin") or 0.0)
+        if clip.get("rmax") is not None:
+            r = ops.minimum(r, clip["rmax"])
+        d = (moments.mean - renorm_mean) / stddev
+        if clip.get("dmax") is not None:
+            d = ops.clip(d, -clip["dmax"], clip["dmax"])
+        r, d = ops.stop_gradient(r), ops.stop_gradient(d)
+        if gamma is not None:
+            r, d = r * gamma, d * gamma
+        return super().trained(moments, r, d if beta is None else d + beta)
+
+    def update(self, count, mean, variance, training):
+        if not self.renorm:
+            super().update(count, mean, variance, training)
+            return
+        valid = self.valid(count, mean, variance, training)
+        stddev = ops.sqrt(variance + self.epsilon)
+        self.move(self.renorm_mean, mean, self.renorm_momentum, valid)
+        self.move(self.renorm_stddev, stddev, self.renorm_momentum, valid)
+        self.move(self.moving_mean, mean, self.momentum, valid)
+        # The paper averages deviations, not variances.
+        moved = self.move(self.moving_stddev, stddev, self.momentum, valid)
+        moved = ops.maximum(ops.square(moved) - self.epsilon, 0.0)
+        self.move(self.moving_variance, moved, 0.0, valid)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "renorm": self.renorm,
+            "renorm_clipping": self.renorm_clipping,
+            "renorm_momentum": self.renorm_momentum,
+            "ghost_batch_size": self.ghost_batch_size,
+        }

@@ -1,0 +1,43 @@
+import keras
+
+from keras_norms.layers.base import Normalization
+
+
+@keras.saving.register_keras_serializable(package="keras_norms")
+class InstanceNormalization(Normalization):
+    """Instance normalization: each channel of each example by itself.
+
+        y = activation(gamma[c] (x - mean[n, c]) / sqrt(var[n, c] + eps)
+                       + beta[c])
+
+    with the mean and the (biased) variance of channel c of example n over its
+    positions. The same in training and at inference, whatever the batch and
+    the number of replicas. Group normalization with a group a channel.
+
+    Arguments:
+        **kwargs: see `Normalization`: `axis`, `epsilon`, `center`, `scale`,
+            `*_initializer`, `*_regularizer`, `*_constraint`, `activation`.
+
+    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
+        real dtype; without positions (rank 2) nothing is left but beta.
+        Statistics are float32, float64 for float64 input.
+    Output: like the inputs, in the layer's compute dtype.
+    Mask: booleans over the leading axes of the inputs without their channel
+        axis. False positions do not enter the statistics; an example with no
+        True position gives zeros. The mask is passed on.
+    Raises: ValueError for inputs of rank 1, an axis out of bounds, channels
+        of unknown number, a negative epsilon, a mask of another shape.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_norms
+    >>> layer = keras_norms.layers.InstanceNormalization(epsilon=0.0)
+    >>> x = np.array([[[1.0, 10.0], [3.0, 50.0]]])
+    >>> print(np.array(layer(x)))
+    [[[-1. -1.]
+      [ 1.  1.]]]
+
+    Source: Ulyanov, Vedaldi and Lempitsky, Instance Normalization, 2016
+    (arXiv 1607.08022), section 3. The paper's code has epsilon 1e-5.
+    """

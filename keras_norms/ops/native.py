@@ -1,0 +1,25 @@
+"""Which way the two passes run: the only file that asks TensorFlow for it."""
+
+import keras
+
+
+def compiling():
+    """Whether what runs now is being compiled by XLA.
+
+    Compilers and op-by-op execution want sums written differently, see
+    `Layout.sum`; nothing else depends on it.
+    """
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        return backend == "jax"
+    import tensorflow as tf
+
+    if tf.executing_eagerly():
+        return False
+    # TensorFlow has no public way to ask; not knowing only costs speed.
+    try:
+        from tensorflow.python.ops import control_flow_util
+    except ImportError:
+        return False
+    graph = tf.compat.v1.get_default_graph()
+    return control_flow_util.GraphOrParentsInXlaContext(graph)
