@@ -1,7 +1,6 @@
 """The moments algebra: every coarser statistic pools the instance moments."""
 
 import dataclasses
-import functools
 from typing import Any
 
 import keras
@@ -13,7 +12,7 @@ from keras_norms.ops.layout import Layout
 Tensor = Any
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(eq=False)
 class Moments:
     """Counts, means and variances of the blocks of a tensor, as small tables.
 
@@ -36,6 +35,7 @@ class Moments:
     variance: Tensor
     residual: Tensor = 0.0
     examples: Any = 1
+    _gathered: Tensor = dataclasses.field(default=None, init=False, repr=False)
 
     def pool(self, examples=1, groups=None):
         """Moments of coarser blocks, each entry replaced by its block's.
@@ -113,21 +113,20 @@ class Moments:
         )
         return Moments(count[:, 0], mean, variance, residual, self.examples)
 
-    @functools.cached_property
     def _of_replicas(self):
-        """Tables of all replicas, [replicas, rows, 3 channels + 1]."""
-        residual = _like(self.residual, self.mean)
-        table = ops.concatenate(
-            [self.mean, self.variance, residual, self.count[:, None]], axis=1
-        )
-        return replicas.gather(table)
+        """Tables of all replicas, [replicas, rows, 3 channels + 1], once."""
+        if self._gathered is None:
+            residual = _like(self.residual, self.mean)
+            tables = [self.mean, self.variance, residual, self.count[:, None]]
+            self._gathered = replicas.gather(ops.concatenate(tables, axis=1))
+        return self._gathered
 
     def _of_replica_groups(self, replicas_per_group):
         """Merged moments of each group of replicas, [groups, rows, channels].
 
         The one collective of a layer: however often it is asked for.
         """
-        table = self._of_replicas
+        table = self._of_replicas()
         size = table.shape[0]
         per_group = replicas.group_size(replicas_per_group, size)
         shape = (size // per_group, per_group, *ops.shape(table)[1:])
