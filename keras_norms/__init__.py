@@ -1,6 +1,6 @@
 """Normalization layers for Keras 3: exact, fast, safe under distribution."""
 
-from keras_norms import _requirements  # noqa: F401, I001  must come first
+from keras_norms import _requirements  # noqa: F401  must come first
 from keras_norms import layers
 from keras_norms import ops
 from keras_norms.version import __version__

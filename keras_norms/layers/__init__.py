@@ -1,6 +1,5 @@
 """Normalization layers."""
 
-from keras_norms.layers.base import Normalization
 from keras_norms.layers.batch_group_normalization import (
     BatchGroupNormalization,
 )
@@ -21,5 +20,4 @@ __all__ = [
     "GhostBatchNormalization",
     "GroupNormalization",
     "InstanceNormalization",
-    "Normalization",
 ]

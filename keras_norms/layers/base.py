@@ -8,7 +8,7 @@ from keras_norms.ops import affine
 from keras_norms.ops import normalize
 
 
-class Normalization(keras.layers.Layer):
+class BaseNormalization(keras.layers.Layer):
     """Base of all layers: `activation(gamma (x - m) / sqrt(v + eps) + beta)`.
 
     A method overrides `coefficients`, the algebra from instance moments to

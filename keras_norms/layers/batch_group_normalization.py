@@ -1,11 +1,11 @@
 import keras
 
 from keras_norms.layers import arguments
-from keras_norms.layers.batch_base import BatchBase
+from keras_norms.layers.base_batch import BaseBatchNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
-class BatchGroupNormalization(BatchBase):
+class BatchGroupNormalization(BaseBatchNormalization):
     """Batch-group normalization: pooled over examples and over channels.
 
         training    y = activation(gamma[c] (x - mean[b, g])
@@ -28,7 +28,7 @@ class BatchGroupNormalization(BatchBase):
         inference_weight: alpha, from 0 to 1: the share of the example's own
             statistics (those of group norm) at inference, see
             `BatchNormalization`. 1 is group norm.
-        **kwargs: see `Normalization`: `axis`, `epsilon`, `center`, `scale`,
+        **kwargs: see `BaseNormalization`: `axis`, `epsilon`, `center`, `scale`,
             `*_initializer` (also of `moving_mean` and `moving_variance`),
             `*_regularizer`, `*_constraint`, `activation`.
 

@@ -2,11 +2,11 @@ import keras
 from keras import ops
 
 from keras_norms.layers import arguments
-from keras_norms.layers.batch_base import BatchBase
+from keras_norms.layers.base_batch import BaseBatchNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
-class BatchNormalization(BatchBase):
+class BatchNormalization(BaseBatchNormalization):
     """Batch normalization, exact under masks and over replicas.
 
         training    y = activation(gamma[c] (x - mean[c]) / sqrt(var[c] + eps)
@@ -40,7 +40,7 @@ class BatchNormalization(BatchBase):
         renorm_clipping: a dictionary with `rmax`, `rmin` and `dmax`, each
             optional: r is clipped to [rmin, rmax], d to [-dmax, dmax].
         renorm_momentum: of renorm_mean and renorm_stddev.
-        **kwargs: see `Normalization`: `axis`, `epsilon`, `center`, `scale`,
+        **kwargs: see `BaseNormalization`: `axis`, `epsilon`, `center`, `scale`,
             `*_initializer` (also of `moving_mean` and `moving_variance`),
             `*_regularizer`, `*_constraint`, `activation`.
 

@@ -1,11 +1,11 @@
 import keras
 
 from keras_norms.layers import arguments
-from keras_norms.layers.base import Normalization
+from keras_norms.layers.base import BaseNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
-class GroupNormalization(Normalization):
+class GroupNormalization(BaseNormalization):
     """Group normalization: each example by itself, in groups of channels.
 
         y = activation(gamma[c] (x - mean[n, g]) / sqrt(var[n, g] + eps)
@@ -22,7 +22,7 @@ class GroupNormalization(Normalization):
         groups: how many groups, a divisor of the number of channels. 1 pools
             all channels (layer normalization with a gamma and a beta a
             channel), -1 none (instance normalization).
-        **kwargs: see `Normalization`: `axis`, `epsilon`, `center`, `scale`,
+        **kwargs: see `BaseNormalization`: `axis`, `epsilon`, `center`, `scale`,
             `*_initializer`, `*_regularizer`, `*_constraint`, `activation`.
 
     Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any

@@ -1,10 +1,10 @@
 import keras
 
-from keras_norms.layers.base import Normalization
+from keras_norms.layers.base import BaseNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
-class InstanceNormalization(Normalization):
+class InstanceNormalization(BaseNormalization):
     """Instance normalization: each channel of each example by itself.
 
         y = activation(gamma[c] (x - mean[n, c]) / sqrt(var[n, c] + eps)
@@ -15,7 +15,7 @@ class InstanceNormalization(Normalization):
     the number of replicas. Group normalization with a group a channel.
 
     Arguments:
-        **kwargs: see `Normalization`: `axis`, `epsilon`, `center`, `scale`,
+        **kwargs: see `BaseNormalization`: `axis`, `epsilon`, `center`, `scale`,
             `*_initializer`, `*_regularizer`, `*_constraint`, `activation`.
 
     Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any

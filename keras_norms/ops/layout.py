@@ -51,7 +51,12 @@ class Layout:
         self.before = _product(self.shape[1 : self.axis])
         self.channels = self.shape[self.axis]
         self.after = _product(self.shape[self.axis + 1 :])
-        self.view = (rows, self.examples * self.before, self.channels, self.after)
+        self.view = (
+            rows,
+            self.examples * self.before,
+            self.channels,
+            self.after,
+        )
         self.axes = (1, 3)
 
     @property

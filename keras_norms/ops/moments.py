@@ -42,7 +42,8 @@ class Moments:
 
         Arguments:
             examples: how many consecutive examples make a block; the last may
-                have fewer. None pools the whole batch, into one row.
+                have fewer. 1 leaves rows as they are, None pools the whole
+                batch, into one row.
             groups: how many groups the channels are pooled in, contiguous and
                 equal. None keeps each channel apart.
 
@@ -51,6 +52,8 @@ class Moments:
         rows, channels = ops.shape(self.mean)
         if examples is None:
             size = rows
+        elif examples == 1:
+            size = 1
         else:
             size = examples // self.examples
         if groups is None:
@@ -91,8 +94,7 @@ class Moments:
         `w v + (1 - w) v' + w (1 - w) (m - m')**2`: never negative, with no
         difference of squares. An empty row of self is left out.
         """
-        weight = ops.where(self.count > 0, weight, 0.0)
-        weight = ops.cast(weight, self.mean.dtype)
+        weight = weight * ops.cast(self.count > 0, self.mean.dtype)
         return self._weighted(other, weight, 1.0 - weight)
 
     @property
@@ -152,9 +154,7 @@ class Moments:
         if replicas.count() == 1 or replicas_per_group == 1:
             return self
         groups = self._of_replica_groups(replicas_per_group)
-        own = replicas.index() // (
-            replicas.count() // ops.shape(groups[0])[0]
-        )
+        own = replicas.index() // (replicas.count() // ops.shape(groups[0])[0])
         count, mean, variance, residual = (
             ops.take(table, own, axis=0) for table in groups
         )
@@ -226,7 +226,9 @@ def find_pivot(layout, rows, mask):
     if mask is None:
         sample = layout.sample(rows)
         value = ops.sum(sample[:, :1, :, :1], axis=layout.axes)
-        count = ops.cast(ops.shape(sample)[1] * ops.shape(sample)[3], rows.dtype)
+        count = ops.cast(
+            ops.shape(sample)[1] * ops.shape(sample)[3], rows.dtype
+        )
         difference = sample - value[:, None, :, None]
         difference = ops.sum(difference, axis=layout.axes)
     else:

@@ -15,7 +15,7 @@ from keras_norms.ops.moments import shifted_moments
 class Coefficients(NamedTuple):
     """Tables, `[rows, channels]` or broadcastable to it, of
 
-        y = activation((x - center) * scale + shift)
+    y = activation((x - center) * scale + shift)
     """
 
     center: Any

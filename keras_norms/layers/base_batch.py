@@ -4,13 +4,13 @@ import keras
 from keras import ops
 
 from keras_norms.layers import arguments
-from keras_norms.layers.base import Normalization
+from keras_norms.layers.base import BaseNormalization
 from keras_norms.ops import Coefficients
 from keras_norms.ops import Moments
 from keras_norms.ops import affine
 
 
-class BatchBase(Normalization):
+class BaseBatchNormalization(BaseNormalization):
     """Base of the layers with running statistics.
 
     In training, moments are pooled over `block` consecutive examples (None:
@@ -30,7 +30,7 @@ class BatchBase(Normalization):
         synchronized: whether statistics are those of all replicas' examples.
         inference_weight: the share of an example's own moments at inference,
             from 0 to 1 (alpha of inference example weighing).
-        **kwargs: see `Normalization`.
+        **kwargs: see `BaseNormalization`.
     """
 
     block = None

@@ -1,0 +1,22 @@
+"""One number of replicas a process: TensorFlow allows no second one."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+import tensorflow as tf
+
+REPLICAS = int(os.environ.get("KERAS_NORMS_TEST_REPLICAS", "2"))
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * REPLICAS,
+)
+
+
+@pytest.fixture(scope="session")
+def strategy():
+    return tf.distribute.MirroredStrategy(
+        [f"CPU:{index}" for index in range(REPLICAS)]
+    )

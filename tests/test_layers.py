@@ -1,0 +1,306 @@
+"""Values, gradients, masks, dtypes and modes of every layer in the table."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_norms
+from tests import oracles
+from tests.descriptors import CHANNELS
+from tests.descriptors import DESCRIPTORS
+from tests.descriptors import IDS
+from tests.descriptors import RUNNING
+from tests.descriptors import RUNNING_IDS
+
+every_layer = pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
+every_running_layer = pytest.mark.parametrize(
+    "descriptor", RUNNING, ids=RUNNING_IDS
+)
+
+SHAPES = {
+    "dense": ((5, CHANNELS), -1),
+    "last": ((5, 4, 3, CHANNELS), -1),
+    "first": ((5, CHANNELS, 4, 3), 1),
+    "middle": ((4, 3, CHANNELS, 5), 2),
+    "long": ((2, 130, CHANNELS), -1),
+    "one": ((1, 2, 2, CHANNELS), -1),
+}
+
+
+def data(shape, axis, dtype="float64", mean=0.0, seed=0):
+    """x, dy, gamma and beta; channels of unlike deviation and mean."""
+    rng = np.random.default_rng(seed)
+    sizes = [1] * len(shape)
+    sizes[axis] = -1
+    step = np.arange(1.0, CHANNELS + 1).reshape(sizes)
+    x = rng.normal(size=shape) * step + mean + step
+    return (
+        x.astype(dtype),
+        rng.normal(size=shape).astype(dtype),
+        np.linspace(0.5, 2, CHANNELS),
+        np.linspace(-1, 1, CHANNELS),
+    )
+
+
+def build(descriptor, shape, axis, gamma, beta, **more):
+    layer = descriptor.create(axis=axis, **more)
+    layer.build(shape)
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    return layer
+
+
+def train(layer, running, **options):
+    """y and the gradients of x, gamma and beta, as a function of x and dy."""
+
+    def step(x, dy, mask=None):
+        arguments = {"training": True} if running else {}
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, mask=mask, **arguments)
+        sources = [x, layer.gamma.value, layer.beta.value]
+        return y, *tape.gradient(y, sources, dy)
+
+    if options.pop("eager", False):
+        return step
+    return tf.function(step, **options)
+
+
+def check(results, expected, tolerance):
+    pairs = {
+        "y": expected.y,
+        "dx": expected.dx,
+        "dgamma": expected.dgamma,
+        "dbeta": expected.dbeta,
+    }
+    for (name, want), have in zip(pairs.items(), results, strict=True):
+        scale = max(1.0, np.abs(want).max(initial=0))
+        error = np.abs(have.numpy() - want).max(initial=0) / scale
+        assert error < tolerance, name
+
+
+def test_every_public_class_is_described():
+    classes = set(keras_norms.layers.__all__)
+    assert classes == {descriptor.name for descriptor in DESCRIPTORS}
+
+
+@every_layer
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize(
+    "mode", [{"eager": True}, {}, {"jit_compile": True}], ids=str
+)
+def test_values_and_gradients(descriptor, shape, mode):
+    shape, axis = shape
+    x, dy, gamma, beta = data(shape, axis)
+    layer = build(descriptor, shape, axis, gamma, beta, dtype="float64")
+    step = train(layer, descriptor.running, **mode)
+    results = step(tf.constant(x), tf.constant(dy), None)
+    expected = oracles.normalize(
+        x, dy, gamma, beta, axis, descriptor.examples, descriptor.groups
+    )
+    check(results, expected, 1e-12)
+
+
+@every_layer
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_masked_values_and_gradients(descriptor, rank, axis):
+    shape = (5, 4, 3, CHANNELS) if axis == -1 else (5, CHANNELS, 4, 3)
+    x, dy, gamma, beta = data(shape, axis)
+    mask = np.random.default_rng(1).random((5, 4, 3)[:rank]) < 0.6
+    mask[0] = False
+    layer = build(descriptor, shape, axis, gamma, beta, dtype="float64")
+    step = train(layer, descriptor.running)
+    results = step(tf.constant(x), tf.constant(dy), tf.constant(mask))
+    expected = oracles.normalize(
+        x,
+        dy,
+        gamma,
+        beta,
+        axis,
+        descriptor.examples,
+        descriptor.groups,
+        mask=mask,
+    )
+    check(results, expected, 1e-12)
+
+
+@every_running_layer
+@pytest.mark.parametrize("masked", [False, True])
+def test_running_averages(descriptor, masked):
+    shape = (5, 4, 3, CHANNELS)
+    x, dy, gamma, beta = data(shape, -1)
+    mask = np.random.default_rng(1).random((5, 4)) < 0.6 if masked else None
+    layer = build(
+        descriptor, shape, -1, gamma, beta, dtype="float64", momentum=0.9
+    )
+    layer(x, training=True, mask=mask)
+    mean, variance = oracles.moments(x, -1, mask)
+    np.testing.assert_allclose(layer.moving_mean, 0.1 * mean, atol=1e-13)
+    wanted = 0.9 + 0.1 * variance
+    if getattr(layer, "renorm", False):
+        stddev = 0.9 * np.ones(CHANNELS) + 0.1 * np.sqrt(variance + 1e-3)
+        wanted = stddev**2 - 1e-3
+    np.testing.assert_allclose(layer.moving_variance, wanted, atol=1e-12)
+
+
+@every_running_layer
+def test_inference(descriptor):
+    shape = (5, 4, 3, CHANNELS)
+    x, _, gamma, beta = data(shape, -1)
+    layer = build(descriptor, shape, -1, gamma, beta, dtype="float64")
+    mean, variance = np.linspace(-1, 1, CHANNELS), np.linspace(1, 3, CHANNELS)
+    layer.moving_mean.assign(mean)
+    layer.moving_variance.assign(variance)
+    per_group = CHANNELS // descriptor.groups
+
+    def pooled(first, second):
+        """Over the channels of a group, from first and second moments."""
+        grouped = (*first.shape[:-1], descriptor.groups, per_group)
+        first, second = (
+            np.repeat(a.reshape(grouped).mean(-1), per_group, -1)
+            for a in (first, second)
+        )
+        return first, second
+
+    first, second = pooled(mean, variance + mean**2)
+    own_first, own_second = pooled(x.mean((1, 2)), (x**2).mean((1, 2)))
+    alpha = layer.inference_weight
+    first = alpha * own_first + (1 - alpha) * first
+    second = alpha * own_second + (1 - alpha) * second
+    first, second = first[:, None, None], second[:, None, None]
+    xhat = (x - first) / np.sqrt(second - first**2 + 1e-3)
+    for training in (False, None, tf.constant(False)):
+        y = layer(x, training=training)
+        np.testing.assert_allclose(y, xhat * gamma + beta, atol=1e-12)
+    layer.trainable = False
+    y = layer(x, training=True)
+    np.testing.assert_allclose(y, xhat * gamma + beta, atol=1e-12)
+    np.testing.assert_array_equal(layer.moving_mean, mean)
+
+
+@every_layer
+def test_dynamic_shapes(descriptor):
+    x, dy, gamma, beta = data((5, 4, 3, CHANNELS), -1)
+    shape = (None, None, None, CHANNELS)
+    layer = build(descriptor, shape, -1, gamma, beta, dtype="float64")
+    spec = tf.TensorSpec(shape, "float64")
+    step = train(layer, descriptor.running, input_signature=[spec, spec])
+    for size in (5, 4, 1, 0):
+        results = step(tf.constant(x[:size]), tf.constant(dy[:size]))
+        if size:
+            expected = oracles.normalize(
+                x[:size],
+                dy[:size],
+                gamma,
+                beta,
+                -1,
+                descriptor.examples,
+                descriptor.groups,
+            )
+            check(results, expected, 1e-12)
+        assert all(np.isfinite(result).all() for result in results)
+    if descriptor.running:
+        assert np.isfinite(layer.moving_mean).all()
+
+
+@every_layer
+@pytest.mark.parametrize(
+    ("policy", "tolerance"),
+    [("mixed_bfloat16", 0.03), ("mixed_float16", 4e-3), ("bfloat16", 0.03)],
+)
+@pytest.mark.parametrize("jit", [False, True])
+def test_16_bits(descriptor, policy, tolerance, jit):
+    """float32 x beyond float16's range, 16-bit x, statistics in float32."""
+    shape = (5, 4, 3, CHANNELS)
+    x, dy, gamma, beta = data(shape, -1, "float32")
+    layer = build(descriptor, shape, -1, gamma, beta, dtype=policy)
+    step = train(layer, descriptor.running, jit_compile=jit)
+    compute = layer.compute_dtype
+    assert all(weight.dtype == "float32" for weight in layer.weights)
+    for scale, dtype in ((1e5, "float32"), (1.0, compute)):
+        inputs = tf.cast(tf.constant(x * scale), dtype)
+        results = step(inputs, tf.cast(tf.constant(dy), compute), None)
+        assert results[0].dtype == compute
+        assert results[1].dtype == dtype
+        expected = oracles.normalize(
+            tf.cast(inputs, "float64"),
+            tf.cast(tf.cast(dy, compute), "float64"),
+            gamma,
+            beta,
+            -1,
+            descriptor.examples,
+            descriptor.groups,
+        )
+        results = [tf.cast(result, "float64") for result in results]
+        check(results, expected, tolerance)
+
+
+@every_layer
+def test_fused_activation(descriptor):
+    shape = (4, 3, 3, CHANNELS)
+    x, dy, gamma, beta = data(shape, -1)
+    results = []
+    for activation in ("silu", None):
+        layer = build(
+            descriptor,
+            shape,
+            -1,
+            gamma,
+            beta,
+            dtype="float64",
+            activation=activation,
+        )
+        with tf.GradientTape() as tape:
+            inputs = tf.constant(x)
+            tape.watch(inputs)
+            arguments = {"training": True} if descriptor.running else {}
+            y = layer(inputs, **arguments)
+            if activation is None:
+                y = keras.activations.silu(y)
+        sources = [inputs, layer.gamma.value, layer.beta.value]
+        results.append([y, *tape.gradient(y, sources, tf.constant(dy))])
+    for fused, separate in zip(*results, strict=True):
+        np.testing.assert_allclose(fused, separate, atol=1e-12)
+
+
+@every_layer
+def test_gradient_of_the_gradient(descriptor):
+    """Against central differences of the first gradient."""
+    shape = (4, 3, CHANNELS)
+    x, dy, gamma, beta = data(shape, -1)
+    layer = build(descriptor, shape, -1, gamma, beta, dtype="float64")
+    arguments = {"training": True} if descriptor.running else {}
+
+    @tf.function
+    def second(x):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                y = layer(x, **arguments)
+            first = inner.gradient(y, x, dy)
+            total = tf.reduce_sum(first**2)
+        return total, outer.gradient(total, x)
+
+    direction = np.random.default_rng(3).normal(size=shape)
+    step = 1e-5
+    above = second(tf.constant(x + step * direction))[0]
+    below = second(tf.constant(x - step * direction))[0]
+    gradient = second(tf.constant(x))[1].numpy()
+    wanted = (above - below) / (2 * step)
+    np.testing.assert_allclose(
+        (gradient * direction).sum(), wanted, rtol=1e-6, atol=1e-7
+    )
+
+
+@every_layer
+def test_constant_input_gives_beta_exactly(descriptor):
+    shape = (3, 7, 7, CHANNELS)
+    beta = np.linspace(-1, 1, CHANNELS).astype("float32")
+    layer = build(descriptor, shape, -1, np.ones(CHANNELS), beta)
+    arguments = {"training": True} if descriptor.running else {}
+    for value in (0.1, 1e4 + 0.3, -7.7):
+        y = layer(np.full(shape, value, "float32"), **arguments)
+        np.testing.assert_array_equal(y, np.broadcast_to(beta, shape))

@@ -1,0 +1,290 @@
+"""Replicas of MirroredStrategy: equal to one device on the joined batch.
+
+TensorFlow allows one number of replicas a process: two here, and this file
+again with three and four in processes of their own.
+"""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_norms
+from tests import oracles
+from tests.conftest import REPLICAS
+
+CHANNELS = 6
+SHARDS = {
+    2: [(4, 4), (3, 1), (4, 0), (0, 3)],
+    3: [(3, 1, 4), (2, 0, 3)],
+    4: [(2, 2, 2, 2), (3, 1, 4, 0), (0, 0, 1, 0)],
+}[REPLICAS]
+SYNCHRONIZED = {
+    "cross-replica": (
+        keras_norms.layers.CrossReplicaBatchNormalization,
+        {},
+        CHANNELS,
+    ),
+    "batch": (
+        keras_norms.layers.BatchNormalization,
+        {"synchronized": True},
+        CHANNELS,
+    ),
+    "batch-group": (
+        keras_norms.layers.BatchGroupNormalization,
+        {"synchronized": True, "groups": 2},
+        2,
+    ),
+}
+
+
+class Run:
+    """One training step of a layer over uneven shards."""
+
+    def __init__(self, strategy, layer_class, arguments, shards, **data):
+        self.strategy = strategy
+        dtype = arguments.get("dtype", "float32")
+        rng = np.random.default_rng(0)
+        scale = np.arange(1, CHANNELS + 1)
+        mean = data.get("mean", 0.0)
+        shape = (4, 3, CHANNELS)
+        self.x = [
+            (rng.normal(size=(n, *shape)) * scale + mean).astype(dtype)
+            for n in shards
+        ]
+        self.dy = [rng.normal(size=x.shape).astype(dtype) for x in self.x]
+        self.mask = [rng.random(x.shape[:2]) < 0.6 for x in self.x]
+        with strategy.scope():
+            self.layer = layer_class(**arguments)
+            self.layer.build((None, *shape))
+            self.layer.gamma.assign(np.linspace(0.5, 2, CHANNELS))
+            self.layer.beta.assign(np.linspace(-1, 1, CHANNELS))
+        masked = data.get("masked", False)
+        inputs = [self._spread(self.x), self._spread(self.dy)]
+        if masked:
+            inputs.append(self._spread(self.mask))
+        step = tf.function(lambda *a: strategy.run(self._step, a))
+        self.graph = step.get_concrete_function(*inputs).graph
+        self.results = [
+            [np.asarray(v) for v in self.local(result)]
+            for result in step(*inputs)
+        ]
+        if not masked:
+            self.mask = None
+
+    def _spread(self, values):
+        return self.strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(
+                values[context.replica_id_in_sync_group]
+            )
+        )
+
+    def _step(self, x, dy, mask=None):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = self.layer(x, training=True, mask=mask)
+        sources = [x, self.layer.gamma.value, self.layer.beta.value]
+        return y, *tape.gradient(y, sources, dy)
+
+    def local(self, value):
+        return self.strategy.experimental_local_results(value)
+
+    def collectives(self):
+        """All-reduces a replica takes part in."""
+        kinds = [operation.type for operation in self.graph.get_operations()]
+        return kinds.count("CollectiveReduceV2") / REPLICAS
+
+    def joined(self):
+        y, dx, dgamma, dbeta = self.results
+        return np.concatenate(y), np.concatenate(dx), sum(dgamma), sum(dbeta)
+
+    def expected(self, examples, groups):
+        mask = None if self.mask is None else np.concatenate(self.mask)
+        x, dy = np.concatenate(self.x), np.concatenate(self.dy)
+        layer = self.layer
+        result = oracles.normalize(
+            x,
+            dy,
+            layer.gamma.numpy(),
+            layer.beta.numpy(),
+            -1,
+            examples,
+            groups,
+            mask=mask,
+        )
+        mean, variance = oracles.moments(x, -1, mask)
+        return (
+            (result.y, result.dx, result.dgamma, result.dbeta),
+            (mean, variance),
+        )
+
+
+@pytest.mark.parametrize("shards", SHARDS, ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("kind", SYNCHRONIZED)
+def test_equals_one_device_on_the_joined_batch(strategy, shards, masked, kind):
+    layer_class, arguments, groups = SYNCHRONIZED[kind]
+    run = Run(
+        strategy,
+        layer_class,
+        {**arguments, "dtype": "float64", "momentum": 0.9},
+        shards,
+        masked=masked,
+    )
+    wanted, (mean, variance) = run.expected(None, groups)
+    for have, want in zip(run.joined(), wanted, strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
+    layer = run.layer
+    np.testing.assert_allclose(layer.moving_mean, 0.1 * mean, atol=1e-13)
+    np.testing.assert_allclose(
+        layer.moving_variance, 0.9 + 0.1 * variance, atol=1e-12
+    )
+    for moving in (layer.moving_mean, layer.moving_variance):
+        first, *others = map(np.asarray, run.local(moving.value))
+        for other in others:
+            np.testing.assert_array_equal(first, other)
+
+
+@pytest.mark.parametrize("kind", SYNCHRONIZED)
+def test_one_all_reduce_forward_and_one_backward(strategy, kind):
+    layer_class, arguments, _ = SYNCHRONIZED[kind]
+    run = Run(strategy, layer_class, arguments, SHARDS[0])
+    assert run.collectives() == 2
+
+
+@pytest.mark.parametrize("shards", SHARDS, ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+def test_mean_far_above_std(strategy, shards, masked):
+    layer_class, arguments, groups = SYNCHRONIZED["cross-replica"]
+    run = Run(
+        strategy, layer_class, arguments, shards, mean=1e4, masked=masked
+    )
+    wanted, _ = run.expected(None, groups)
+    np.testing.assert_allclose(run.joined()[0], wanted[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("shards", SHARDS, ids=str)
+def test_unsynchronized_replicas_average(strategy, shards):
+    """Each normalizes alone; running averages are the same on all."""
+    run = Run(
+        strategy,
+        keras_norms.layers.BatchNormalization,
+        {"dtype": "float64", "momentum": 0.9},
+        shards,
+    )
+    means, variances = [], []
+    for index, (x, dy) in enumerate(zip(run.x, run.dy, strict=True)):
+        if not len(x):
+            continue
+        gamma, beta = run.layer.gamma.numpy(), run.layer.beta.numpy()
+        own = oracles.normalize(x, dy, gamma, beta, -1, None, CHANNELS)
+        wanted = (own.y, own.dx, own.dgamma, own.dbeta)
+        for have, want in zip(run.results, wanted, strict=True):
+            np.testing.assert_allclose(have[index], want, atol=1e-12)
+        mean, variance = oracles.moments(x, -1)
+        means.append(mean * len(x) / sum(shards))
+        variances.append(variance * len(x) / sum(shards))
+    for moving, wanted in (
+        (run.layer.moving_mean, 0.1 * sum(means)),
+        (run.layer.moving_variance, 0.9 + 0.1 * sum(variances)),
+    ):
+        for value in run.local(moving.value):
+            np.testing.assert_allclose(value, wanted, atol=1e-12)
+    assert run.collectives() == 1
+
+
+@pytest.mark.skipif(REPLICAS != 4, reason="four replicas make two groups")
+def test_replicas_per_group(strategy):
+    shards = (3, 1, 2, 0)
+    run = Run(
+        strategy,
+        keras_norms.layers.CrossReplicaBatchNormalization,
+        {"dtype": "float64", "replicas_per_group": 2, "momentum": 0.0},
+        shards,
+    )
+    assert run.collectives() == 2
+    means, variances = [], []
+    for pair in (slice(0, 2), slice(2, 4)):
+        x, dy = np.concatenate(run.x[pair]), np.concatenate(run.dy[pair])
+        gamma, beta = run.layer.gamma.numpy(), run.layer.beta.numpy()
+        wanted = oracles.normalize(x, dy, gamma, beta, -1, None, CHANNELS)
+        y, dx = (np.concatenate(have[pair]) for have in run.results[:2])
+        np.testing.assert_allclose(y, wanted.y, atol=1e-12)
+        np.testing.assert_allclose(dx, wanted.dx, atol=1e-12)
+        mean, variance = oracles.moments(x, -1)
+        means.append(mean * len(x) / 6)
+        variances.append(variance * len(x) / 6)
+    layer = run.layer
+    np.testing.assert_allclose(layer.moving_mean, sum(means), atol=1e-12)
+    np.testing.assert_allclose(
+        layer.moving_variance, sum(variances), atol=1e-12
+    )
+
+
+def test_replicas_per_group_must_divide_the_replicas(strategy):
+    wrong = REPLICAS + 1
+    with pytest.raises(ValueError, match="must be a multiple") as error:
+        Run(
+            strategy,
+            keras_norms.layers.CrossReplicaBatchNormalization,
+            {"replicas_per_group": wrong},
+            SHARDS[0],
+        )
+    assert (
+        "The number of replicas must be a multiple of `replicas_per_group`. "
+        f"Received: replicas_per_group={wrong} with {REPLICAS} replicas. Use "
+        f"a divisor of {REPLICAS}, or None to merge all of them."
+    ) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BatchNormalization",
+        "CrossReplicaBatchNormalization",
+        "GhostBatchNormalization",
+        "BatchGroupNormalization",
+        "GroupNormalization",
+    ],
+)
+def test_reloaded_model_predicts_what_the_trained_one_does(
+    strategy, name, tmp_path
+):
+    rng = np.random.default_rng(0)
+    x = rng.normal(2, 3, size=(16 * REPLICAS, 4, CHANNELS)).astype("float32")
+    arguments = {"groups": 2} if "Group" in name else {}
+    with strategy.scope():
+        model = keras.Sequential(
+            [
+                keras.Input((4, CHANNELS)),
+                getattr(keras_norms.layers, name)(**arguments),
+                keras.layers.Dense(2),
+            ]
+        )
+        model.compile("sgd", "mse")
+    y = np.zeros((len(x), 4, 2))
+    model.fit(x, y, batch_size=4 * REPLICAS, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    predicted = model.predict(x, verbose=0)
+    reloaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        reloaded.predict(x, verbose=0), predicted, atol=1e-6
+    )
+    with strategy.scope():
+        resumed = keras.models.load_model(tmp_path / "model.keras")
+    resumed.fit(x, y, batch_size=4 * REPLICAS, verbose=0)
+
+
+@pytest.mark.skipif(REPLICAS != 2, reason="these start the others")
+@pytest.mark.parametrize("replicas", [3, 4])
+def test_other_numbers_of_replicas(replicas):
+    command = [sys.executable, "-m", "pytest", "-q", __file__]
+    environment = {**os.environ, "KERAS_NORMS_TEST_REPLICAS": str(replicas)}
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stdout
