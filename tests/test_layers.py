@@ -130,7 +130,7 @@ def test_masked_values_and_gradients(descriptor, rank, axis):
 @pytest.mark.parametrize("masked", [False, True])
 def test_running_averages(descriptor, masked):
     shape = (5, 4, 3, CHANNELS)
-    x, dy, gamma, beta = data(shape, -1)
+    x, _, gamma, beta = data(shape, -1)
     mask = np.random.default_rng(1).random((5, 4)) < 0.6 if masked else None
     layer = build(
         descriptor, shape, -1, gamma, beta, dtype="float64", momentum=0.9

@@ -47,6 +47,11 @@ def channels(value, shape):
             f"{shape}. State the number of channels in `keras.Input`, or name "
             "another axis."
         )
+    if shape[value] < 1:
+        raise ValueError(
+            f"Axis {value} of the inputs must hold one channel or more. "
+            f"Received: an input of shape {shape}. Name the channel axis."
+        )
     return shape[value]
 
 

@@ -28,7 +28,7 @@ class BatchGroupNormalization(BaseBatchNormalization):
         inference_weight: alpha, from 0 to 1: the share of the example's own
             statistics (those of group norm) at inference, see
             `BatchNormalization`. 1 is group norm.
-        **kwargs: see `BaseNormalization`: `axis`, `epsilon`, `center`, `scale`,
+        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
             `*_initializer` (also of `moving_mean` and `moving_variance`),
             `*_regularizer`, `*_constraint`, `activation`.
 

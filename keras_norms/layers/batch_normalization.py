@@ -40,7 +40,7 @@ class BatchNormalization(BaseBatchNormalization):
         renorm_clipping: a dictionary with `rmax`, `rmin` and `dmax`, each
             optional: r is clipped to [rmin, rmax], d to [-dmax, dmax].
         renorm_momentum: of renorm_mean and renorm_stddev.
-        **kwargs: see `BaseNormalization`: `axis`, `epsilon`, `center`, `scale`,
+        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
             `*_initializer` (also of `moving_mean` and `moving_variance`),
             `*_regularizer`, `*_constraint`, `activation`.
 

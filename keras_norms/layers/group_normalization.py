@@ -22,7 +22,7 @@ class GroupNormalization(BaseNormalization):
         groups: how many groups, a divisor of the number of channels. 1 pools
             all channels (layer normalization with a gamma and a beta a
             channel), -1 none (instance normalization).
-        **kwargs: see `BaseNormalization`: `axis`, `epsilon`, `center`, `scale`,
+        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
             `*_initializer`, `*_regularizer`, `*_constraint`, `activation`.
 
     Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any

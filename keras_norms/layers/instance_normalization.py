@@ -15,7 +15,7 @@ class InstanceNormalization(BaseNormalization):
     the number of replicas. Group normalization with a group a channel.
 
     Arguments:
-        **kwargs: see `BaseNormalization`: `axis`, `epsilon`, `center`, `scale`,
+        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
             `*_initializer`, `*_regularizer`, `*_constraint`, `activation`.
 
     Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any

@@ -93,7 +93,8 @@ class Layout:
 
     @property
     def _long_axis(self):
-        return 1 if self.after == 1 else 3
+        single = isinstance(self.after, int) and self.after == 1
+        return 1 if single else 3
 
     def sum(self, rows):
         """Sums over the positions of a row: a table."""
@@ -105,10 +106,27 @@ class Layout:
             parts = _divisor(size, _PARTS)
             first, *others = ops.split(rows, parts, axis=axis)
             return ops.sum(sum(others, first), axis=(1, 2, 4))
-        run = _divisor(self.before, _RUN)
-        runs = self.view[1] // run
-        rows = ops.reshape(rows, (count, runs, run, self.channels, after))
-        return ops.sum(ops.sum(rows, axis=2), axis=self.axes)
+        axis = self._long_axis
+        size = ops.shape(rows)[axis]
+        run = _divisor(self.before if axis == 1 else self.after, _RUN)
+        if run >= _PARTS:
+            return self._sum_of_runs(rows, axis, size // run, run)
+        if isinstance(size, int) and size <= _RUN:
+            return ops.sum(rows, axis=self.axes)
+        whole = size // _RUN
+        head, tail = (
+            (rows[:, : whole * _RUN], rows[:, whole * _RUN :])
+            if axis == 1
+            else (rows[..., : whole * _RUN], rows[..., whole * _RUN :])
+        )
+        rest = ops.sum(tail, axis=self.axes)
+        return self._sum_of_runs(head, axis, whole, _RUN) + rest
+
+    def _sum_of_runs(self, rows, axis, runs, run):
+        shape = list(ops.shape(rows))
+        shape[axis : axis + 1] = [runs, run]
+        rows = ops.sum(ops.reshape(rows, shape), axis=axis + 1)
+        return ops.sum(rows, axis=self.axes)
 
     def sample(self, rows):
         """The first of the positions, one in `_SAMPLE`, rounded up."""

@@ -56,13 +56,14 @@ class Moments:
             size = 1
         else:
             size = examples // self.examples
+        width = 1 if groups is None else channels // groups
         if groups is None:
             groups = channels
         if _is(size, 1) and _is(groups, channels):
             return self
         blocks = 1 if examples is None else -(-rows // size)
 
-        shape = (blocks, size, groups, channels // groups)
+        shape = (blocks, size, groups, width)
 
         def split(table):
             table = _like(table, self.mean)
@@ -233,7 +234,9 @@ def find_pivot(layout, rows, mask):
         difference = ops.sum(difference, axis=layout.axes)
     else:
         count = ops.sum(ops.cast(mask, rows.dtype), axis=(1, 2, 3))[:, None]
-        value = ops.max(ops.where(mask, rows, -float("inf")), axis=layout.axes)
+        lowest = -float("inf")
+        value = ops.where(mask, rows, lowest)
+        value = ops.max(value, axis=layout.axes, initial=lowest)
         value = ops.where(count > 0, value, 0.0)
         difference = ops.where(mask, rows - layout.spread(value), 0.0)
         difference = layout.sum(difference)

@@ -1,0 +1,258 @@
+"""Each bad input is refused with the rule, what came, and what to do."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from keras_norms import layers
+
+ALL = [getattr(layers, name) for name in layers.__all__]
+PLAIN_BATCH = [k for k in ALL if issubclass(k, layers.BatchNormalization)]
+BATCH = [layers.BatchGroupNormalization, *PLAIN_BATCH]
+GROUPED = [layers.BatchGroupNormalization, layers.GroupNormalization]
+CROSS = [layers.CrossReplicaBatchNormalization]
+SHAPE = (2, 3, 4)
+
+AXIS = (
+    "`axis` must be one integer, the channel axis. Received: axis={value}. "
+    "Name one axis; to normalize over several, reshape the inputs so that one "
+    "axis holds the channels."
+)
+BATCH_AXIS = (
+    "`axis` must not be the batch axis. Received: axis=0. Use -1 for channels "
+    "last, 1 for channels first."
+)
+RANK = (
+    "Inputs must have a batch axis and a channel axis, rank 2 or more. "
+    "Received: an input of shape {}, rank {}. Add the missing axis, for "
+    "example with `keras.ops.expand_dims`."
+)
+BOUNDS = (
+    "Axis {} is out of bounds for input shape (2, 3, 4): the channel axis "
+    "lies between 1 and 2, or between -2 and -1. Received: axis={}. Use "
+    "-1 for channels last, 1 for channels first."
+)
+UNDEFINED = (
+    "Axis {} of input tensor should have a defined dimension but the "
+    "layer received an input with shape {}. State the number of channels "
+    "in `keras.Input`, or name another axis."
+)
+GROUPS = (
+    "Received an invalid value for argument `groups`, expected a positive "
+    "integer (or -1 for a group a channel, instance normalization). Received: "
+    "groups={value}. Use a divisor of the number of channels."
+)
+MORE_GROUPS = (
+    "Number of groups (5) cannot be more than the number of channels (4). "
+    "Received: groups=5. Use a divisor of 4, or -1 for a group a channel."
+)
+NO_DIVISOR = (
+    "The number of channels (4) must be a multiple of the number of groups "
+    "(3). Received: groups=3. Use a divisor of 4, or -1 for a group a channel."
+)
+EPSILON = (
+    "`epsilon` must be a finite number, 0 or more: it is added to a variance. "
+    "Received: epsilon={value}. Use a small number such as 1e-3."
+)
+FRACTION = (
+    "`{name}` must be a number between 0 and 1. Received: {name}={value}. Use "
+    "a value in that range."
+)
+EXAMPLES = (
+    "`{name}` must be a positive integer, or None for the whole batch. "
+    "Received: {name}={value}. Use 1 or more examples."
+)
+EXCLUSIVE = (
+    "`{name}` makes statistics of less than a replica's batch, `synchronized` "
+    "of more: they exclude each other. Received: {name}=2, synchronized=True. "
+    "Leave one of them out."
+)
+REPLICAS = (
+    "`replicas_per_group` must be a positive integer, or None for all "
+    "replicas. Received: replicas_per_group={value}. Use a divisor of the "
+    "number of replicas."
+)
+SYNCHRONIZED = (
+    "CrossReplicaBatchNormalization is synchronized. Received: "
+    "synchronized=False. Use BatchNormalization for statistics of each "
+    "replica by itself."
+)
+VIRTUAL = (
+    "`virtual_batch_size` is called `ghost_batch_size` here, and need not "
+    "divide the batch. Received: virtual_batch_size=4. Rename the argument."
+)
+FUSED = (
+    "There is one implementation, so `fused` has nothing to choose. Received: "
+    "fused={value}. Remove the argument."
+)
+KEYS = (
+    "Received invalid keys for `renorm_clipping` argument: {value}. "
+    "Supported keys: ['rmax', 'rmin', 'dmax']. Remove the "
+    "others."
+)
+SWAPPED = (
+    "rmax should be greater than rmin in the `renorm_clipping` argument. "
+    "Received: rmax=1.0, rmin=2.0. Swap them?"
+)
+NEGATIVE = (
+    "dmax should be non-negative in the `renorm_clipping` argument. Received: "
+    "dmax=-1.0. Use 0 for no shift at all."
+)
+MASK = (
+    "The mask must cover the leading axes of the inputs without their channel "
+    "axis, {sizes}, at least the batch. Received: mask.shape={mask}, "
+    "inputs.shape={inputs}, axis={axis}. A mask says which positions count, "
+    "for all channels of each."
+)
+INSTALL = (
+    "keras_norms needs TensorFlow 2.20 or later, which is not installed. "
+    "Install it with `pip install keras-norms[cpu]`, or with `pip install "
+    "keras-norms[gpu]` for NVIDIA GPUs on Linux; or set KERAS_BACKEND to a "
+    "backend of Keras that is installed."
+)
+
+OUTSIDE = (-0.1, 1.1, float("nan"), "0.9", None, True)
+NO_COUNT = (0, -1, 2.5, "2", True)
+
+# Layers, an argument of theirs, bad values of it, the message.
+ARGUMENTS = [
+    (ALL, "axis", ([1, 2], (1, 2), [], True, 1.5, "1", None), AXIS),
+    (ALL, "axis", (0, [0]), BATCH_AXIS),
+    (ALL, "epsilon", (-1e-3, float("inf"), *OUTSIDE[2:], -1), EPSILON),
+    (GROUPED, "groups", (0, -2, 1.5, "32", True, None), GROUPS),
+    (BATCH, "momentum", OUTSIDE, FRACTION),
+    (BATCH, "inference_weight", OUTSIDE, FRACTION),
+    (PLAIN_BATCH, "renorm_momentum", OUTSIDE, FRACTION),
+    (PLAIN_BATCH, "ghost_batch_size", NO_COUNT, EXAMPLES),
+    (BATCH[:1], "examples_per_group", NO_COUNT, EXAMPLES),
+    (CROSS, "replicas_per_group", NO_COUNT, REPLICAS),
+    (CROSS, "synchronized", (False,), SYNCHRONIZED),
+    (PLAIN_BATCH, "virtual_batch_size", (4,), VIRTUAL),
+    (PLAIN_BATCH, "fused", (True, False, None), FUSED),
+    (PLAIN_BATCH, "renorm_clipping", ({"rmax": 3.0, "dmix": 5.0},), KEYS),
+    (PLAIN_BATCH, "renorm_clipping", ({"rmax": 1.0, "rmin": 2.0},), SWAPPED),
+    (PLAIN_BATCH, "renorm_clipping", ({"dmax": -1.0},), NEGATIVE),
+]
+
+# Layers, their arguments, a shape that does not go with them, the message.
+SHAPES = [
+    (ALL, {}, (4,), RANK.format((4,), 1)),
+    (ALL, {}, (), RANK.format((), 0)),
+    *((ALL, {"axis": k}, SHAPE, BOUNDS.format(k, k)) for k in (3, 7, -3, -4)),
+    (ALL, {}, (2, 3, None), UNDEFINED.format(-1, (2, 3, None))),
+    (ALL, {"axis": 1}, (2, None, 4), UNDEFINED.format(1, (2, None, 4))),
+    (GROUPED, {"groups": 5}, SHAPE, MORE_GROUPS),
+    (GROUPED, {"groups": 3}, SHAPE, NO_DIVISOR),
+]
+
+# The axis, the shapes of inputs and of a mask, the sizes that it may cover.
+MASKS = [
+    (-1, (4, 5, 6, 3), (3,), (4, 5, 6)),
+    (-1, (4, 5, 6, 3), (4, 6), (4, 5, 6)),
+    (-1, (4, 5, 6, 3), (4, 5, 3), (4, 5, 6)),
+    (-1, (4, 5, 6, 3), (), (4, 5, 6)),
+    (-1, (4, 5, 6, 3), (4, 5, 6, 3), (4, 5, 6)),
+    (1, (4, 3, 5, 6), (4, 3), (4, 5, 6)),
+    (1, (4, 3, 5, 6), (4, 3, 5, 6), (4, 5, 6)),
+    (-1, (4, 3), (4, 3), (4,)),
+]
+
+
+def refusal(function, *args, **kwargs):
+    """The message of the ValueError that a call must raise."""
+    with pytest.raises(ValueError) as error:  # noqa: PT011  compared whole
+        function(*args, **kwargs)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "message"),
+    [
+        (kind, name, value, message)
+        for kinds, name, values, message in ARGUMENTS
+        for value in values
+        for kind in kinds
+    ],
+)
+def test_argument(kind, name, value, message):
+    message = message.format(name=name, value=repr(value))
+    assert refusal(kind, **{name: value}) == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(kind, "ghost_batch_size") for kind in PLAIN_BATCH]
+    + [(BATCH[0], "examples_per_group")],
+)
+def test_blocks_and_replicas_exclude_each_other(kind, name):
+    arguments = {name: 2, "synchronized": True}
+    assert refusal(kind, **arguments) == EXCLUSIVE.format(name=name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "shape", "message"),
+    [(kind, *case) for kinds, *case in SHAPES for kind in kinds],
+)
+def test_shape(kind, arguments, shape, message):
+    layer = kind(**arguments)
+    assert refusal(layer, keras.KerasTensor(shape)) == message
+    assert refusal(layer.build, shape) == message
+    assert not layer.weights
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize(("axis", "inputs", "mask", "sizes"), MASKS)
+def test_mask(kind, axis, inputs, mask, sizes):
+    layer = kind(axis=axis, **({"groups": 1} if kind in GROUPED else {}))
+    message = MASK.format(sizes=sizes, mask=mask, inputs=inputs, axis=axis)
+    x, mask = np.zeros(inputs, "float32"), np.ones(mask, "bool")
+    # Keras wraps what `call` raises; by itself, it raises our message.
+    assert f"\x1b[1m{message}\x1b[0m" in refusal(layer, x, mask=mask)
+    assert refusal(layer.call, x, mask=mask) == message
+
+
+@pytest.mark.parametrize("name", ["axis", "groups"])
+def test_an_integer_of_numpy_is_one(name):
+    layer = layers.GroupNormalization(**{name: np.int64(4)})
+    assert getattr(layer, name) == 4
+
+
+@pytest.mark.parametrize("axis", [[3], (3,)])
+def test_a_list_of_one_axis_is_that_axis(axis):
+    assert all(kind(axis=axis).axis == 3 for kind in ALL)
+
+
+def test_without_tensorflow_the_import_says_what_to_install():
+    script = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "tensorflow":
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Blocker())
+try:
+    import keras_norms
+except ModuleNotFoundError as error:
+    print(error, end="")
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ran.stdout == INSTALL, ran.stderr
+
+
+def test_no_channels():
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        layers.GroupNormalization(groups=1).build((4, 3, 0))
+    assert str(error.value) == (
+        "Axis -1 of the inputs must hold one channel or more. Received: an "
+        "input of shape (4, 3, 0). Name the channel axis."
+    )

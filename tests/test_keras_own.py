@@ -1,0 +1,75 @@
+"""Keras's own tests of its layers, run on ours."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+import keras
+import pytest
+
+FOLDER = pathlib.Path(keras.__file__).parent / "src/layers/normalization"
+FILES = ("batch_normalization_test.py", "group_normalization_test.py")
+
+# Each test that must fail, because we differ from Keras on purpose.
+DIFFERENCES = {
+    "GroupNormalizationTest.test_groups_not_a_multiple_of_dim_error": (
+        "Keras's message has it that the groups are a multiple of the "
+        "channels; ours, that the channels are one of the groups."
+    ),
+} | {
+    f"BatchNormalizationTest.test_correctness{number}": (
+        "axis=1: Masking makes a mask over (batch, channels) of a channels "
+        "first tensor; ours are over its positions, so it is refused."
+    )
+    for number in range(8, 16)
+}
+
+SCRIPT = """
+import sys
+import keras.src.layers
+import keras_norms
+import pytest
+for name in ("BatchNormalization", "GroupNormalization"):
+    setattr(keras.src.layers, name, getattr(keras_norms.layers, name))
+sys.exit(pytest.main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """Of each test, by name: its element of the report."""
+    folder = tmp_path_factory.mktemp("keras")
+    report = folder / "report.xml"
+    options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull]
+    options += ["--rootdir", folder, "--junit-xml", report]
+    files = [FOLDER / file for file in FILES]
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *options, *files],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert ran.returncode in (0, 1), ran.stdout + ran.stderr
+    return {
+        case.get("classname").split(".")[-1] + "." + case.get("name"): case
+        for case in ET.parse(report).iter("testcase")
+    }
+
+
+def names(results, *tags):
+    return {
+        name
+        for name, case in results.items()
+        if any(child.tag in tags for child in case)
+    }
+
+
+def test_only_deliberate_differences_fail(results):
+    assert names(results, "failure", "error") == set(DIFFERENCES)
+
+
+def test_enough_of_them_ran(results):
+    assert len(results) - len(names(results, "skipped")) >= 30

@@ -1,0 +1,240 @@
+"""Properties of the ops, against float64 numpy with explicit axes."""
+
+import hypothesis
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import strategies as st
+
+from keras_norms import layers
+from keras_norms import ops
+
+
+def property_of(*strategies):
+    """A test over few examples, the first of them always the same."""
+
+    def decorate(test):
+        test = hypothesis.given(*strategies)(test)
+        return hypothesis.settings(
+            max_examples=40, deadline=None, derandomize=True
+        )(test)
+
+    return decorate
+
+
+@st.composite
+def inputs(draw):
+    """x, the channel axis, and a mask or None."""
+    rank = draw(st.integers(2, 5))
+    shape = draw(st.lists(st.integers(0, 5), min_size=rank, max_size=rank))
+    axis = draw(st.integers(1, rank - 1))
+    shape[axis] = max(shape[axis], 1)
+    random = np.random.default_rng(draw(st.integers(0, 999)))
+    scale = draw(st.sampled_from([0.0, 1.0, 3.0]))
+    x = random.normal(draw(st.sampled_from([0.0, 5.0])), scale, shape)
+    mask_rank = draw(st.integers(0, rank - 1))
+    positions = shape[:axis] + shape[axis + 1 :]
+    share = draw(st.sampled_from([0.0, 0.3, 0.8, 1.0]))
+    mask = random.random(positions[:mask_rank]) < share if mask_rank else None
+    return x, axis - draw(st.sampled_from([0, rank])), mask
+
+
+@st.composite
+def grouped(draw):
+    """Inputs, and a number of groups that divides their channels."""
+    x, axis, mask = draw(inputs())
+    channels = x.shape[axis]
+    divisors = [k for k in range(1, channels + 1) if channels % k == 0]
+    return x, axis, mask, draw(st.sampled_from(divisors))
+
+
+BLOCKS = st.one_of(st.none(), st.integers(1, 6))
+
+# Layers, their arguments, the blocks that they normalize in training.
+LAYERS = [
+    ("GroupNormalization", {"groups": 4}, {"groups": 4}),
+    ("BatchNormalization", {}, {"examples": None}),
+    ("GhostBatchNormalization", {"ghost_batch_size": 2}, {"examples": 2}),
+]
+
+
+def parameters(channels):
+    """A gamma and a beta."""
+    return np.random.default_rng(1).normal(1, 1, (2, channels))
+
+
+def channels_last(x, axis, mask=None):
+    """x and the mask as [examples, positions, channels]."""
+    x = np.moveaxis(np.asarray(x, "float64"), axis, -1)
+    mask = np.ones(x.shape[:1], "bool") if mask is None else mask
+    mask = mask.reshape(mask.shape + (1,) * (x.ndim - 1 - mask.ndim))
+    mask = np.broadcast_to(mask, x.shape[:-1])
+    size = int(np.prod(x.shape[1:-1]))
+    shape = (len(x), size)
+    return x.reshape(*shape, x.shape[-1]), mask.reshape(shape)
+
+
+def oracle(x, axis, mask=None, examples=1, groups=None):
+    """Count, mean and variance of blocks, a row an example or the batch."""
+    x, mask = channels_last(x, axis, mask)
+    batch, _, channels = x.shape
+    rows = 1 if examples is None else batch
+    size = channels // groups if groups else 1
+    tables = np.zeros((3, rows, channels))
+    for row in range(rows):
+        start = row - row % examples if examples else 0
+        end = start + examples if examples else batch
+        for channel in range(channels):
+            first = channel - channel % size
+            values = x[start:end, :, first : first + size]
+            values = values[mask[start:end]]
+            if values.size:
+                table = values.size, values.mean(), values.var()
+                tables[:, row, channel] = table
+    return tables
+
+
+def normalized(x, axis, epsilon=1e-3, gamma=1.0, beta=0.0, **blocks):
+    """y by the oracle's moments, in the shape of x."""
+    x = np.moveaxis(np.asarray(x, "float64"), axis, -1)
+    tables = oracle(x, -1, **blocks)
+    spread = (len(tables[0]),) + (1,) * (x.ndim - 2) + x.shape[-1:]
+    count, mean, variance = (table.reshape(spread) for table in tables)
+    y = gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
+    return np.moveaxis(np.where(count > 0, y, 0.0), -1, axis)
+
+
+def close(have, want):
+    """In 12 digits, 12 decimals near 0; also in shape."""
+    have = np.asarray(have)
+    assert have.shape == want.shape
+    np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
+
+
+def close_moments(moments, count, mean, variance):
+    close(moments.count, count[:, 0])
+    close(moments.mean + moments.residual, mean)
+    close(moments.variance, variance)
+
+
+@property_of(inputs())
+def test_instance_moments(case):
+    x, axis, mask = case
+    moments = ops.instance_moments(x, mask=mask, axis=axis)
+    assert moments.mean.dtype == "float64"
+    close_moments(moments, *oracle(x, axis, mask))
+
+
+@property_of(grouped(), BLOCKS, st.booleans())
+def test_pool(case, examples, apart):
+    x, axis, mask, groups = case
+    groups = None if apart else groups
+    moments = ops.instance_moments(x, mask=mask, axis=axis)
+    close_moments(
+        moments.pool(examples=examples, groups=groups),
+        *oracle(x, axis, mask, examples, groups),
+    )
+
+
+@property_of(inputs(), inputs())
+def test_merge(case, other):
+    (x, axis, mask), (y, other_axis, other_mask) = case, other
+    x, mask = channels_last(x, axis, mask)
+    y, other_mask = channels_last(y, other_axis, other_mask)
+    batch, channels = np.minimum(x.shape, y.shape)[[0, 2]]
+    x, y = x[:batch, :, :channels], y[:batch, :, :channels]
+    mask, other_mask = mask[:batch], other_mask[:batch]
+    merged = ops.instance_moments(x, mask=mask).merge(
+        ops.instance_moments(y, mask=other_mask)
+    )
+    joined = np.concatenate([mask, other_mask], axis=1)
+    close_moments(merged, *oracle(np.concatenate([x, y], 1), -1, joined))
+
+
+@property_of(inputs(), st.floats(0, 1))
+def test_blend(case, weight):
+    x, axis, mask = case
+    own = ops.instance_moments(x, mask=mask, axis=axis)
+    random = np.random.default_rng(0)
+    mean, variance = random.normal(3, 2, (2, 1, x.shape[axis]))
+    other = ops.Moments(*map(tf.constant, (np.ones(1), mean, variance**2)))
+    blended = own.blend(other, weight)
+    count, own_mean, own_variance = oracle(x, axis, mask)
+    w = weight * (count > 0)
+    close(blended.mean + blended.residual, w * own_mean + (1 - w) * mean)
+    want = w * own_variance + (1 - w) * variance**2
+    close(blended.variance, want + w * (1 - w) * (own_mean - mean) ** 2)
+
+
+@property_of(inputs(), st.sampled_from([1e-5, 1e-3, 1.0]), st.booleans())
+def test_affine(case, epsilon, plain):
+    x, axis, mask = case
+    gamma, beta = parameters(x.shape[axis])
+    given = {} if plain else {"gamma": gamma, "beta": beta}
+    moments = ops.instance_moments(x, mask=mask, axis=axis)
+    center, scale, shift = ops.affine(moments, epsilon=epsilon, **given)
+    assert not np.any(np.asarray(shift)[np.asarray(moments.count) == 0])
+    last = np.moveaxis(x, axis, -1)
+    spread = x.shape[:1] + (1,) * (x.ndim - 2) + last.shape[-1:]
+    tables = (np.reshape(table, spread) for table in (center, scale, shift))
+    center, scale, shift = tables
+    y = np.moveaxis((last - center) * scale + shift, -1, axis)
+    close(y, normalized(x, axis, epsilon, mask=mask, **given))
+
+
+@property_of(grouped(), st.sampled_from([1e-5, 1e-3, 1.0]), st.booleans())
+def test_group_normalization(case, epsilon, apart):
+    x, axis, mask, groups = case
+    gamma, beta = parameters(x.shape[axis])
+    y = ops.group_normalization(
+        x,
+        -1 if apart else groups,
+        gamma,
+        beta,
+        mask=mask,
+        axis=axis,
+        epsilon=epsilon,
+    )
+    groups = None if apart else groups
+    blocks = {"mask": mask, "groups": groups}
+    close(y, normalized(x, axis, epsilon, gamma, beta, **blocks))
+
+
+@property_of(inputs(), st.integers(1, 6))
+def test_ghost_batches_are_batches(case, size):
+    x, axis, mask = case
+    layer = layers.GhostBatchNormalization(size, axis=axis, dtype="float64")
+    y = layer(x, training=True, mask=mask)
+    close(y, normalized(x, axis, mask=mask, examples=size))
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("mode", ["graph", "xla", "unknown sizes"])
+@pytest.mark.parametrize("channels_first", [False, True])
+@pytest.mark.parametrize(
+    "shape", [(4, 8, 8, 16), (2, 33, 7, 24), (3, 50, 50, 8)]
+)
+@pytest.mark.parametrize(("name", "arguments", "blocks"), LAYERS)
+def test_a_large_mean_costs_no_digits(
+    name, arguments, blocks, shape, channels_first, mode, masked
+):
+    random = np.random.default_rng(0)
+    x = random.normal(1e4, 1.0, shape).astype("float32")
+    mask = random.random(shape[:-1]) < 0.7 if masked else None
+    axis = 1 if channels_first else -1
+    x = np.moveaxis(x, -1, axis)
+    layer = getattr(layers, name)(axis=axis, **arguments)
+    layer.build(x.shape)
+
+    sizes = np.array(x.shape, object)
+    if mode == "unknown sizes":
+        sizes[np.arange(4) != axis % 4] = None
+
+    @tf.function(
+        jit_compile=mode == "xla", input_signature=[tf.TensorSpec(sizes)]
+    )
+    def run(x):
+        return layer(x, training=True, mask=mask)
+
+    want = normalized(x, axis, mask=mask, **blocks)
+    np.testing.assert_allclose(run(x), want, rtol=0, atol=1e-5)
