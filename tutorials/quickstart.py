@@ -1,0 +1,165 @@
+"""Test error against images per replica, method by method.
+
+The experiment of the group normalization paper (Wu and He 2018, figure 1),
+small: a residual network trained from one set of images by two replicas that
+each see 2, 8 or 32 of them a step, the learning rate in proportion, over the
+same number of epochs. Then the last model is saved both ways and reloaded.
+"""
+
+import argparse
+import pathlib
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_norms.layers import BatchGroupNormalization
+from keras_norms.layers import BatchNormalization
+from keras_norms.layers import CrossReplicaBatchNormalization
+from keras_norms.layers import GroupNormalization
+from tutorials import data
+from tutorials import figure
+from tutorials import reload
+from tutorials.network import residual_network
+
+REPLICAS = 2
+RATE = 0.1  # at 32 images per replica, as in the paper
+
+
+def methods(momentum=0.9):
+    """Makers of layers by name; momentum is for runs of so few steps."""
+    return {
+        "local batch norm": lambda **kwargs: BatchNormalization(
+            momentum=momentum, **kwargs
+        ),
+        "cross-replica batch norm": lambda **kwargs: (
+            CrossReplicaBatchNormalization(momentum=momentum, **kwargs)
+        ),
+        "group norm": lambda **kwargs: GroupNormalization(groups=4, **kwargs),
+        "batch-group norm": lambda **kwargs: BatchGroupNormalization(
+            groups=8, momentum=momentum, **kwargs
+        ),
+    }
+
+
+class Runs:
+    """All trainings of one method.
+
+    One model serves them all, with new weights for each: to trace a training
+    function for two replicas takes longer than to train with it.
+    """
+
+    def __init__(self, strategy, shape, classes, normalization, seeds):
+        self.strategy = strategy
+        self.first_weights = []
+        with strategy.scope():
+            # All at once: a new seed makes TensorFlow compile all it runs
+            # anew.
+            for seed in range(seeds):
+                keras.utils.set_random_seed(seed)
+                self.model = residual_network(shape, classes, normalization)
+                self.first_weights.append(self.model.get_weights())
+            self.model.compile(
+                keras.optimizers.SGD(RATE, momentum=0.9),
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                metrics=["accuracy"],
+                # Two virtual CPUs are no accelerator that XLA compiles for.
+                jit_compile=False,
+            )
+
+    def test_error(self, train, test, images, seed, epochs):
+        """The error in percent after a training from scratch."""
+        with self.strategy.scope():
+            self.model.set_weights(self.first_weights[seed])
+            for variable in self.model.optimizer.variables:
+                variable.assign(tf.zeros_like(variable))
+        first = RATE * images / 32
+
+        def rate(epoch):
+            return first * (1 - epoch / epochs)
+
+        size = images * REPLICAS
+        self.model.fit(
+            data.batches(train, size, seed),
+            epochs=epochs,
+            steps_per_epoch=int(train.cardinality()) // size,
+            callbacks=[keras.callbacks.LearningRateScheduler(rate)],
+        )
+        _, accuracy = self.model.evaluate(test, verbose=0)
+        return 100 * (1 - accuracy)
+
+
+def arguments(argv):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--dataset", default="digits", help="any TFDS set of labelled images"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="five batch sizes, five seeds"
+    )
+    parser.add_argument("--output", type=pathlib.Path, default="quickstart")
+    parser.add_argument(
+        "--data-dir", help="of TFDS; the default lies in the output folder"
+    )
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--seeds", type=int, help="how many")
+    parser.add_argument(
+        "--batch-sizes", type=int, nargs="+", help="images per replica"
+    )
+    parser.add_argument(
+        "--examples", type=int, help="only so many, of training and of test"
+    )
+    options = parser.parse_args(argv)
+    sizes = [2, 4, 8, 16, 32] if options.full else [2, 8, 32]
+    options.batch_sizes = sorted(options.batch_sizes or sizes)
+    options.seeds = options.seeds or (5 if options.full else 3)
+    options.data_dir = options.data_dir or options.output / "data"
+    return options
+
+
+def main(argv=None):
+    options = arguments(argv)
+    start = time.monotonic()
+    # Before anything else of TensorFlow runs.
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0],
+        [tf.config.LogicalDeviceConfiguration()] * REPLICAS,
+    )
+    options.output.mkdir(parents=True, exist_ok=True)
+    train, test, shape, classes = data.load(
+        options.dataset, options.data_dir, options.examples
+    )
+    # Two strategies in one process do not agree: one does it all.
+    strategy = tf.distribute.MirroredStrategy(
+        [f"CPU:{replica}" for replica in range(REPLICAS)]
+    )
+
+    errors = {}
+    for name, normalization in methods().items():
+        runs = Runs(strategy, shape, classes, normalization, options.seeds)
+        for images in options.batch_sizes:
+            for seed in range(options.seeds):
+                print(f"\n{name}, {images} images per replica, seed {seed}")
+                error = runs.test_error(
+                    train, test, images, seed, options.epochs
+                )
+                errors.setdefault(name, {}).setdefault(images, []).append(
+                    error
+                )
+                print(f"test error {error:.2f}%", flush=True)
+
+    table = figure.table(errors)
+    (options.output / "table.md").write_text(table + "\n")
+    figure.draw(errors, options.output / "errors.png", options.dataset)
+    print(f"\nTest error in percent, mean and deviation of {options.seeds}:")
+    print(f"\n{table}\n\n{figure.conclusion(errors)}\n")
+
+    images = np.stack([image for image, _ in test.unbatch().take(32)])
+    agrees = reload.check(runs.model, images, options.output)
+    print(f"\n{time.monotonic() - start:.0f} s, results in {options.output}")
+    return 0 if agrees else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
