@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 
-def residual_network(shape, classes, normalization, widths=(16, 32)):
+def residual_network(shape, classes, normalization, widths=(16, 32, 32)):
     """A stem, then blocks, each of half the height and width.
 
     `normalization` makes a layer from keyword arguments: `activation` has the

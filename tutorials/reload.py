@@ -21,7 +21,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 model, images, outputs = sys.argv[1:]
-np.save(outputs, tf.saved_model.load(model).serve(np.load(images)))
+loaded = tf.saved_model.load(model)
+np.save(outputs, loaded.serve(np.load(images)))
 assert "keras_norms" not in sys.modules
 """
 

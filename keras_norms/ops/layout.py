@@ -88,8 +88,10 @@ class Layout:
         memory; without it, the tables' own arithmetic (indices of groups,
         above all) is done again for each element of x, at half the speed.
         """
-        table = ops.sum(ops.stack([table, ops.zeros_like(table)]), axis=0)
-        return table[:, None, :, None]
+        if native.compiling():
+            table = ops.sum(ops.stack([table, ops.zeros_like(table)]), axis=0)
+        rows, channels = ops.shape(table)
+        return ops.reshape(table, (rows, 1, channels, 1))
 
     @property
     def _long_axis(self):

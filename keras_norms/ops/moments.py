@@ -298,6 +298,10 @@ def as_float(x):
 
 
 def _like(table, like):
+    """A table, or a number, in the shape of another table."""
+    same = getattr(table, "shape", None) == like.shape
+    if same and None not in tuple(like.shape):
+        return table
     return ops.zeros_like(like) + table
 
 

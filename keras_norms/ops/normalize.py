@@ -154,7 +154,12 @@ class Passes:
         if not isinstance(result, Coefficients):
             result, extras = result
         shape = (self.layout.view[0], self.layout.channels)
-        tables = (ops.broadcast_to(table, shape) for table in result)
+        tables = (
+            table
+            if tuple(table.shape) == shape
+            else ops.broadcast_to(table, shape)
+            for table in result
+        )
         return Coefficients(*tables), extras
 
     def linear(self, shifted, pivot, tables):
