@@ -154,13 +154,10 @@ class Passes:
         if not isinstance(result, Coefficients):
             result, extras = result
         shape = (self.layout.view[0], self.layout.channels)
-        tables = (
-            table
-            if tuple(table.shape) == shape
-            else ops.broadcast_to(table, shape)
-            for table in result
-        )
-        return Coefficients(*tables), extras
+        known = isinstance(shape[0], int)
+        if not known or any(tuple(t.shape) != shape for t in result):
+            result = (ops.broadcast_to(table, shape) for table in result)
+        return Coefficients(*result), extras
 
     def linear(self, shifted, pivot, tables):
         """`(x - center) * scale + shift`, from `x - pivot`."""
