@@ -37,7 +37,10 @@ def load(name, data_dir, examples=None):
     train, test = prepared(train), prepared(test)
     shape = train.element_spec[0].shape
     classes = info.features["label"].num_classes
-    return train, test.batch(TEST_BATCH), shape, classes
+    # Keras cannot build a model from a first batch that replicas share
+    # unevenly: two of them need an even one.
+    size = min(TEST_BATCH, int(test.cardinality()) // 2 * 2)
+    return train, test.batch(size), shape, classes
 
 
 def batches(images, size, seed):
