@@ -136,7 +136,10 @@ class BaseBatchNormalization(BaseNormalization):
             statistics=training is not False or weighs,
         )
         if training is not False:
-            self.update(*batch, training)
+            mean, variance, valid = batch
+            if training is not True:
+                valid = ops.logical_and(valid, training)
+            self.update(mean, variance, valid)
         return y
 
     def _trained(self, moments, **parameters):
@@ -147,9 +150,14 @@ class BaseBatchNormalization(BaseNormalization):
         else:
             used = moments.pool(examples=self.block)
         running = batch.average_over_replicas(replicas)
+        mean = ops.squeeze(running.mean, axis=0)
+        variance = ops.squeeze(running.variance, axis=0)
+        valid = ops.isfinite(mean + variance)
+        if not isinstance(running.count, int):
+            valid = ops.logical_and(valid, running.count > 0)
         return (
             self.trained(self.channel_groups(used), **parameters),
-            (running.count[0], running.mean[0], running.variance[0]),
+            (mean, variance, valid),
         )
 
     def _inferred(
@@ -162,28 +170,17 @@ class BaseBatchNormalization(BaseNormalization):
         **others,
     ):
         used = self.channel_groups(
-            Moments(
-                ops.ones_like(moving_mean[:1]),
-                moving_mean[None],
-                moving_variance[None],
-            )
+            Moments(1, moving_mean[None], moving_variance[None])
         )
         if self.inference_weight > 0:
             own = self.channel_groups(moments)
             used = own.blend(used, self.inference_weight)
         return affine(used, gamma, beta, self.epsilon)
 
-    def update(self, count, mean, variance, training):
+    def update(self, mean, variance, valid):
         """Moves the running averages towards the moments of a batch."""
-        valid = self.valid(count, mean, variance, training)
         self.move(self.moving_mean, mean, self.momentum, valid)
         self.move(self.moving_variance, variance, self.momentum, valid)
-
-    @staticmethod
-    def valid(count, mean, variance, training):
-        """Whether a batch says anything about a channel."""
-        finite = ops.logical_and(ops.isfinite(mean), ops.isfinite(variance))
-        return ops.logical_and(ops.logical_and(finite, count > 0), training)
 
     @staticmethod
     def move(variable, value, momentum, valid):

@@ -202,11 +202,10 @@ class BatchNormalization(BaseBatchNormalization):
             r, d = r * gamma, d * gamma
         return super().trained(moments, r, d if beta is None else d + beta)
 
-    def update(self, count, mean, variance, training):
+    def update(self, mean, variance, valid):
         if not self.renorm:
-            super().update(count, mean, variance, training)
+            super().update(mean, variance, valid)
             return
-        valid = self.valid(count, mean, variance, training)
         stddev = ops.sqrt(variance + self.epsilon)
         self.move(self.renorm_mean, mean, self.renorm_momentum, valid)
         self.move(self.renorm_stddev, stddev, self.renorm_momentum, valid)

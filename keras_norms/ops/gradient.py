@@ -12,7 +12,9 @@ With dy' the gradient before the activation and z = x - pivot,
 
 import tensorflow as tf
 
+from keras_norms.ops.layout import inverse
 from keras_norms.ops.moments import as_float
+from keras_norms.ops.moments import column
 from keras_norms.ops.normalize import Coefficients
 
 
@@ -53,8 +55,8 @@ def two_passes(passes, x, parameters):
 
 def _gradient(passes, x, dy, pivot, moments, tables, sources, tape):
     layout = passes.layout
-    shifted = passes.shift(passes.rows(x), pivot)
-    dy = layout.rows(as_float(dy))
+    shifted = passes.shift(passes.view(x), pivot)
+    dy = layout.view(as_float(dy))
     if passes.activation is not None:
         linear = passes.linear(shifted, pivot, tables)
         with tf.GradientTape() as inner:
@@ -69,14 +71,14 @@ def _gradient(passes, x, dy, pivot, moments, tables, sources, tape):
         Coefficients(-d_shift * tables.scale, d_scale, d_shift),
         unconnected_gradients="zero",
     )
-    dx = dy * layout.spread(tables.scale)
+    dx = dy * layout.spread_all(tables.scale)
     if moments:
         d_mean, d_variance, *d_sources = d_sources
-        over_count = 1.0 / tf.maximum(moments.count, 1.0)[:, None]
+        over_count = inverse(column(moments.count), d_mean.dtype)
         b = 2.0 * d_variance * over_count
         offset = (pivot - moments.mean) - moments.residual
         d = d_mean * over_count + b * offset
-        through = shifted * layout.spread(b) + layout.spread(d)
+        through = shifted * layout.spread_all(b) + layout.spread_all(d)
         if passes.mask is not None:
             through = tf.where(passes.mask, through, 0.0)
         dx = dx + through

@@ -1,5 +1,6 @@
-"""How the two passes see x: [rows, before, channels, after]."""
+"""How the two passes see x: in blocks of examples, channels apart."""
 
+import functools
 import math
 
 from keras import ops
@@ -10,9 +11,9 @@ from keras_norms.ops import native
 # vectorizes additions but not reductions. Op by op, splitting costs a copy.
 _PARTS = 8
 
-# Op by op, up to so many positions are summed before the rest: rounding grows
-# with the length of a sum.
-_RUN = 256
+# Op by op, known sizes beyond this are summed in runs of it first: the
+# rounding of a sum grows with its length.
+_RUN = 4096
 
 # The pivot is the mean of this share of the positions. By Cauchy-Schwarz it
 # lies within sqrt(64) standard deviations of the mean, whatever the data, so
@@ -20,69 +21,77 @@ _RUN = 256
 _SAMPLE = 64
 
 
-def _product(sizes):
-    """The product of sizes that may be tensors; an int where none is."""
-    tensors = [size for size in sizes if not isinstance(size, int)]
-    product = math.prod(size for size in sizes if isinstance(size, int))
-    for size in tensors:
-        product = product * size
-    return product
-
-
 class Layout:
-    """Views x of any rank as `[rows, before, channels, after]`.
+    """Sums over the positions of each block and channel, and the way back.
 
-    A row holds `examples` consecutive examples, the unit whose moments are
-    kept apart: 1, a number E (where the batch is no multiple of E, rows fall
-    back to one example each), or None for the whole batch in one row. Only
-    the shape changes, no element moves. A table is `[rows, channels]`.
+    A row of a table, `[rows, channels]`, holds `examples` consecutive
+    examples, the unit whose moments are kept apart: 1, None for the whole
+    batch, or a number E (where the batch is no multiple of E, rows fall back
+    to one example each). Only the last needs another view of x, `[rows, E,
+    ...]`; the sizes of the others may all be unknown, channels excepted.
     """
 
     def __init__(self, x, axis=-1, examples=1):
-        self.shape = tuple(ops.shape(x))
-        self.axis = axis % len(self.shape)
-        batch = self.shape[0]
-        if examples is None:
-            self.examples = batch
-            rows = 1
+        self.axis = axis % len(x.shape)
+        self.channels = x.shape[self.axis]
+        self.examples = examples
+        self._x = x
+        self._shape = None
+        others = [a for a in range(len(x.shape)) if a != self.axis]
+        if examples in (1, None):
+            self._view = tuple(x.shape)
+            self._axes = others if examples is None else others[1:]
+            self._channel_axis = self.axis
         else:
+            self._shape = tuple(ops.shape(x))
+            batch, *sizes = self._shape
             self.examples = _whole_rows(batch, examples)
-            rows = batch // self.examples
-        self.before = _product(self.shape[1 : self.axis])
-        self.channels = self.shape[self.axis]
-        self.after = _product(self.shape[self.axis + 1 :])
-        self.view = (
-            rows,
-            self.examples * self.before,
-            self.channels,
-            self.after,
-        )
-        self.axes = (1, 3)
+            self._view = (batch // self.examples, self.examples, *sizes)
+            self._axes = [1, *(a + 1 for a in others[1:])]
+            self._channel_axis = self.axis + 1
 
-    @property
-    def positions(self):
-        """How many elements of a channel a row holds."""
-        return self.view[1] * self.view[3]
+    def whole(self, table):
+        """A table, or what broadcasts to one, with all its rows."""
+        rows = 1 if self.examples is None else self._view[0]
+        known = isinstance(rows, int)
+        have = tuple(table.shape)
+        if len(have) == 2 and have[1] == self.channels:
+            # Of unknown numbers of rows, only 1 is known not to be all.
+            if have[0] == rows if known else have[0] != 1:
+                return table
+        if rows is None:
+            rows = ops.shape(self._x)[0]
+        return ops.broadcast_to(table, (rows, self.channels))
 
-    def rows(self, x):
-        return ops.reshape(x, self.view)
+    def view(self, x):
+        return x if self._shape is None else ops.reshape(x, self._view)
 
-    def restore(self, rows):
-        return ops.reshape(rows, self.shape)
+    def restore(self, view):
+        return view if self._shape is None else ops.reshape(view, self._shape)
 
     def mask(self, mask):
         """`mask` over the leading axes of x without its channel axis."""
         if mask is None:
             return None
-        sizes = self.shape[: self.axis] + self.shape[self.axis + 1 :]
-        mask = ops.cast(mask, "bool")
-        missing = len(sizes) - len(mask.shape)
-        mask = ops.reshape(mask, tuple(ops.shape(mask)) + (1,) * missing)
+        mask = ops.cast(ops.convert_to_tensor(mask), "bool")
+        sizes = list(ops.shape(mask))
+        sizes += [1] * (len(self._x.shape) - 1 - len(sizes))
+        mask = ops.reshape(mask, [*sizes[: self.axis], 1, *sizes[self.axis :]])
+        sizes = list(ops.shape(self._x))
+        sizes[self.axis] = 1
         mask = ops.broadcast_to(mask, sizes)
-        return ops.reshape(mask, (*self.view[:2], 1, self.view[3]))
+        if self._shape is None:
+            return mask
+        return ops.reshape(mask, (*self._view[:2], *sizes[1:]))
 
     def spread(self, table):
-        """A table as something that broadcasts against rows.
+        """A table as something that broadcasts against the view."""
+        shape = [1] * len(self._view)
+        shape[0], shape[self._channel_axis] = -1, self.channels
+        return ops.reshape(table, shape)
+
+    def spread_all(self, table):
+        """`spread`, for use with all of x.
 
         The sum with zeros changes no value. XLA keeps the result of a sum in
         memory; without it, the tables' own arithmetic (indices of groups,
@@ -90,52 +99,97 @@ class Layout:
         """
         if native.compiling():
             table = ops.sum(ops.stack([table, ops.zeros_like(table)]), axis=0)
-        rows, channels = ops.shape(table)
-        return ops.reshape(table, (rows, 1, channels, 1))
+        return self.spread(table)
 
-    @property
-    def _long_axis(self):
-        single = isinstance(self.after, int) and self.after == 1
-        return 1 if single else 3
+    def count(self, view):
+        """How many elements of a channel a row holds; a number if known."""
+        sizes = [view.shape[axis] for axis in self._axes]
+        if None in sizes:
+            shape = ops.shape(view)
+            sizes = [shape[axis] for axis in self._axes]
+        count = math.prod(size for size in sizes if isinstance(size, int))
+        for size in sizes:
+            if not isinstance(size, int):
+                count = count * size
+        return count
 
-    def sum(self, rows):
+    def sum(self, view):
         """Sums over the positions of a row: a table."""
-        count, _, _, after = self.view
-        axes = (count, self.examples, self.before, self.channels, after)
+        if not self._axes:
+            return view
         if native.compiling():
-            rows = ops.reshape(rows, axes)
-            axis, size = _longest(axes, (1, 2, 4))
-            parts = _divisor(size, _PARTS)
-            first, *others = ops.split(rows, parts, axis=axis)
-            return ops.sum(sum(others, first), axis=(1, 2, 4))
-        axis = self._long_axis
-        size = ops.shape(rows)[axis]
-        run = _divisor(self.before if axis == 1 else self.after, _RUN)
-        if run >= _PARTS:
-            return self._sum_of_runs(rows, axis, size // run, run)
-        if isinstance(size, int) and size <= _RUN:
-            return ops.sum(rows, axis=self.axes)
-        whole = size // _RUN
-        head, tail = (
-            (rows[:, : whole * _RUN], rows[:, whole * _RUN :])
-            if axis == 1
-            else (rows[..., : whole * _RUN], rows[..., whole * _RUN :])
-        )
-        rest = ops.sum(tail, axis=self.axes)
-        return self._sum_of_runs(head, axis, whole, _RUN) + rest
+            return self._table(self._sum_of_parts(view))
+        # First what is nearest in memory, by itself: faster than all at once,
+        # and sums are shorter, so rounding is smaller.
+        nearest = [a for a in self._axes if a > self._channel_axis]
+        if not nearest:
+            nearest = self._axes[-1:]
+            size = self._view[nearest[0]]
+            if isinstance(size, int) and size > _RUN:
+                return self._table(self._sum_of_runs(view, *nearest, size))
+        if nearest != self._axes:
+            view = ops.sum(view, axis=nearest, keepdims=True)
+        return self._table(view)
 
-    def _sum_of_runs(self, rows, axis, runs, run):
-        shape = list(ops.shape(rows))
-        shape[axis : axis + 1] = [runs, run]
-        rows = ops.sum(ops.reshape(rows, shape), axis=axis + 1)
-        return ops.sum(rows, axis=self.axes)
-
-    def sample(self, rows):
+    def sample(self, view):
         """The first of the positions, one in `_SAMPLE`, rounded up."""
-        size = -(-ops.shape(rows)[self._long_axis] // _SAMPLE)
-        if self._long_axis == 1:
-            return rows[:, :size]
-        return rows[:, :, :, :size]
+        if not self._axes:
+            return view
+        known = [a for a in self._axes if isinstance(self._view[a], int)]
+        if known:
+            axis = max(known, key=lambda a: self._view[a])
+            size = self._view[axis]
+        else:
+            axis = self._axes[0]
+            size = ops.shape(view)[axis]
+        return _slice(view, [axis], 0, -(-size // _SAMPLE))
+
+    def first(self, view):
+        """The first position of each row: a table. 0 where there is none."""
+        return self._table(_slice(view, self._axes, 0, 1))
+
+    def mean(self, sample):
+        """Means over the positions of a sample: a table."""
+        return self._table(sample) * inverse(self.count(sample), sample.dtype)
+
+    def max(self, view):
+        """The largest of the positions of a row: a table; -inf of none."""
+        lowest = -float("inf")
+        return self._table(view, functools.partial(ops.max, initial=lowest))
+
+    def _table(self, view, reduction=ops.sum):
+        if self._axes:
+            view = reduction(view, axis=self._axes)
+        return ops.reshape(view, (1, -1)) if self.examples is None else view
+
+    def _sum_of_runs(self, view, axis, size):
+        """Along one axis, [.., size, ..] -> [.., runs, ..]."""
+        whole = size // _RUN * _RUN
+        shape = list(ops.shape(view))
+        shape[axis : axis + 1] = [whole // _RUN, _RUN]
+        head = ops.reshape(_slice(view, [axis], 0, whole), shape)
+        head = ops.sum(head, axis=axis + 1)
+        if whole == size:
+            return head
+        tail = _slice(view, [axis], whole, size)
+        tail = ops.sum(tail, axis=axis, keepdims=True)
+        return ops.concatenate([head, tail], axis=axis)
+
+    def _sum_of_parts(self, view):
+        known = [a for a in self._axes if isinstance(self._view[a], int)]
+        parts = {a: _divisor(self._view[a], _PARTS) for a in known}
+        if not parts:
+            return view
+        axis = max(parts, key=lambda a: (parts[a], self._view[a]))
+        first, *others = ops.split(view, parts[axis], axis=axis)
+        return sum(others, first)
+
+
+def inverse(count, dtype):
+    """1 / count, or 1 where the count is 0; of a number, a number."""
+    if isinstance(count, (int, float)):
+        return 1.0 / max(count, 1)
+    return 1.0 / ops.maximum(ops.cast(count, dtype), 1.0)
 
 
 def _whole_rows(batch, examples):
@@ -144,17 +198,13 @@ def _whole_rows(batch, examples):
     return ops.where(batch % examples == 0, examples, 1)
 
 
-def _longest(sizes, axes):
-    """The axis of largest known size, and that size."""
-    known = [axis for axis in axes if isinstance(sizes[axis], int)]
-    if not known:
-        return axes[0], 1
-    axis = max(known, key=lambda axis: sizes[axis])
-    return axis, sizes[axis]
-
-
 def _divisor(size, limit):
-    """The largest divisor of a size up to a limit; 1 if it is unknown."""
-    if not isinstance(size, int):
-        return 1
+    """The largest divisor of a size up to a limit."""
     return next((k for k in range(limit, 1, -1) if size and size % k == 0), 1)
+
+
+def _slice(view, axes, start, end):
+    index = [slice(None)] * len(view.shape)
+    for axis in axes:
+        index[axis] = slice(start, end)
+    return view[tuple(index)]

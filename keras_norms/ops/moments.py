@@ -6,8 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_norms.ops import native
 from keras_norms.ops import replicas
 from keras_norms.ops.layout import Layout
+from keras_norms.ops.layout import inverse
 
 Tensor = Any
 
@@ -16,15 +18,16 @@ Tensor = Any
 class Moments:
     """Counts, means and variances of the blocks of a tensor, as small tables.
 
-    `count` is `[rows]`, `mean` and `variance` are `[rows, channels]`, float32
-    (float64 for float64 input); variances are biased, `mean((x - mean)**2)`.
-    A row with nothing in it (no example, all masked) has zeros.
+    `mean` and `variance` are `[rows, channels]`, float32 (float64 for float64
+    input); variances are biased, `mean((x - mean)**2)`. `count` is `[rows]`,
+    or one number where all rows hold as many: in layers without a mask. A row
+    with nothing in it (no example, all masked) has zeros.
 
     A float32 mean of 1e4 is itself off by up to 5e-4, so `residual` carries
     what the rounding left: the mean is `mean + residual`. It is a constant to
     differentiation.
 
-    `examples` is how many examples of the batch a row holds.
+    `examples` is how many examples of the batch a row holds, None for all.
 
     Pooling is Chan's merge: the variance of a union is the mean of the
     variances plus the variance of the means, weighted by the counts.
@@ -49,44 +52,26 @@ class Moments:
 
         Counts become those of the blocks, so pool once, over both at a time.
         """
-        rows, channels = ops.shape(self.mean)
-        if examples is None:
-            size = rows
-        elif examples == 1:
-            size = 1
-        else:
-            size = examples // self.examples
-        width = 1 if groups is None else channels // groups
-        if groups is None:
-            groups = channels
-        if _is(size, 1) and _is(groups, channels):
+        blocks = _Blocks(self, examples, groups)
+        if blocks.are_entries:
             return self
-        blocks = 1 if examples is None else -(-rows // size)
-
-        shape = (blocks, size, groups, width)
-
-        def split(table):
-            table = _like(table, self.mean)
-            if examples is not None:
-                table = ops.pad(table, ((0, blocks * size - rows), (0, 0)))
-            return ops.reshape(table, shape)
-
-        def join(table):
-            if examples is None:
-                table = ops.broadcast_to(table, (1, 1, *shape[2:]))
-                return ops.reshape(table, (1, channels))
-            table = ops.broadcast_to(table, shape)
-            return ops.reshape(table, (blocks * size, channels))[:rows]
-
-        pooled = _combine(*map(split, self._tables), axis=(1, 3))
-
-        count, mean, variance, residual = map(join, pooled)
-        held = self.examples * rows if examples is None else self.examples
-        return Moments(count[:, 0], mean, variance, residual, held)
+        count, weight = blocks.weigh(self.count)
+        tables = [self.mean, self.variance, _like(self.residual, self.mean)]
+        pooled = _combine(weight, *map(blocks.split, tables), axes=(1, 3))
+        return Moments(
+            count,
+            *map(blocks.join, pooled),
+            None if examples is None else self.examples,
+        )
 
     def merge(self, other):
         """The moments of the union of two disjoint sets, entry by entry."""
-        return self._weighted(other, self.count, other.count)
+        own, others = (
+            ops.cast(moments.count, self.mean.dtype)
+            for moments in (self, other)
+        )
+        total = own + others
+        return self._move(other, total, others * inverse(total, total.dtype))
 
     def blend(self, other, weight):
         """`weight` of self and `1 - weight` of other, mixed as densities.
@@ -95,52 +80,51 @@ class Moments:
         `w v + (1 - w) v' + w (1 - w) (m - m')**2`: never negative, with no
         difference of squares. An empty row of self is left out.
         """
-        weight = weight * ops.cast(self.count > 0, self.mean.dtype)
-        return self._weighted(other, weight, 1.0 - weight)
+        if not _is_number(self.count):
+            weight = weight * ops.cast(self.count > 0, self.mean.dtype)
+        return self._move(other, 1.0, 1.0 - weight)
 
-    @property
-    def _tables(self):
-        return self.count[:, None], self.mean, self.variance, self.residual
-
-    def _weighted(self, other, weight, other_weight):
-        like = self.mean + other.mean
-        pairs = zip(
-            (weight[:, None], *self._tables[1:]),
-            (other_weight[:, None], *other._tables[1:]),
-            strict=True,
+    def _move(self, other, count, share):
+        """The mixture with so large a share of other, entry by entry."""
+        share = column(share)
+        difference = (other.mean - self.mean) + ops.stop_gradient(
+            other.residual - self.residual
         )
-        count, mean, variance, residual = _combine(
-            *(ops.stack([_like(a, like), _like(b, like)]) for a, b in pairs),
-            axis=0,
-            keepdims=False,
+        mean = self.mean + share * difference
+        left = (self.mean - mean) + share * difference
+        return Moments(
+            count,
+            mean,
+            self.variance
+            + share * (other.variance - self.variance)
+            + share * (1.0 - share) * ops.square(difference),
+            ops.stop_gradient(left + self.residual),
+            self.examples,
         )
-        return Moments(count[:, 0], mean, variance, residual, self.examples)
-
-    def _of_replicas(self):
-        """Tables of all replicas, [replicas, rows, 3 channels + 1], once."""
-        if self._gathered is None:
-            residual = _like(self.residual, self.mean)
-            tables = [self.mean, self.variance, residual, self.count[:, None]]
-            self._gathered = replicas.gather(ops.concatenate(tables, axis=1))
-        return self._gathered
 
     def _of_replica_groups(self, replicas_per_group):
         """Merged moments of each group of replicas, [groups, rows, channels].
 
         The one collective of a layer: however often it is asked for.
         """
-        table = self._of_replicas()
+        if self._gathered is None:
+            residual = _like(self.residual, self.mean)
+            count = _like(column(self.count), self.mean[:, :1])
+            tables = [self.mean, self.variance, residual, count]
+            self._gathered = replicas.gather(ops.concatenate(tables, axis=1))
+        table = self._gathered
         size = table.shape[0]
         per_group = replicas.group_size(replicas_per_group, size)
         shape = (size // per_group, per_group, *ops.shape(table)[1:])
         table = ops.reshape(table, shape)
         channels = self.mean.shape[1]
-        mean, variance, residual, count = ops.split(
+        *tables, count = ops.split(
             table, [channels, 2 * channels, 3 * channels], axis=3
         )
-        return _combine(
-            count, mean, variance, residual, axis=1, keepdims=False
-        )
+        total = ops.sum(count, axis=1, keepdims=True)
+        weight = count * inverse(total, count.dtype)
+        merged = (total, *_combine(weight, *tables, axes=(1,)))
+        return [ops.squeeze(table, axis=1) for table in merged]
 
     def across_replicas(self, replicas_per_group=None):
         """Moments merged over the replicas of a `tf.distribute` strategy.
@@ -155,7 +139,7 @@ class Moments:
         if replicas.count() == 1 or replicas_per_group == 1:
             return self
         groups = self._of_replica_groups(replicas_per_group)
-        own = replicas.index() // (replicas.count() // ops.shape(groups[0])[0])
+        own = replicas.index() // (replicas.count() // groups[0].shape[0])
         count, mean, variance, residual = (
             ops.take(table, own, axis=0) for table in groups
         )
@@ -174,13 +158,67 @@ class Moments:
             ops.stop_gradient, self._of_replica_groups(replicas_per_group)
         )
         total = ops.sum(count, axis=0)
-        weight = count / ops.maximum(total, 1.0)
+        weight = count * inverse(total, count.dtype)
         return Moments(
             total[:, 0],
             ops.sum(weight * (mean + residual), axis=0),
             ops.sum(weight * variance, axis=0),
             examples=self.examples,
         )
+
+
+class _Blocks:
+    """Tables [rows, channels] as [blocks, size, groups, width], and back."""
+
+    def __init__(self, moments, examples, groups):
+        self.like = moments.mean
+        self.channels = self.like.shape[1]
+        self.width = 1 if groups is None else self.channels // groups
+        self.whole = examples is None
+        self.padding = 0
+        if examples == 1 or (self.whole and moments.examples is None):
+            self.size = 1
+        elif moments.examples is None:
+            raise ValueError(
+                "Moments of the whole batch cannot be split into blocks. "
+                f"Received: examples={examples}. Pool moments of examples, "
+                "those of `instance_moments`."
+            )
+        elif self.whole:
+            self.size = ops.shape(self.like)[0]
+        else:
+            self.size = examples // moments.examples
+            self.rows = ops.shape(self.like)[0]
+            self.padding = -self.rows % self.size
+
+    @property
+    def are_entries(self):
+        return self.width == 1 and _is(self.size, 1)
+
+    def split(self, table):
+        if not _is(self.padding, 0):
+            table = ops.pad(table, ((0, self.padding), (0, 0)))
+        shape = (1, -1) if self.whole else (-1, self.size)
+        shape += (self.channels // self.width, self.width)
+        return ops.reshape(table, shape)
+
+    def join(self, table):
+        """Each entry as often as it has members, but one row for a batch."""
+        size = 1 if self.whole else self.size
+        if not (_is(size, 1) and self.width == 1):
+            table = table + ops.zeros((1, size, 1, self.width), table.dtype)
+        table = ops.reshape(table, (-1, self.channels))
+        return table if _is(self.padding, 0) else table[: self.rows]
+
+    def weigh(self, count):
+        """The blocks' counts, and the weights of their members."""
+        if _is_number(count) and _is(self.padding, 0):
+            members = self.size * self.width
+            return count * members, inverse(members, self.like.dtype)
+        table = self.split(_like(column(count), self.like))
+        total = ops.sum(table, axis=(1, 3), keepdims=True)
+        weight = table * inverse(total, total.dtype)
+        return self.join(total)[:, 0], weight
 
 
 def instance_moments(x, mask=None, axis=-1):
@@ -211,13 +249,17 @@ def instance_moments(x, mask=None, axis=-1):
     """
     x = ops.convert_to_tensor(x)
     layout = Layout(x, axis)
-    rows, mask = layout.rows(as_float(x)), layout.mask(mask)
-    pivot = find_pivot(layout, rows, mask)
-    return shifted_moments(layout, rows - layout.spread(pivot), pivot, mask)
+    view, mask = layout.view(as_float(x)), layout.mask(mask)
+    pivot = find_pivot(layout, view, mask)
+    shifted = view - layout.spread_all(pivot)
+    moments = shifted_moments(layout, shifted, pivot, mask)
+    if mask is None:
+        moments.count = _like(moments.count, moments.mean[:, 0])
+    return moments
 
 
-def find_pivot(layout, rows, mask):
-    """A table near the means: all else is computed from `rows - pivot`.
+def find_pivot(layout, view, mask):
+    """A table near the means: all else is computed from `view - pivot`.
 
     Differences from it are of the size of the deviation, so float32 keeps
     the deviation's digits however large the mean is. It is a value of the row
@@ -225,33 +267,29 @@ def find_pivot(layout, rows, mask):
     exactly.
     """
     if mask is None:
-        sample = layout.sample(rows)
-        value = ops.sum(sample[:, :1, :, :1], axis=layout.axes)
-        count = ops.cast(
-            ops.shape(sample)[1] * ops.shape(sample)[3], rows.dtype
-        )
-        difference = sample - value[:, None, :, None]
-        difference = ops.sum(difference, axis=layout.axes)
+        sample = layout.sample(view)
+        value = layout.first(sample)
+        difference = layout.mean(sample - layout.spread(value))
     else:
-        count = ops.sum(ops.cast(mask, rows.dtype), axis=(1, 2, 3))[:, None]
+        count = layout.sum(ops.cast(mask, view.dtype))
         lowest = -float("inf")
-        value = ops.where(mask, rows, lowest)
-        value = ops.max(value, axis=layout.axes, initial=lowest)
+        value = layout.max(ops.where(mask, view, lowest))
         value = ops.where(count > 0, value, 0.0)
-        difference = ops.where(mask, rows - layout.spread(value), 0.0)
-        difference = layout.sum(difference)
-    return ops.stop_gradient(value + difference / ops.maximum(count, 1.0))
+        difference = ops.where(mask, view - layout.spread_all(value), 0.0)
+        difference = layout.sum(difference) * inverse(count, view.dtype)
+    return ops.stop_gradient(value + difference)
 
 
 def shifted_moments(layout, shifted, pivot, mask):
-    """Pass 1: the moments of each row from sums of `rows - pivot`."""
+    """Pass 1: the moments of each row from sums of `view - pivot`."""
     if mask is None:
-        count = ops.cast(layout.positions, pivot.dtype)
-        count = ops.broadcast_to(count, (layout.view[0],))
+        count = layout.count(shifted)
+        over_count = inverse(count, pivot.dtype)
     else:
-        count = ops.sum(ops.cast(mask, pivot.dtype), axis=(1, 2, 3))
+        count = layout.sum(ops.cast(mask, pivot.dtype))
+        over_count = inverse(count, pivot.dtype)
+        count = count[:, 0]
         shifted = ops.where(mask, shifted, 0.0)
-    over_count = 1.0 / ops.maximum(count, 1.0)[:, None]
     offset = layout.sum(shifted) * over_count
     square = layout.sum(ops.square(shifted)) * over_count
     mean = pivot + offset
@@ -264,46 +302,65 @@ def shifted_moments(layout, shifted, pivot, mask):
     )
 
 
-def _combine(count, mean, variance, residual, axis, keepdims=True):
-    """Chan's merge over axes of stacked moments, about one of their means."""
+def _combine(weight, mean, variance, residual, axes):
+    """Chan's merge over axes, which stay, about one of the means.
+
+    Its gradient is written out: the one that is derived from these steps is
+    of many times as many.
+    """
 
     def total(table):
-        return ops.sum(table, axis=axis, keepdims=True)
+        return ops.sum(table, axis=axes, keepdims=True)
 
-    total_count = total(count)
-    # Blends weigh by fractions of 1; counts below 1 are counts of nothing.
-    weight = count / ops.where(total_count > 0, total_count, 1.0)
-    axes = (axis,) if isinstance(axis, int) else axis
-    one = tuple(
-        slice(0, 1) if a in axes else slice(None) for a in range(mean.ndim)
-    )
-    some = ops.stop_gradient(total(mean[one]))
-    pooled_mean = some + total(weight * (mean - some))
-    difference = (mean - pooled_mean) + residual
-    pooled_residual = ops.stop_gradient(total(weight * difference))
-    pooled_variance = total(weight * (variance + ops.square(difference)))
-    pooled_variance = ops.maximum(
-        pooled_variance - ops.square(pooled_residual), 0.0
-    )
-    tables = (total_count, pooled_mean, pooled_variance, pooled_residual)
-    if keepdims:
-        return tables
-    return tuple(ops.squeeze(table, axis=axis) for table in tables)
+    @native.custom_gradient
+    def combine(mean, variance):
+        one = [slice(None)] * len(mean.shape)
+        for axis in axes:
+            one[axis] = slice(0, 1)
+        # The total of one: 0 where there is none.
+        some = total(mean[tuple(one)])
+        pooled = some + total(weight * (mean - some))
+        difference = (mean - pooled) + residual
+        left = total(weight * difference)
+        square = total(weight * (variance + ops.square(difference)))
+
+        def gradient(d_mean, d_variance, _):
+            d_member = d_mean + 2.0 * difference * d_variance
+            zeros = ops.zeros_like(mean)
+            return weight * d_member, weight * d_variance + zeros
+
+        pooled_variance = ops.maximum(square - ops.square(left), 0.0)
+        return (pooled, pooled_variance, ops.stop_gradient(left)), gradient
+
+    return combine(mean, variance)
 
 
 def as_float(x):
-    """x in the dtype of statistics: float64 if it is that, else float32."""
+    """x in the dtype of its statistics."""
+    return ops.cast(x, statistics_dtype(x))
+
+
+def statistics_dtype(x):
+    """float64 for float64, else float32."""
     float64 = keras.backend.standardize_dtype(x.dtype) == "float64"
-    return ops.cast(x, "float64" if float64 else "float32")
+    return "float64" if float64 else "float32"
 
 
 def _like(table, like):
-    """A table, or a number, in the shape of another table."""
-    same = getattr(table, "shape", None) == like.shape
-    if same and None not in tuple(like.shape):
+    """A table, or a number, in the shape and dtype of another table."""
+    if getattr(table, "shape", None) == like.shape:
         return table
-    return ops.zeros_like(like) + table
+    return ops.zeros_like(like) + ops.cast(table, like.dtype)
+
+
+def column(count):
+    """A count, or a share, to go with tables: a number goes as it is."""
+    return count if _is_number(count) else count[:, None]
+
+
+def _is_number(value):
+    return len(getattr(value, "shape", ())) == 0
 
 
 def _is(size, value):
-    return isinstance(size, int) and isinstance(value, int) and size == value
+    return isinstance(size, int) and size == value

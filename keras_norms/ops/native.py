@@ -23,3 +23,15 @@ def compiling():
         return False
     graph = tf.compat.v1.get_default_graph()
     return control_flow_util.GraphOrParentsInXlaContext(graph)
+
+
+def custom_gradient(function):
+    """Has TensorFlow take the gradient that `function` returns with its value.
+
+    Other backends derive one of their own.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return lambda *arguments: function(*arguments)[0]
+    import tensorflow as tf
+
+    return tf.custom_gradient(function)

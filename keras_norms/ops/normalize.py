@@ -10,6 +10,7 @@ from keras_norms.ops.layout import Layout
 from keras_norms.ops.moments import as_float
 from keras_norms.ops.moments import find_pivot
 from keras_norms.ops.moments import shifted_moments
+from keras_norms.ops.moments import statistics_dtype
 
 
 class Coefficients(NamedTuple):
@@ -34,12 +35,12 @@ def affine(moments, gamma=None, beta=None, epsilon=1e-3):
     shift = -moments.residual * scale
     if beta is not None:
         shift = shift + beta
-    present = moments.count[:, None] > 0
-    return Coefficients(
-        moments.mean,
-        ops.where(present, scale, 0.0),
-        ops.where(present, shift, 0.0),
-    )
+    # Without a mask, where there is nothing to count there is no y.
+    if len(getattr(moments.count, "shape", ())) > 0:
+        present = moments.count[:, None] > 0
+        scale = ops.where(present, scale, 0.0)
+        shift = ops.where(present, shift, 0.0)
+    return Coefficients(moments.mean, scale, shift)
 
 
 def normalize(
@@ -105,9 +106,8 @@ def normalize(
         from keras_norms.ops.gradient import two_passes
     else:
         two_passes = _two_passes
-    statistics_dtype = as_float(x[:0]).dtype
     parameters = {
-        name: ops.cast(value, statistics_dtype)
+        name: ops.cast(value, statistics_dtype(x))
         for name, value in (parameters or {}).items()
         if value is not None
     }
@@ -136,16 +136,16 @@ class Passes:
         self.activation = activation
         self.dtype = dtype
 
-    def rows(self, x):
+    def view(self, x):
         """x in the dtype of statistics; what is masked is made finite."""
-        rows = self.layout.rows(as_float(x))
+        view = self.layout.view(as_float(x))
         if self.mask is None:
-            return rows
-        keep = ops.logical_or(self.mask, ops.isfinite(rows))
-        return ops.where(keep, rows, 0.0)
+            return view
+        keep = ops.logical_or(self.mask, ops.isfinite(view))
+        return ops.where(keep, view, 0.0)
 
-    def shift(self, rows, pivot):
-        return rows - self.layout.spread(pivot)
+    def shift(self, view, pivot):
+        return view - self.layout.spread_all(pivot)
 
     def algebra(self, moments, parameters):
         """Whole tables of coefficients, and the extras."""
@@ -153,16 +153,12 @@ class Passes:
         extras = ()
         if not isinstance(result, Coefficients):
             result, extras = result
-        shape = (self.layout.view[0], self.layout.channels)
-        known = isinstance(shape[0], int)
-        if not known or any(tuple(t.shape) != shape for t in result):
-            result = (ops.broadcast_to(table, shape) for table in result)
-        return Coefficients(*result), extras
+        return Coefficients(*map(self.layout.whole, result)), extras
 
     def linear(self, shifted, pivot, tables):
         """`(x - center) * scale + shift`, from `x - pivot`."""
         shift = tables.shift - (tables.center - pivot) * tables.scale
-        spread = self.layout.spread
+        spread = self.layout.spread_all
         return shifted * spread(tables.scale) + spread(shift)
 
     def output(self, linear):
@@ -172,17 +168,17 @@ class Passes:
 
     def forward(self, x, parameters, algebra):
         """`(y, extras)` and the tables that the gradient needs."""
-        rows = self.rows(x)
+        view = self.view(x)
         if self.statistics:
-            pivot = find_pivot(self.layout, rows, self.mask)
-            shifted = self.shift(rows, pivot)
+            pivot = find_pivot(self.layout, view, self.mask)
+            shifted = self.shift(view, pivot)
             moments = shifted_moments(self.layout, shifted, pivot, self.mask)
             tables, extras = algebra(moments, parameters)
         else:
             moments = None
             tables, extras = algebra(moments, parameters)
             pivot = ops.stop_gradient(tables.center)
-            shifted = self.shift(rows, pivot)
+            shifted = self.shift(view, pivot)
         y = self.output(self.linear(shifted, pivot, tables))
         return (y, extras), (pivot, moments, tables)
 
