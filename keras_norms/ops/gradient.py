@@ -53,12 +53,14 @@ def two_passes(passes, x, parameters):
     return run(x, *parameters.values())
 
 
-def _gradient(passes, x, dy, pivot, moments, tables, sources, tape):
+def _gradient(
+    passes, x, dy, pivot, moments, tables, scale, shift, sources, tape
+):
     layout = passes.layout
     shifted = passes.shift(passes.view(x), pivot)
     dy = layout.view(as_float(dy))
     if passes.activation is not None:
-        linear = passes.linear(shifted, pivot, tables)
+        linear = shifted * scale + shift
         with tf.GradientTape() as inner:
             inner.watch(linear)
             y = passes.activation(linear)
@@ -71,7 +73,7 @@ def _gradient(passes, x, dy, pivot, moments, tables, sources, tape):
         Coefficients(-d_shift * tables.scale, d_scale, d_shift),
         unconnected_gradients="zero",
     )
-    dx = dy * layout.spread_all(tables.scale)
+    dx = dy * scale
     if moments:
         d_mean, d_variance, *d_sources = d_sources
         over_count = inverse(column(moments.count), d_mean.dtype)

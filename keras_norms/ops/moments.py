@@ -56,13 +56,17 @@ class Moments:
         if blocks.are_entries:
             return self
         count, weight = blocks.weigh(self.count)
-        tables = [self.mean, self.variance, _like(self.residual, self.mean)]
-        pooled = _combine(weight, *map(blocks.split, tables), axes=(1, 3))
-        return Moments(
-            count,
-            *map(blocks.join, pooled),
-            None if examples is None else self.examples,
+        pooled = _combine(
+            weight,
+            self.mean,
+            self.variance,
+            _like(self.residual, self.mean),
+            axes=(1, 3),
+            split=blocks.split,
+            join=blocks.join,
         )
+        examples = None if examples is None else self.examples
+        return Moments(count, *pooled, examples)
 
     def merge(self, other):
         """The moments of the union of two disjoint sets, entry by entry."""
@@ -302,11 +306,18 @@ def shifted_moments(layout, shifted, pivot, mask):
     )
 
 
-def _combine(weight, mean, variance, residual, axes):
-    """Chan's merge over axes, which stay, about one of the means.
+def _itself(table):
+    return table
 
-    Its gradient is written out: the one that is derived from these steps is
-    of many times as many.
+
+def _combine(
+    weight, mean, variance, residual, axes, split=_itself, join=_itself
+):
+    """Chan's merge over axes of split tables, about one of the means.
+
+    Its gradient is written out: one derived from these steps has many times
+    as many. With W and V the sums of d mean and d variance over a block, each
+    member's are weight (W + 2 V (its mean - the block's)) and weight V.
     """
 
     def total(table):
@@ -314,25 +325,28 @@ def _combine(weight, mean, variance, residual, axes):
 
     @native.custom_gradient
     def combine(mean, variance):
+        mean, variance = split(mean), split(variance)
         one = [slice(None)] * len(mean.shape)
         for axis in axes:
             one[axis] = slice(0, 1)
         # The total of one: 0 where there is none.
         some = total(mean[tuple(one)])
         pooled = some + total(weight * (mean - some))
-        difference = (mean - pooled) + residual
+        difference = (mean - pooled) + split(residual)
         left = total(weight * difference)
         square = total(weight * (variance + ops.square(difference)))
+        square = ops.maximum(square - ops.square(left), 0.0)
 
         def gradient(d_mean, d_variance, _):
-            d_member = d_mean + 2.0 * difference * d_variance
-            zeros = ops.zeros_like(mean)
-            return weight * d_member, weight * d_variance + zeros
+            d_variance = total(split(d_variance))
+            d_member = total(split(d_mean)) + 2.0 * difference * d_variance
+            d_variance = weight * d_variance + ops.zeros_like(mean)
+            return join(weight * d_member), join(d_variance)
 
-        pooled_variance = ops.maximum(square - ops.square(left), 0.0)
-        return (pooled, pooled_variance, ops.stop_gradient(left)), gradient
+        return tuple(map(join, (pooled, square, left))), gradient
 
-    return combine(mean, variance)
+    mean, variance, residual = combine(mean, variance)
+    return mean, variance, ops.stop_gradient(residual)
 
 
 def as_float(x):

@@ -155,11 +155,11 @@ class Passes:
             result, extras = result
         return Coefficients(*map(self.layout.whole, result)), extras
 
-    def linear(self, shifted, pivot, tables):
-        """`(x - center) * scale + shift`, from `x - pivot`."""
+    def line(self, pivot, tables):
+        """Scale and shift of `x - pivot`, spread over x."""
         shift = tables.shift - (tables.center - pivot) * tables.scale
         spread = self.layout.spread_all
-        return shifted * spread(tables.scale) + spread(shift)
+        return spread(tables.scale), spread(shift)
 
     def output(self, linear):
         if self.activation is not None:
@@ -179,8 +179,9 @@ class Passes:
             tables, extras = algebra(moments, parameters)
             pivot = ops.stop_gradient(tables.center)
             shifted = self.shift(view, pivot)
-        y = self.output(self.linear(shifted, pivot, tables))
-        return (y, extras), (pivot, moments, tables)
+        scale, shift = self.line(pivot, tables)
+        y = self.output(shifted * scale + shift)
+        return (y, extras), (pivot, moments, tables, scale, shift)
 
 
 def _two_passes(passes, x, parameters):
