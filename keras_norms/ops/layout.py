@@ -55,10 +55,10 @@ class Layout:
         rows = 1 if self.examples is None else self._view[0]
         known = isinstance(rows, int)
         have = tuple(table.shape)
-        if len(have) == 2 and have[1] == self.channels:
-            # Of unknown numbers of rows, only 1 is known not to be all.
-            if have[0] == rows if known else have[0] != 1:
-                return table
+        # Of unknown numbers of rows, only 1 is known not to be all.
+        fits = len(have) == 2 and have[1] == self.channels
+        if fits and (have[0] == rows if known else have[0] != 1):
+            return table
         if rows is None:
             rows = ops.shape(self._x)[0]
         return ops.broadcast_to(table, (rows, self.channels))

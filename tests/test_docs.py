@@ -1,0 +1,77 @@
+"""Every example of the docstrings, the README and the docs, executed."""
+
+import doctest
+import importlib
+import pathlib
+import pkgutil
+import re
+
+import numpy as np
+import pytest
+
+import keras_norms
+from keras_norms import layers
+from keras_norms import ops
+
+ROOT = pathlib.Path(__file__).parents[1]
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(
+        keras_norms.__path__, "keras_norms."
+    )
+    if not module.name.endswith("__main__")
+)
+
+
+def blocks(path):
+    """The blocks of Python of a page."""
+    text = (ROOT / path).read_text()
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def run(source, name):
+    # A class finds its module by name.
+    namespace = {"__name__": name}
+    exec(compile(source, name, "exec"), namespace)
+    return namespace
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name):
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize("name", layers.__all__)
+def test_every_layer_has_an_example_and_a_source(name):
+    text = getattr(layers, name).__doc__
+    assert ">>> " in text
+    assert re.search(r"Sources?: ", text)
+
+
+@pytest.mark.parametrize("name", ["instance_moments", "normalize"])
+def test_functions_have_an_example(name):
+    assert ">>> " in getattr(ops, name).__doc__
+
+
+def test_readme():
+    (source,) = blocks("README.md")
+    model = run(source, "readme")["model"]
+    y = model.predict(np.zeros((2, 32, 32, 3)), verbose=0)
+    assert y.shape == (2, 10)
+
+
+def test_a_method_of_ones_own():
+    """The page's example, in under 40 lines, does what it says."""
+    (source,) = blocks("docs/architecture.md")
+    assert len(source.splitlines()) < 40
+    layer = run(source, "method")["LayerInstanceNormalization"]
+    layer = layer(epsilon=0.0, dtype="float64")
+    x = np.random.default_rng(0).normal(3, 2, (4, 5, 6))
+    means = [x.mean(axis, keepdims=True) for axis in (1, (1, 2))]
+    squares = [(x**2).mean(axis, keepdims=True) for axis in (1, (1, 2))]
+    mean, square = sum(means) / 2, sum(squares) / 2
+    want = (x - mean) / np.sqrt(square - mean**2)
+    np.testing.assert_allclose(layer(x), want, atol=1e-12)
+    config = layer.get_config()
+    np.testing.assert_allclose(type(layer).from_config(config)(x), want)

@@ -1,0 +1,68 @@
+"""Rules that the sources keep."""
+
+import ast
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+PACKAGE = ROOT / "keras_norms"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
+
+# What Keras cannot say: replicas, the way a graph is run, and a gradient that
+# keeps x alone.
+NAME_TENSORFLOW = {"gradient.py", "native.py", "replicas.py"}
+PRIVATE_TENSORFLOW = {"native.py", "replicas.py"}
+
+
+def imported(path):
+    """The full names of the modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+every_source = pytest.mark.parametrize("path", SOURCES, ids=IDS)
+
+
+@every_source
+def test_nothing_private_is_imported(path):
+    names = list(imported(path))
+    assert not [name for name in names if name.startswith("keras.src")]
+    private = [n for n in names if n.startswith("tensorflow.python")]
+    assert not private or path.name in PRIVATE_TENSORFLOW
+
+
+@every_source
+def test_tensorflow_is_named_only_where_it_must_be(path):
+    names = [n for n in imported(path) if n.split(".")[0] == "tensorflow"]
+    allowed = path.name in NAME_TENSORFLOW or path.name == "_requirements.py"
+    assert not names or allowed
+
+
+@every_source
+def test_files_are_short(path):
+    assert len(path.read_text().splitlines()) <= 250
+
+
+@every_source
+def test_a_layer_a_file(path):
+    if path.parent.name != "layers":
+        return
+    classes = [
+        node.name
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert len(classes) <= 1
+
+
+def test_every_module_says_what_it_is_for():
+    for path in SOURCES:
+        tree = ast.parse(path.read_text())
+        classes = [n for n in tree.body if isinstance(n, ast.ClassDef)]
+        documented = [n for n in [tree, *classes] if ast.get_docstring(n)]
+        assert documented or not tree.body[1:], path
