@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from keras_norms import layers
+from keras_norms import ops
 
 ALL = [getattr(layers, name) for name in layers.__all__]
 PLAIN_BATCH = [k for k in ALL if issubclass(k, layers.BatchNormalization)]
 BATCH = [layers.BatchGroupNormalization, *PLAIN_BATCH]
 GROUPED = [layers.BatchGroupNormalization, layers.GroupNormalization]
 CROSS = [layers.CrossReplicaBatchNormalization]
+UNDECIDED = [kind for kind in BATCH if kind not in CROSS]
 SHAPE = (2, 3, 4)
 
 AXIS = (
@@ -102,6 +104,22 @@ NEGATIVE = (
     "dmax should be non-negative in the `renorm_clipping` argument. Received: "
     "dmax=-1.0. Use 0 for no shift at all."
 )
+CLIPPING = (
+    "`renorm_clipping` must be a dictionary of numbers. Received: "
+    "renorm_clipping={value}. Supported keys: ['rmax', 'rmin', 'dmax']."
+)
+BOOLEAN = (
+    "`{name}` must be True or False. Received: {name}={value}. Use one of "
+    "them."
+)
+REAL = (
+    "Inputs must be real numbers. Received: an input of dtype {}. Normalize "
+    "real and imaginary parts by themselves; turn text into numbers first."
+)
+WHOLE = (
+    "Moments of the whole batch cannot be split into blocks. Received: "
+    "examples=2. Pool moments of examples, those of `instance_moments`."
+)
 MASK = (
     "The mask must cover the leading axes of the inputs without their channel "
     "axis, {sizes}, at least the batch. Received: mask.shape={mask}, "
@@ -115,6 +133,7 @@ INSTALL = (
     "backend of Keras that is installed."
 )
 
+NOT_NUMBERS = ([3.0], 3.0, {"rmax": "3"}, {"dmax": float("nan")})
 OUTSIDE = (-0.1, 1.1, float("nan"), "0.9", None, True)
 NO_COUNT = (0, -1, 2.5, "2", True)
 
@@ -136,6 +155,9 @@ ARGUMENTS = [
     (PLAIN_BATCH, "renorm_clipping", ({"rmax": 3.0, "dmix": 5.0},), KEYS),
     (PLAIN_BATCH, "renorm_clipping", ({"rmax": 1.0, "rmin": 2.0},), SWAPPED),
     (PLAIN_BATCH, "renorm_clipping", ({"dmax": -1.0},), NEGATIVE),
+    (PLAIN_BATCH, "renorm_clipping", NOT_NUMBERS, CLIPPING),
+    (PLAIN_BATCH, "renorm", (1, None, "yes"), BOOLEAN),
+    (UNDECIDED, "synchronized", (1, "no"), BOOLEAN),
 ]
 
 # Layers, their arguments, a shape that does not go with them, the message.
@@ -213,6 +235,55 @@ def test_mask(kind, axis, inputs, mask, sizes):
     # Keras wraps what `call` raises; by itself, it raises our message.
     assert f"\x1b[1m{message}\x1b[0m" in refusal(layer, x, mask=mask)
     assert refusal(layer.call, x, mask=mask) == message
+
+
+@pytest.mark.parametrize("kind", ALL)
+@pytest.mark.parametrize("dtype", ["complex64", "str"])
+def test_what_is_not_a_number(kind, dtype):
+    layer = kind(**({"groups": 1} if kind in GROUPED else {}))
+    layer.build((2, 3))
+    received = "string" if dtype == "str" else dtype
+    x = np.ones((2, 3), dtype)
+    assert refusal(layer.call, x) == REAL.format(received)
+
+
+@pytest.mark.parametrize("mask", [[True, False], [1, 0]])
+def test_a_list_is_a_mask(mask):
+    x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+    y = layers.InstanceNormalization()(x, mask=mask)
+    assert not np.any(y[1])
+    assert np.any(y[0])
+
+
+FUNCTIONS = [
+    lambda x, **kwargs: ops.instance_moments(x, **kwargs),
+    lambda x, **kwargs: ops.normalize(x, ops.affine, **kwargs),
+    lambda x, **kwargs: ops.group_normalization(x, groups=1, **kwargs),
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_functions_refuse_what_layers_do(function):
+    x = np.ones(SHAPE, "float32")
+    assert refusal(function, x[0, 0]) == RANK.format((4,), 1)
+    assert refusal(function, x, axis=3) == BOUNDS.format(3, 3)
+    assert refusal(function, x, axis=-3) == BOUNDS.format(-3, -3)
+    assert refusal(function, x + 0j) == REAL.format("complex64")
+    message = MASK.format(sizes=(2, 3), mask=(3,), inputs=SHAPE, axis=-1)
+    assert refusal(function, x, mask=np.ones(3, "bool")) == message
+
+
+def test_the_function_refuses_groups_that_do_not_divide():
+    x = np.ones(SHAPE, "float32")
+    function = ops.group_normalization
+    assert refusal(function, x, groups=5) == MORE_GROUPS
+    assert refusal(function, x, groups=3) == NO_DIVISOR
+    assert refusal(function, x, groups=0) == GROUPS.format(value=0)
+
+
+def test_moments_of_the_batch_are_not_split():
+    whole = ops.instance_moments(np.ones(SHAPE, "float32")).pool(examples=None)
+    assert refusal(whole.pool, examples=2) == WHOLE
 
 
 @pytest.mark.parametrize("name", ["axis", "groups"])

@@ -1,9 +1,8 @@
 """The two passes as a layer: what every method shares."""
 
 import keras
-from keras import ops
 
-from keras_norms.layers import arguments
+from keras_norms import arguments
 from keras_norms.ops import affine
 from keras_norms.ops import normalize
 
@@ -110,9 +109,6 @@ class BaseNormalization(keras.layers.Layer):
 
     def normalize(self, inputs, coefficients, mask=None, **kwargs):
         """`keras_norms.ops.normalize` with this layer's settings."""
-        inputs = ops.convert_to_tensor(inputs)
-        if mask is not None:
-            arguments.mask(mask, inputs.shape, self.axis)
         linear = self.activation is keras.activations.linear
         return normalize(
             inputs,

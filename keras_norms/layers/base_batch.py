@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_norms.layers import arguments
+from keras_norms import arguments
 from keras_norms.layers.base import BaseNormalization
 from keras_norms.ops import Coefficients
 from keras_norms.ops import Moments
@@ -67,6 +67,7 @@ class BaseBatchNormalization(BaseNormalization):
         self.moving_variance_initializer = keras.initializers.get(
             moving_variance_initializer
         )
+        arguments.boolean("synchronized", synchronized)
         if synchronized and keras.backend.backend() != "tensorflow":
             raise ValueError(
                 "`synchronized=True` merges statistics over the replicas of a "

@@ -1,6 +1,6 @@
 import keras
 
-from keras_norms.layers import arguments
+from keras_norms import arguments
 from keras_norms.layers.base_batch import BaseBatchNormalization
 
 

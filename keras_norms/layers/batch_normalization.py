@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_norms.layers import arguments
+from keras_norms import arguments
 from keras_norms.layers.base_batch import BaseBatchNormalization
 
 
@@ -139,7 +139,7 @@ class BatchNormalization(BaseBatchNormalization):
         arguments.one_of_blocks_and_replicas(
             "ghost_batch_size", self.ghost_batch_size, synchronized
         )
-        self.renorm = renorm
+        self.renorm = arguments.boolean("renorm", renorm)
         self.renorm_clipping = arguments.renorm_clipping(renorm_clipping)
         self.renorm_momentum = arguments.fraction(
             "renorm_momentum", renorm_momentum

@@ -12,10 +12,10 @@ With dy' the gradient before the activation and z = x - pivot,
 
 import tensorflow as tf
 
+from keras_norms.ops.coefficients import Coefficients
 from keras_norms.ops.layout import inverse
-from keras_norms.ops.moments import as_float
-from keras_norms.ops.moments import column
-from keras_norms.ops.normalize import Coefficients
+from keras_norms.ops.tables import as_float
+from keras_norms.ops.tables import column
 
 
 def two_passes(passes, x, parameters):

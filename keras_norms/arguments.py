@@ -3,6 +3,9 @@
 import math
 import numbers
 
+import keras
+from keras import ops
+
 
 def axis(value):
     """One axis, not the batch's; a list of one is read as that one."""
@@ -21,6 +24,17 @@ def axis(value):
             "channels last, 1 for channels first."
         )
     return int(single)
+
+
+def inputs(x, mask, axis):
+    """Both as tensors, x of real numbers, the mask to go with it."""
+    x = ops.convert_to_tensor(x)
+    real(keras.backend.standardize_dtype(x.dtype))
+    channels(axis, x.shape)
+    if mask is not None:
+        mask = ops.convert_to_tensor(mask)
+        fitting(mask, x.shape, axis)
+    return x, mask
 
 
 def channels(value, shape):
@@ -53,6 +67,16 @@ def channels(value, shape):
             f"Received: an input of shape {shape}. Name the channel axis."
         )
     return shape[value]
+
+
+def real(dtype):
+    """Of inputs: not complex, not text."""
+    if dtype.startswith("complex") or dtype == "string":
+        raise ValueError(
+            "Inputs must be real numbers. Received: an input of dtype "
+            f"{dtype}. Normalize real and imaginary parts by themselves; turn "
+            "text into numbers first."
+        )
 
 
 def groups(value):
@@ -139,10 +163,29 @@ def fraction(name, value):
     return float(value)
 
 
+def boolean(name, value):
+    """True or False, not what would do for one."""
+    if not isinstance(value, bool):
+        raise ValueError(
+            f"`{name}` must be True or False. Received: {name}={value!r}. Use "
+            "one of them."
+        )
+    return value
+
+
 def renorm_clipping(value):
     """The keys `rmax`, `rmin`, `dmax`, each optional, in order."""
-    value = dict(value or {})
     keys = ["rmax", "rmin", "dmax"]
+    numbers_or_none = isinstance(value or {}, dict) and all(
+        limit is None or (_is_real(limit) and limit == limit)
+        for limit in (value or {}).values()
+    )
+    if not numbers_or_none:
+        raise ValueError(
+            "`renorm_clipping` must be a dictionary of numbers. Received: "
+            f"renorm_clipping={value!r}. Supported keys: {keys}."
+        )
+    value = dict(value or {})
     if set(value) - set(keys):
         raise ValueError(
             f"Received invalid keys for `renorm_clipping` argument: {value}. "
@@ -162,11 +205,11 @@ def renorm_clipping(value):
     return value
 
 
-def mask(value, shape, axis):
+def fitting(mask, shape, axis):
     """Over the leading axes of inputs of this shape without channels."""
     sizes = list(shape)
     del sizes[axis]
-    received = tuple(value.shape)
+    received = tuple(mask.shape)
     fits = 1 <= len(received) <= len(sizes) and all(
         have in (1, None) or want is None or have == want
         for have, want in zip(received, sizes, strict=False)

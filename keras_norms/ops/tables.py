@@ -1,0 +1,35 @@
+"""Small steps on tables: their dtype, their shape, numbers among them."""
+
+import keras
+from keras import ops
+
+
+def as_float(x):
+    """x in the dtype of its statistics."""
+    return ops.cast(x, statistics_dtype(x))
+
+
+def statistics_dtype(x):
+    """float64 for float64, else float32."""
+    float64 = keras.backend.standardize_dtype(x.dtype) == "float64"
+    return "float64" if float64 else "float32"
+
+
+def like(table, other):
+    """A table, or a number, in the shape and dtype of another table."""
+    if getattr(table, "shape", None) == other.shape:
+        return table
+    return ops.zeros_like(other) + ops.cast(table, other.dtype)
+
+
+def column(count):
+    """A count, or a share, to go with tables: a number goes as it is."""
+    return count if is_number(count) else count[:, None]
+
+
+def is_number(value):
+    return len(getattr(value, "shape", ())) == 0
+
+
+def is_exactly(size, value):
+    return isinstance(size, int) and size == value
