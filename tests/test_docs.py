@@ -16,9 +16,7 @@ from keras_norms import ops
 ROOT = pathlib.Path(__file__).parents[1]
 MODULES = sorted(
     module.name
-    for module in pkgutil.walk_packages(
-        keras_norms.__path__, "keras_norms."
-    )
+    for module in pkgutil.walk_packages(keras_norms.__path__, "keras_norms.")
     if not module.name.endswith("__main__")
 )
 

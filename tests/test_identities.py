@@ -256,7 +256,9 @@ def test_variance_of_batch_groups_within_and_between():
     moments = ops.instance_moments(inputs())
     both = np.array(moments.pool(examples=None, groups=4).variance)[0, ::2]
     groups = moments.pool(groups=4)
-    mean, variance = (np.array(t)[:, ::2] for t in (groups.mean, groups.variance))
+    mean, variance = (
+        np.array(t)[:, ::2] for t in (groups.mean, groups.variance)
+    )
     close(both, variance.mean(0) + mean.var(0))
     batch = moments.pool(examples=None)
     mean, variance = (

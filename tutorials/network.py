@@ -4,18 +4,18 @@ import keras
 from keras import layers
 
 
-def residual_network(shape, classes, normalization, widths=(16, 32, 32)):
+def residual_network(shape, classes, normalization, width=32, blocks=3):
     """A stem, then blocks, each of half the height and width.
 
     `normalization` makes a layer from keyword arguments: `activation` has the
     layer apply it in the same pass.
     """
 
-    def convolution(x, width, strides=1, size=3):
+    def convolution(x, strides=1):
         # The shift of the normalization that follows makes a bias useless.
         return layers.Conv2D(
             width,
-            size,
+            3,
             strides,
             padding="same",
             use_bias=False,
@@ -23,15 +23,11 @@ def residual_network(shape, classes, normalization, widths=(16, 32, 32)):
         )(x)
 
     inputs = keras.Input(shape)
-    x = convolution(inputs, widths[0])
-    x = normalization(activation="relu")(x)
-    for width in widths:
-        y = convolution(x, width, strides=2)
-        y = normalization(activation="relu")(y)
-        y = convolution(y, width)
-        y = normalization()(y)
-        x = convolution(x, width, strides=2, size=1)
-        x = normalization()(x)
+    x = normalization(activation="relu")(convolution(inputs))
+    for _ in range(blocks):
+        y = normalization(activation="relu")(convolution(x, strides=2))
+        y = normalization()(convolution(y))
+        x = layers.AveragePooling2D(padding="same")(x)
         x = layers.ReLU()(layers.Add()([x, y]))
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Dense(classes)(x))

@@ -1,7 +1,5 @@
 """Group normalization as a function."""
 
-import numpy as np
-
 from keras_norms import arguments
 from keras_norms.ops.coefficients import affine
 from keras_norms.ops.normalize import normalize
