@@ -1,10 +1,14 @@
 """Faults measured in Keras's layers, each absent here, by their numbers."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tqdm import tqdm
 
+from benchmarks import layers as benchmark
 from keras_norms import layers
 from tests import oracles
 from tests.conftest import REPLICAS
@@ -75,6 +79,27 @@ def far_from_zero(layer, jit, mean, **arguments):
     examples = 1 if "Group" in type(layer).__name__ else None
     wanted = oracles.normalize(x, x, ones, 0 * ones, -1, examples, groups)
     return np.abs(y - wanted.y).max()
+
+
+def test_b5_one_collective_forward_and_one_backward(strategy):
+    with strategy.scope():
+        layer = layers.BatchNormalization(synchronized=True)
+        layer.build((None, 5, 6))
+
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+        return tape.gradient(y, x)
+
+    def collectives(step):
+        run = tf.function(lambda x: strategy.run(step, [x]))
+        graph = run.get_concrete_function(tf.ones((4, 5, 6))).graph
+        kinds = [operation.type for operation in graph.get_operations()]
+        return kinds.count("CollectiveReduceV2") / REPLICAS
+
+    assert collectives(lambda x: layer(x, training=True)) == 1
+    assert collectives(step) == 2
 
 
 @pytest.mark.parametrize("jit", [False, True])
@@ -163,6 +188,20 @@ def test_b10_moving_averages_do_not_stick(dtype):
         step(tf.cast(tf.random.normal((64, 6), 3.0), dtype))
     np.testing.assert_allclose(layer.moving_mean, np.full(6, 3.0), atol=0.1)
     np.testing.assert_allclose(layer.moving_variance, np.ones(6), atol=0.1)
+
+
+def test_b11_speed_is_measured_against_keras():
+    """Times are no test; that the benchmark measures batch norm is one."""
+    with tqdm(disable=True) as progress:
+        rows = list(benchmark.measure((2, 4, 4, 32), "float32", 2, progress))
+    rows = [row for row in rows if row["layer"] == "BatchNormalization"]
+    cases = {(row["mode"], row["pass"]) for row in rows}
+    passes = ["forward", "forward+backward"]
+    assert cases == set(itertools.product(["graph", "jit"], passes))
+    for row in rows:
+        assert row["ratio"] == pytest.approx(
+            row["keras_ms"] / row["ours_ms"], rel=0.2
+        )
 
 
 def test_b12_a_list_of_one_axis_and_names_of_old():

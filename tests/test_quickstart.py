@@ -70,7 +70,7 @@ def test_digits_load_by_name(tmp_path):
     ("local", "cross", "group", "batch_group", "verdict"),
     [
         ([9.0, 3.0], [3.0, 3.0], [4.0, 4.0], [2.0, 2.0], "agrees"),
-        ([3.0, 3.0], [4.0, 3.0], [4.0, 2.0], [5.0, 2.0], "does NOT agree"),
+        ([2.0, 3.0], [4.0, 3.0], [4.0, 2.0], [5.0, 2.0], "does NOT agree"),
     ],
 )
 def test_conclusion_follows_from_the_errors(
@@ -87,6 +87,15 @@ def test_conclusion_follows_from_the_errors(
     claims = figure.conclusion(errors).splitlines()[1::2]
     assert len(claims) == 5
     assert all(claim.endswith(f": {verdict}.") for claim in claims)
+
+
+def test_noise_concludes_nothing():
+    figure = pytest.importorskip("tutorials.figure")
+    noise = np.array([-3.0, 0.0, 3.0])
+    names = [figure.LOCAL, figure.CROSS, figure.GROUP, figure.BATCH_GROUP]
+    errors = {name: {2: 9 + noise, 32: 9 - noise} for name in names}
+    claims = figure.conclusion(errors).splitlines()[1::2]
+    assert all(claim.endswith(": cannot tell.") for claim in claims)
 
 
 @pytest.mark.slow

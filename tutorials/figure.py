@@ -77,6 +77,7 @@ def conclusion(errors):
     """What papers say of the ends of the figure, and what this one shows.
 
     A difference counts beyond two standard errors, roughly: seeds are few.
+    That there is none is told only by errors of less than a point.
     """
     rows = summary(errors)
     few, many = min(errors[GROUP]), max(errors[GROUP])
@@ -91,7 +92,10 @@ def conclusion(errors):
         difference = first - second
         margin = 2 * np.hypot(first_std, second_std) / np.sqrt(seeds)
         sign = np.sign(difference) * (abs(difference) > margin)
-        verdict = "agrees" if sign == expected else "does NOT agree"
+        if sign == expected and (expected or margin < 1):
+            verdict = "agrees"
+        else:
+            verdict = "does NOT agree" if sign else "cannot tell"
         return (
             f"- {claim}: {verdict}.\n"
             f"  {method} at {images} {first:.2f}%, {rival} at {of} "

@@ -27,7 +27,7 @@ def residual_network(shape, classes, normalization, width=32, blocks=3):
     for _ in range(blocks):
         y = normalization(activation="relu")(convolution(x, strides=2))
         y = normalization()(convolution(y))
-        x = layers.AveragePooling2D(padding="same")(x)
+        x = layers.AveragePooling2D(2, padding="same")(x)
         x = layers.ReLU()(layers.Add()([x, y]))
     x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, layers.Dense(classes)(x))
