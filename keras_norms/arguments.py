@@ -91,20 +91,24 @@ def groups(value):
     return int(value)
 
 
-def groups_of(number, channels):
-    """Groups that divide the channels."""
-    if number > channels:
+def groups_of(value, channels):
+    """How many groups so many channels make; they must divide them."""
+    value = groups(value)
+    if value == -1:
+        return channels
+    if value > channels:
         raise ValueError(
-            f"Number of groups ({number}) cannot be more than the number of "
-            f"channels ({channels}). Received: groups={number}. Use a divisor "
+            f"Number of groups ({value}) cannot be more than the number of "
+            f"channels ({channels}). Received: groups={value}. Use a divisor "
             f"of {channels}, or -1 for a group a channel."
         )
-    if channels % number:
+    if channels % value:
         raise ValueError(
             f"The number of channels ({channels}) must be a multiple of the "
-            f"number of groups ({number}). Received: groups={number}. Use a "
+            f"number of groups ({value}). Received: groups={value}. Use a "
             f"divisor of {channels}, or -1 for a group a channel."
         )
+    return value
 
 
 def examples(name, value):
@@ -117,6 +121,18 @@ def examples(name, value):
             f"batch. Received: {name}={value!r}. Use 1 or more examples."
         )
     return int(value)
+
+
+def weight(value):
+    """Of a blend: one, or a table of them."""
+    shape = tuple(getattr(value, "shape", ()))
+    if len(shape) not in (0, 2):
+        raise ValueError(
+            "`weight` must be a number, or a table that broadcasts to "
+            f"[rows, channels]. Received: a weight of shape {shape}. Use "
+            "`weight[None]` for one a channel, `weight[:, None]` for one a "
+            "row."
+        )
 
 
 def replicas(value):

@@ -6,6 +6,7 @@ import pathlib
 import pkgutil
 import re
 
+import keras
 import numpy as np
 import pytest
 
@@ -53,15 +54,36 @@ def test_functions_have_an_example(name):
 
 
 def test_readme():
-    (source,) = blocks("README.md")
-    model = run(source, "readme")["model"]
-    y = model.predict(np.zeros((2, 32, 32, 3)), verbose=0)
+    namespace = run("\n".join(blocks("README.md")), "readme")
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 3))
+    y = namespace["model"].predict(x, verbose=0)
     assert y.shape == (2, 10)
+    changed = namespace["changed"]
+    np.testing.assert_allclose(changed.predict(x, verbose=0), y, atol=1e-5)
+
+
+def test_a_model_of_keras_changes_its_layers():
+    ours = run("\n".join(blocks("README.md")), "readme")["ours"]
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 4)),
+            keras.layers.GroupNormalization(2),
+            keras.layers.BatchNormalization(),
+        ]
+    )
+    model.layers[1].moving_mean.assign([1, 2, 3, 4])
+    changed = keras.models.clone_model(model, clone_function=ours)
+    changed.set_weights(model.get_weights())
+    kinds = [type(layer) for layer in changed.layers]
+    assert kinds == [layers.GroupNormalization, layers.BatchNormalization]
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 4))
+    want = model.predict(x, verbose=0)
+    np.testing.assert_allclose(changed.predict(x, verbose=0), want, atol=1e-5)
 
 
 def test_a_method_of_ones_own():
     """The page's example, in under 40 lines, does what it says."""
-    (source,) = blocks("docs/architecture.md")
+    source, _ = blocks("docs/architecture.md")
     assert len(source.splitlines()) < 40
     layer = run(source, "method")["LayerInstanceNormalization"]
     layer = layer(epsilon=0.0, dtype="float64")
@@ -73,3 +95,21 @@ def test_a_method_of_ones_own():
     np.testing.assert_allclose(layer(x), want, atol=1e-12)
     config = layer.get_config()
     np.testing.assert_allclose(type(layer).from_config(config)(x), want)
+
+
+def test_a_method_with_a_weight_of_its_own(tmp_path):
+    """The page's second example trains its weight, and is saved whole."""
+    _, source = blocks("docs/architecture.md")
+    assert len(source.splitlines()) < 40
+    kind = run(source, "method")["MixedNormalization"]
+    x = np.random.default_rng(0).normal(3, 2, (4, 5, 6)).astype("float32")
+    model = keras.Sequential([keras.Input((5, 6)), kind(groups=2)])
+    before = model.layers[0].share.numpy()
+    model.compile("sgd", "mse")
+    model.fit(x, np.ones_like(x), epochs=1, verbose=0)
+    assert (model.layers[0].share.numpy() != before).all()
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(
+        tmp_path / "model.keras", custom_objects={"MixedNormalization": kind}
+    )
+    np.testing.assert_allclose(again(x), model(x), atol=1e-6)

@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_norms import layers
 from keras_norms import ops
@@ -115,6 +116,22 @@ BOOLEAN = (
 REAL = (
     "Inputs must be real numbers. Received: an input of dtype {}. Normalize "
     "real and imaginary parts by themselves; turn text into numbers first."
+)
+WEIGHT = (
+    "`weight` must be a number, or a table that broadcasts to [rows, "
+    "channels]. Received: a weight of shape (4,). Use `weight[None]` for one "
+    "a channel, `weight[:, None]` for one a row."
+)
+ALGEBRA = (
+    "The algebra must return `Coefficients(center, scale, shift)`, or a pair "
+    "of these and extras. Received: {}. `keras_norms.ops.affine(moments, "
+    "...)` makes the usual ones."
+)
+STRAY = (
+    "Gradients reach the input and the parameters of the two passes only, and "
+    "other variables were read there. Received: ['stray:0']. Pass them as "
+    "parameters (a layer of its own extends the property `parameters`), and "
+    "apply an activation that has weights after the layer."
 )
 WHOLE = (
     "Moments of the whole batch cannot be split into blocks. Received: "
@@ -279,6 +296,32 @@ def test_the_function_refuses_groups_that_do_not_divide():
     assert refusal(function, x, groups=5) == MORE_GROUPS
     assert refusal(function, x, groups=3) == NO_DIVISOR
     assert refusal(function, x, groups=0) == GROUPS.format(value=0)
+
+
+def test_moments_refuse_blocks_and_weights():
+    moments = ops.instance_moments(np.ones(SHAPE, "float32"))
+    assert refusal(moments.pool, groups=5) == MORE_GROUPS
+    assert refusal(moments.pool, groups=3) == NO_DIVISOR
+    assert refusal(moments.pool, groups=0) == GROUPS.format(value=0)
+    message = EXAMPLES.format(name="examples", value=0)
+    assert refusal(moments.pool, examples=0) == message
+    weight = np.ones(4, "float32")
+    assert refusal(moments.blend, moments, weight) == WEIGHT
+
+
+@pytest.mark.parametrize("result", [(1, 2), [], None], ids=str)
+def test_the_algebra_returns_coefficients(result):
+    x = np.ones(SHAPE, "float32")
+    message = ALGEBRA.format(type(result).__name__)
+    assert refusal(ops.normalize, x, lambda moments: result) == message
+
+
+def test_gradients_reach_parameters_only():
+    stray = keras.Variable(np.ones(4, "float32"), name="stray")
+    x = tf.ones(SHAPE)
+    with tf.GradientTape() as tape:
+        y, _ = ops.normalize(x, lambda moments: ops.affine(moments, stray))
+    assert refusal(tape.gradient, y, stray.value) == STRAY
 
 
 def test_moments_of_the_batch_are_not_split():

@@ -128,11 +128,11 @@ def test_instance_moments(case):
 @property_of(grouped(), BLOCKS, st.booleans())
 def test_pool(case, examples, apart):
     x, axis, mask, groups = case
-    groups = None if apart else groups
+    groups = -1 if apart else groups
     moments = ops.instance_moments(x, mask=mask, axis=axis)
     close_moments(
         moments.pool(examples=examples, groups=groups),
-        *oracle(x, axis, mask, examples, groups),
+        *oracle(x, axis, mask, examples, None if apart else groups),
     )
 
 
@@ -164,6 +164,20 @@ def test_blend(case, weight):
     close(blended.mean + blended.residual, w * own_mean + (1 - w) * mean)
     want = w * own_variance + (1 - w) * variance**2
     close(blended.variance, want + w * (1 - w) * (own_mean - mean) ** 2)
+
+
+@property_of(inputs())
+def test_blend_by_channel(case):
+    x, axis, mask = case
+    own = ops.instance_moments(x, mask=mask, axis=axis)
+    other = own.pool(groups=1)
+    weights = np.linspace(0, 1, x.shape[axis])
+    blended = own.blend(other, tf.constant(weights[None]))
+    for channel, weight in enumerate(weights):
+        one = own.blend(other, float(weight))
+        for table in ("mean", "variance"):
+            have, want = getattr(blended, table), getattr(one, table)
+            close(have[:, channel], np.asarray(want)[:, channel])
 
 
 @property_of(inputs(), st.sampled_from([1e-5, 1e-3, 1.0]), st.booleans())

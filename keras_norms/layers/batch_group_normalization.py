@@ -71,12 +71,11 @@ class BatchGroupNormalization(BaseBatchNormalization):
 
     def build(self, input_shape):
         channels = arguments.channels(self.axis, input_shape)
-        if self.groups != -1:
-            arguments.groups_of(self.groups, channels)
+        arguments.groups_of(self.groups, channels)
         super().build(input_shape)
 
     def channel_groups(self, moments):
-        return moments.pool(groups=None if self.groups == -1 else self.groups)
+        return moments.pool(groups=self.groups)
 
     def get_config(self):
         return {

@@ -20,8 +20,9 @@ class GroupNormalization(BaseNormalization):
 
     Arguments:
         groups: how many groups, a divisor of the number of channels. 1 pools
-            all channels (layer normalization with a gamma and a beta a
-            channel), -1 none (instance normalization).
+            all channels, -1 none (instance normalization). Positions are
+            always pooled: `keras.layers.LayerNormalization` pools none, so
+            for sequences whose future must not show, use that.
         **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
             `*_initializer`, `*_regularizer`, `*_constraint`, `activation`.
 
@@ -81,13 +82,12 @@ class GroupNormalization(BaseNormalization):
 
     def build(self, input_shape):
         channels = arguments.channels(self.axis, input_shape)
-        if self.groups != -1:
-            arguments.groups_of(self.groups, channels)
+        arguments.groups_of(self.groups, channels)
         super().build(input_shape)
 
     def coefficients(self, moments, gamma=None, beta=None):
-        groups = None if self.groups == -1 else self.groups
-        return super().coefficients(moments.pool(groups=groups), gamma, beta)
+        pooled = moments.pool(groups=self.groups)
+        return super().coefficients(pooled, gamma, beta)
 
     def get_config(self):
         return {**super().get_config(), "groups": self.groups}

@@ -17,6 +17,13 @@ from keras_norms.ops.layout import inverse
 from keras_norms.ops.tables import as_float
 from keras_norms.ops.tables import column
 
+_STRAYS = (
+    "Gradients reach the input and the parameters of the two passes only, and "
+    "other variables were read there. Received: {}. Pass them as parameters "
+    "(a layer of its own extends the property `parameters`), and apply an "
+    "activation that has weights after the layer."
+)
+
 
 def two_passes(passes, x, parameters):
     """`(y, extras)`, differentiable in x and in the parameters."""
@@ -40,7 +47,9 @@ def two_passes(passes, x, parameters):
         )
         extras = tf.nest.map_structure(tf.stop_gradient, extras)
 
-        def gradient(dy, *_):
+        def gradient(dy, *_, variables=None):
+            if variables:
+                raise ValueError(_STRAYS.format([v.name for v in variables]))
             # Reading x again only when dy is there keeps the forward's copies
             # of x (its cast to float32, its shift) from being kept for this
             # by common subexpression elimination.

@@ -27,7 +27,8 @@ def group_normalization(
     Arguments:
         x: a tensor `[batch, ...]` of rank 2 or more, of any real dtype.
         groups: a divisor of the number of channels; -1 is one group a channel
-            (instance normalization), 1 one for all (layer normalization).
+            (instance normalization), 1 one for all of an example's positions
+            and channels.
         gamma, beta: `[channels]`, or None for 1 and 0.
         mask: as in `normalize`.
         axis: the channel axis.
@@ -49,14 +50,11 @@ def group_normalization(
     >>> print(np.array(group_normalization(x, groups=2, epsilon=0.0)))
     [[-1.  1. -1.  1.]]
     """
-    groups = arguments.groups(groups)
     x, mask = arguments.inputs(x, mask, axis)
-    if groups != -1:
-        arguments.groups_of(groups, x.shape[axis])
+    arguments.groups_of(groups, x.shape[axis])
 
     def coefficients(moments, gamma=None, beta=None):
-        pooled = moments.pool(groups=None if groups == -1 else groups)
-        return affine(pooled, gamma, beta, epsilon)
+        return affine(moments.pool(groups=groups), gamma, beta, epsilon)
 
     y, _ = normalize(
         x,

@@ -6,6 +6,7 @@ import math
 from keras import ops
 
 from keras_norms.ops import native
+from keras_norms.ops.tables import statistics_dtype
 
 # Under a compiler, so many parts are added before the reduction: it
 # vectorizes additions but not reductions. Op by op, splitting costs a copy.
@@ -52,6 +53,7 @@ class Layout:
 
     def whole(self, table):
         """A table, or what broadcasts to one, with all its rows."""
+        table = ops.convert_to_tensor(table, statistics_dtype(self._x))
         rows = 1 if self.examples is None else self._view[0]
         known = isinstance(rows, int)
         have = tuple(table.shape)

@@ -16,7 +16,7 @@ class Blocks:
     def __init__(self, moments, examples, groups):
         self.like = moments.mean
         self.channels = self.like.shape[1]
-        self.width = 1 if groups is None else self.channels // groups
+        self.width = self.channels // groups
         self.whole = examples is None
         self.padding = 0
         if examples == 1 or (self.whole and moments.examples is None):

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_norms import arguments
 from keras_norms.ops import replicas
 from keras_norms.ops.layout import inverse
 from keras_norms.ops.merge import Blocks
@@ -42,7 +43,7 @@ class Moments:
     examples: Any = 1
     _gathered: Tensor = dataclasses.field(default=None, init=False, repr=False)
 
-    def pool(self, examples=1, groups=None):
+    def pool(self, examples=1, groups=-1):
         """Moments of coarser blocks, each entry replaced by its block's.
 
         Arguments:
@@ -50,10 +51,15 @@ class Moments:
                 have fewer. 1 leaves rows as they are, None pools the whole
                 batch, into one row.
             groups: how many groups the channels are pooled in, contiguous and
-                equal. None keeps each channel apart.
+                equal. -1 keeps each channel apart.
 
         Counts become those of the blocks, so pool once, over both at a time.
+
+        Raises: ValueError for groups that do not divide the channels, blocks
+            below 1, blocks of what is one row already.
         """
+        examples = arguments.examples("examples", examples)
+        groups = arguments.groups_of(groups, self.mean.shape[1])
         blocks = Blocks(self, examples, groups)
         if blocks.are_entries:
             return self
@@ -77,22 +83,25 @@ class Moments:
             for moments in (self, other)
         )
         total = own + others
-        return self._move(other, total, others * inverse(total, total.dtype))
+        share = others * inverse(total, total.dtype)
+        return self._move(other, total, column(share))
 
     def blend(self, other, weight):
         """`weight` of self and `1 - weight` of other, mixed as densities.
 
+        `weight` is a number, or a table that broadcasts to `[rows, channels]`.
         The mean is `w m + (1 - w) m'`, the variance
         `w v + (1 - w) v' + w (1 - w) (m - m')**2`: never negative, with no
         difference of squares. An empty row of self is left out.
         """
+        arguments.weight(weight)
         if not is_number(self.count):
-            weight = weight * ops.cast(self.count > 0, self.mean.dtype)
+            present = column(self.count) > 0
+            weight = weight * ops.cast(present, self.mean.dtype)
         return self._move(other, 1.0, 1.0 - weight)
 
     def _move(self, other, count, share):
         """The mixture with so large a share of other, entry by entry."""
-        share = column(share)
         difference = other.mean - self.mean
         difference = difference + (other.residual - self.residual)
         mean = self.mean + share * difference

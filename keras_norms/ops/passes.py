@@ -35,10 +35,18 @@ class Passes:
     def algebra(self, moments, parameters):
         """Whole tables of coefficients, and the extras."""
         result = self.coefficients(moments, **parameters)
-        extras = ()
-        if not isinstance(result, Coefficients):
-            result, extras = result
-        return Coefficients(*map(self.layout.whole, result)), extras
+        if isinstance(result, Coefficients):
+            result = result, ()
+        pair = isinstance(result, tuple) and len(result) == 2
+        if not pair or not isinstance(result[0], Coefficients):
+            raise ValueError(
+                "The algebra must return `Coefficients(center, scale, shift)`"
+                f", or a pair of these and extras. Received: "
+                f"{type(result).__name__}. "
+                "`keras_norms.ops.affine(moments, ...)` makes the usual ones."
+            )
+        tables, extras = result
+        return Coefficients(*map(self.layout.whole, tables)), extras
 
     def line(self, pivot, tables):
         """Scale and shift of `x - pivot`, spread over x."""
