@@ -304,3 +304,69 @@ def test_constant_input_gives_beta_exactly(descriptor):
     for value in (0.1, 1e4 + 0.3, -7.7):
         y = layer(np.full(shape, value, "float32"), **arguments)
         np.testing.assert_array_equal(y, np.broadcast_to(beta, shape))
+
+
+@every_layer
+@pytest.mark.parametrize(
+    "dtypes", [("float64", "float32"), ("float32", "float64")]
+)
+def test_input_and_output_of_unlike_dtypes(descriptor, dtypes):
+    given, policy = dtypes
+    shape = (5, 4, 3, CHANNELS)
+    x, dy, gamma, beta = data(shape, -1)
+    layer = build(descriptor, shape, -1, gamma, beta, dtype=policy)
+    results = train(layer, descriptor.running)(
+        tf.constant(x, given), tf.constant(dy, policy)
+    )
+    assert [r.dtype for r in results[:2]] == [policy, given]
+    expected = oracles.normalize(
+        x, dy, gamma, beta, -1, descriptor.examples, descriptor.groups
+    )
+    check([tf.cast(r, "float64") for r in results], expected, 1e-5)
+
+
+@every_running_layer
+@pytest.mark.parametrize("shape", [(0, 4, 3, CHANNELS), (2, 0, 3, CHANNELS)])
+@pytest.mark.parametrize("eager", [False, True])
+def test_nothing_leaves_the_averages_alone(descriptor, shape, eager):
+    layer = descriptor.create(momentum=0.5)
+    layer.build(shape)
+    layer.moving_mean.assign(np.arange(CHANNELS))
+    before = [variable.numpy() for variable in layer.non_trainable_variables]
+
+    def step(x):
+        return layer(x, training=True)
+
+    y = (step if eager else tf.function(step))(tf.zeros(shape))
+    assert y.shape == shape
+    for variable, value in zip(
+        layer.non_trainable_variables, before, strict=True
+    ):
+        np.testing.assert_array_equal(variable, value)
+
+
+@every_running_layer
+@pytest.mark.parametrize("kind", [tf.Variable, keras.Variable])
+def test_training_may_be_a_variable(descriptor, kind):
+    layer = descriptor.create(dtype="float64")
+    x = data((5, 4, 3, CHANNELS), -1)[0]
+    layer.build(x.shape)
+    for value in (False, True):
+        weights = layer.get_weights()
+        want = layer(x, training=value)
+        layer.set_weights(weights)
+        have = layer(x, training=kind(value, dtype="bool"))
+        layer.set_weights(weights)
+        np.testing.assert_allclose(have, want, atol=1e-12)
+
+
+def test_renorm_reads_its_averages_before_it_moves_them():
+    """Graphs keep no order between a read and an assignment by themselves."""
+    x = tf.constant([[1.0], [5.0]] * 8)
+    for _ in range(20):
+        layer = keras_norms.layers.BatchNormalization(
+            renorm=True, renorm_momentum=0.5
+        )
+        layer.build((None, 1))
+        y = tf.function(lambda x, layer=layer: layer(x, training=True))(x)
+        np.testing.assert_allclose(y, x, atol=1e-5)

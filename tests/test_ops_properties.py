@@ -252,3 +252,13 @@ def test_a_large_mean_costs_no_digits(
 
     want = normalized(x, axis, mask=mask, **blocks)
     np.testing.assert_allclose(run(x), want, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(100003, 6), (1, 200003, 3, 2)])
+@pytest.mark.parametrize("mean", [0.0, 1e4])
+def test_long_axes_cost_no_digits(shape, mean):
+    x = np.random.default_rng(0).normal(mean, 1, shape).astype("float32")
+    layer = layers.BatchNormalization()
+    y = layer(x, training=True)
+    want = normalized(x, -1, examples=None)
+    np.testing.assert_allclose(y, want, rtol=0, atol=1e-5)

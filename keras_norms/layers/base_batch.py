@@ -1,6 +1,7 @@
 """Statistics of the batch in training, running ones at inference."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_norms import arguments
@@ -111,14 +112,16 @@ class BaseBatchNormalization(BaseNormalization):
     def call(self, inputs, training=None, mask=None):
         if training is None or not self.trainable:
             training = False
-        elif not ops.is_tensor(training):
+        elif isinstance(training, (bool, int, np.bool_)):
             training = bool(training)
+        else:
+            training = ops.convert_to_tensor(training, "bool")
         weighs = training is not True and self.inference_weight > 0
 
         def coefficients(moments, **parameters):
             if training is False:
                 return self._inferred(moments, **parameters)
-            trained, batch = self._trained(moments, **parameters)
+            trained, moved = self._trained(moments, training, **parameters)
             if training is not True:
                 inferred = self._inferred(moments, **parameters)
                 trained = Coefficients(
@@ -127,9 +130,9 @@ class BaseBatchNormalization(BaseNormalization):
                         for a, b in zip(trained, inferred, strict=True)
                     )
                 )
-            return trained, batch
+            return trained, moved
 
-        y, batch = self.normalize(
+        y, moved = self.normalize(
             inputs,
             coefficients,
             mask,
@@ -137,13 +140,17 @@ class BaseBatchNormalization(BaseNormalization):
             statistics=training is not False or weighs,
         )
         if training is not False:
-            mean, variance, valid = batch
-            if training is not True:
-                valid = ops.logical_and(valid, training)
-            self.update(mean, variance, valid)
+            for name, value in moved.items():
+                variable = getattr(self, name)
+                variable.assign(ops.cast(value, variable.dtype))
         return y
 
-    def _trained(self, moments, **parameters):
+    def _trained(self, moments, training, **parameters):
+        """Coefficients, and where the running averages move, by name.
+
+        Both from one read of the averages: graphs may run a second read after
+        the assignment, whatever the order here.
+        """
         replicas = self.replicas_per_group if self.synchronized else 1
         batch = moments.pool(examples=None)
         if self.block is None:
@@ -154,12 +161,16 @@ class BaseBatchNormalization(BaseNormalization):
         mean = ops.squeeze(running.mean, axis=0)
         variance = ops.squeeze(running.variance, axis=0)
         valid = ops.isfinite(mean + variance)
-        if not isinstance(running.count, int):
+        if not isinstance(running.count, int) or running.count == 0:
             valid = ops.logical_and(valid, running.count > 0)
-        return (
-            self.trained(self.channel_groups(used), **parameters),
-            (mean, variance, valid),
-        )
+        if training is not True:
+            valid = ops.logical_and(valid, training)
+        moved = {
+            name: ops.where(valid, value, parameters[name])
+            for name, value in self.moved(mean, variance, **parameters).items()
+        }
+        used = self.channel_groups(used)
+        return self.trained(used, **parameters), moved
 
     def _inferred(
         self,
@@ -178,19 +189,12 @@ class BaseBatchNormalization(BaseNormalization):
             used = own.blend(used, self.inference_weight)
         return affine(used, gamma, beta, self.epsilon)
 
-    def update(self, mean, variance, valid):
-        """Moves the running averages towards the moments of a batch."""
-        self.move(self.moving_mean, mean, self.momentum, valid)
-        self.move(self.moving_variance, variance, self.momentum, valid)
-
-    @staticmethod
-    def move(variable, value, momentum, valid):
-        old = ops.convert_to_tensor(variable)
-        value = ops.cast(value, old.dtype)
-        new = old * momentum + value * (1.0 - momentum)
-        new = ops.where(valid, new, old)
-        variable.assign(new)
-        return new
+    def moved(self, mean, variance, moving_mean, moving_variance, **others):
+        """The running averages after a batch of such moments, by name."""
+        return {
+            "moving_mean": move(moving_mean, mean, self.momentum),
+            "moving_variance": move(moving_variance, variance, self.momentum),
+        }
 
     def get_config(self):
         initializers = keras.initializers
@@ -206,3 +210,8 @@ class BaseBatchNormalization(BaseNormalization):
             "synchronized": self.synchronized,
             "inference_weight": self.inference_weight,
         }
+
+
+def move(old, value, momentum):
+    """A step of a moving average."""
+    return old * momentum + value * (1.0 - momentum)

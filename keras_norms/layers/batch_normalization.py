@@ -3,6 +3,7 @@ from keras import ops
 
 from keras_norms import arguments
 from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms.layers.base_batch import move
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -172,6 +173,7 @@ class BatchNormalization(BaseBatchNormalization):
             return super().parameters
         return {
             **super().parameters,
+            "moving_stddev": self.moving_stddev,
             "renorm_mean": self.renorm_mean,
             "renorm_stddev": self.renorm_stddev,
         }
@@ -202,18 +204,21 @@ class BatchNormalization(BaseBatchNormalization):
             r, d = r * gamma, d * gamma
         return super().trained(moments, r, d if beta is None else d + beta)
 
-    def update(self, mean, variance, valid):
+    def moved(self, mean, variance, **running):
+        moved = super().moved(mean, variance, **running)
         if not self.renorm:
-            super().update(mean, variance, valid)
-            return
+            return moved
         stddev = ops.sqrt(variance + self.epsilon)
-        self.move(self.renorm_mean, mean, self.renorm_momentum, valid)
-        self.move(self.renorm_stddev, stddev, self.renorm_momentum, valid)
-        self.move(self.moving_mean, mean, self.momentum, valid)
+        for name, value, momentum in (
+            ("renorm_mean", mean, self.renorm_momentum),
+            ("renorm_stddev", stddev, self.renorm_momentum),
+            ("moving_stddev", stddev, self.momentum),
+        ):
+            moved[name] = move(running[name], value, momentum)
         # The paper averages deviations, not variances.
-        moved = self.move(self.moving_stddev, stddev, self.momentum, valid)
-        moved = ops.maximum(ops.square(moved) - self.epsilon, 0.0)
-        self.move(self.moving_variance, moved, 0.0, valid)
+        square = ops.square(moved["moving_stddev"])
+        moved["moving_variance"] = ops.maximum(square - self.epsilon, 0.0)
+        return moved
 
     def get_config(self):
         return {

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from keras_norms.ops.coefficients import Coefficients
 from keras_norms.ops.layout import inverse
-from keras_norms.ops.tables import as_float
 from keras_norms.ops.tables import column
+from keras_norms.ops.tables import statistics_dtype
 
 _STRAYS = (
     "Gradients reach the input and the parameters of the two passes only, and "
@@ -67,7 +67,7 @@ def _gradient(
 ):
     layout = passes.layout
     shifted = passes.shift(passes.view(x), pivot)
-    dy = layout.view(as_float(dy))
+    dy = layout.view(tf.cast(dy, statistics_dtype(x)))
     if passes.activation is not None:
         linear = shifted * scale + shift
         with tf.GradientTape() as inner:

@@ -14,7 +14,7 @@ _PARTS = 8
 
 # Op by op, known sizes beyond this are summed in runs of it first: the
 # rounding of a sum grows with its length.
-_RUN = 4096
+_RUN = 1024
 
 # The pivot is the mean of this share of the positions. By Cauchy-Schwarz it
 # lies within sqrt(64) standard deviations of the mean, whatever the data, so
@@ -124,13 +124,18 @@ class Layout:
         # First what is nearest in memory, by itself: faster than all at once,
         # and sums are shorter, so rounding is smaller.
         nearest = [a for a in self._axes if a > self._channel_axis]
-        if not nearest:
-            nearest = self._axes[-1:]
-            size = self._view[nearest[0]]
-            if isinstance(size, int) and size > _RUN:
-                return self._table(self._sum_of_runs(view, *nearest, size))
-        if nearest != self._axes:
+        nearest = nearest or self._axes[-1:]
+        long = [
+            axis
+            for axis in self._axes
+            if axis < self._channel_axis
+            and isinstance(self._view[axis], int)
+            and self._view[axis] > _RUN
+        ]
+        if nearest != self._axes and nearest[-1] not in long:
             view = ops.sum(view, axis=nearest, keepdims=True)
+        for axis in long:
+            view = self._sum_of_runs(view, axis)
         return self._table(view)
 
     def sample(self, view):
@@ -164,8 +169,9 @@ class Layout:
             view = reduction(view, axis=self._axes)
         return ops.reshape(view, (1, -1)) if self.examples is None else view
 
-    def _sum_of_runs(self, view, axis, size):
+    def _sum_of_runs(self, view, axis):
         """Along one axis, [.., size, ..] -> [.., runs, ..]."""
+        size = self._view[axis]
         whole = size // _RUN * _RUN
         shape = list(ops.shape(view))
         shape[axis : axis + 1] = [whole // _RUN, _RUN]
