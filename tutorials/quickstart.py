@@ -110,7 +110,7 @@ def arguments(argv):
     parser.add_argument(
         "--data-dir", help="of TFDS; the default lies in the output folder"
     )
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--seeds", type=int, help="how many")
     parser.add_argument(
         "--batch-sizes", type=int, nargs="+", help="images per replica"
