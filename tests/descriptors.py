@@ -1,26 +1,59 @@
 """The table that drives every cross-cutting test: add a new layer here."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras_norms
+from tests import formulas
+from tests import oracles
 
 CHANNELS = 6
 
 
 @dataclasses.dataclass(frozen=True)
 class Descriptor:
-    """A layer, and what its statistics in training are pooled over."""
+    """A layer, and what it computes in training.
+
+    Its statistics pooled over so many examples and groups of channels, or a
+    formula of its own.
+    """
 
     name: str
     arguments: dict[str, Any]
-    examples: int | None
-    groups: int
+    examples: int | None = None
+    groups: int = CHANNELS
     running: bool = True
+    formula: Callable | None = None
+    constants_give_beta: bool = True
 
     def create(self, **more):
         layer_class = getattr(keras_norms.layers, self.name)
         return layer_class(**{**self.arguments, **more})
+
+    @property
+    def training(self):
+        """What the layer is called with, to train."""
+        return {"training": True} if self.running else {}
+
+    def expected(self, x, dy, weights, axis, mask=None):
+        """y, dx and the gradients of the weights, in float64, by name."""
+        if self.formula is None:
+            result = oracles.normalize(
+                x,
+                dy,
+                weights["gamma"],
+                weights["beta"],
+                axis,
+                self.examples,
+                self.groups,
+                mask=mask,
+            )
+            names = ("y", "dx", "gamma", "beta")
+            return dict(zip(names, dataclasses.astuple(result), strict=True))
+        given = (weights, axis, self.arguments, mask)
+        y = formulas.values(self.formula, x, *given)
+        return {"y": y, **formulas.gradients(self.formula, x, dy, *given)}
 
     @property
     def id(self):
@@ -58,6 +91,53 @@ DESCRIPTORS = [
         {"groups": 2, "synchronized": True},
         None,
         2,
+    ),
+    *(
+        Descriptor(name, arguments, formula=formula, **more)
+        for name, formula, more, variants in (
+            (
+                "DynamicNormalization",
+                formulas.dynamic,
+                {"constants_give_beta": False},
+                [
+                    {},
+                    {"scope": "batch", "reduction": 2},
+                    {"synchronized": True, "separate": True, "reduction": 1.5},
+                ],
+            ),
+            (
+                "RepresentativeBatchNormalization",
+                formulas.representative,
+                {},
+                [{}, {"synchronized": True}],
+            ),
+            (
+                "InstanceEnhancementBatchNormalization",
+                formulas.instance_enhancement,
+                {},
+                [{}],
+            ),
+            (
+                "UnifiedBatchNormalization",
+                formulas.unified,
+                {},
+                [
+                    {},
+                    {"scale_calibration": "instance_enhancement"},
+                    {"calibrate_center": False, "calibrate_scale": False},
+                    {"calibrate_scale": False, "synchronized": True},
+                ],
+            ),
+            ("SwitchableNormalization", formulas.switchable, {}, [{}]),
+            ("BatchInstanceNormalization", formulas.batch_instance, {}, [{}]),
+            (
+                "FilterResponseNormalization",
+                formulas.filter_response,
+                {"running": False, "constants_give_beta": False},
+                [{}, {"learnable_epsilon": True}],
+            ),
+        )
+        for arguments in variants
     ),
 ]
 IDS = [descriptor.id for descriptor in DESCRIPTORS]

@@ -1,23 +1,51 @@
-"""Normalization layers."""
+"""Normalization layers, and what goes with them."""
 
 from keras_norms.layers.batch_group_normalization import (
     BatchGroupNormalization,
+)
+from keras_norms.layers.batch_instance_normalization import (
+    BatchInstanceNormalization,
 )
 from keras_norms.layers.batch_normalization import BatchNormalization
 from keras_norms.layers.cross_replica_batch_normalization import (
     CrossReplicaBatchNormalization,
 )
+from keras_norms.layers.dynamic_normalization import DynamicNormalization
+from keras_norms.layers.filter_response_normalization import (
+    FilterResponseNormalization,
+)
 from keras_norms.layers.ghost_batch_normalization import (
     GhostBatchNormalization,
 )
 from keras_norms.layers.group_normalization import GroupNormalization
+from keras_norms.layers.instance_enhancement_batch_normalization import (
+    InstanceEnhancementBatchNormalization,
+)
 from keras_norms.layers.instance_normalization import InstanceNormalization
+from keras_norms.layers.representative_batch_normalization import (
+    RepresentativeBatchNormalization,
+)
+from keras_norms.layers.switchable_normalization import SwitchableNormalization
+from keras_norms.layers.thresholded_linear_unit import ThresholdedLinearUnit
+from keras_norms.layers.unified_batch_normalization import (
+    UnifiedBatchNormalization,
+)
+from keras_norms.layers.weight_standardization import WeightStandardization
 
 __all__ = [
     "BatchGroupNormalization",
+    "BatchInstanceNormalization",
     "BatchNormalization",
     "CrossReplicaBatchNormalization",
+    "DynamicNormalization",
+    "FilterResponseNormalization",
     "GhostBatchNormalization",
     "GroupNormalization",
+    "InstanceEnhancementBatchNormalization",
     "InstanceNormalization",
+    "RepresentativeBatchNormalization",
+    "SwitchableNormalization",
+    "ThresholdedLinearUnit",
+    "UnifiedBatchNormalization",
+    "WeightStandardization",
 ]

@@ -6,9 +6,9 @@ from keras import ops
 
 from keras_norms import arguments
 from keras_norms.layers.base import BaseNormalization
-from keras_norms.ops import Coefficients
 from keras_norms.ops import Moments
 from keras_norms.ops import affine
+from keras_norms.ops import choose
 
 
 class BaseBatchNormalization(BaseNormalization):
@@ -25,6 +25,10 @@ class BaseBatchNormalization(BaseNormalization):
     At inference the running moments take the place of the batch's, blended,
     where `inference_weight` is above 0, with those of each example.
 
+    A method overrides `algebra`, the coefficients from either; `trained`
+    where training's differ; and sets `per_example` where it reads the moments
+    of each example by itself.
+
     Arguments:
         momentum: running <- momentum * running + (1 - momentum) * batch.
         moving_mean_initializer, moving_variance_initializer: first values.
@@ -35,6 +39,7 @@ class BaseBatchNormalization(BaseNormalization):
     """
 
     block = None
+    per_example = False
     replicas_per_group = None
 
     def __init__(
@@ -105,9 +110,29 @@ class BaseBatchNormalization(BaseNormalization):
         """Moments pooled over channels, where a method does that."""
         return moments
 
-    def trained(self, moments, gamma=None, beta=None, **running):
-        """Coefficients in training, from pooled moments."""
+    def algebra(self, moments, own, gamma=None, beta=None, **others):
+        """Coefficients from the moments that normalize, and from each row's.
+
+        `moments` are those of the batch, or the running ones; `own` those of
+        each example where `per_example` is set.
+        """
         return affine(moments, gamma, beta, self.epsilon)
+
+    def trained(self, moments, own, **parameters):
+        """`algebra` in training."""
+        return self.algebra(moments, own, **parameters)
+
+    def followed(self, batch, rows, **parameters):
+        """What running averages follow: of the batch, or of `rows` of it."""
+        return batch
+
+    def weighed(self, own, **parameters):
+        """Moments of each example, as blended with the running ones."""
+        return self.channel_groups(own)
+
+    def observed(self, inputs, mask):
+        """What training reads of the inputs besides moments, by name."""
+        return {}
 
     def call(self, inputs, training=None, mask=None):
         if training is None or not self.trainable:
@@ -116,30 +141,29 @@ class BaseBatchNormalization(BaseNormalization):
             training = bool(training)
         else:
             training = ops.convert_to_tensor(training, "bool")
-        weighs = training is not True and self.inference_weight > 0
+        trains, infers = training is not False, training is not True
+        observed = self.observed(inputs, mask) if trains else {}
+        by_example = self.per_example or (infers and self.weighs)
 
         def coefficients(moments, **parameters):
-            if training is False:
+            if not trains:
                 return self._inferred(moments, **parameters)
-            trained, moved = self._trained(moments, training, **parameters)
-            if training is not True:
+            trained, moved = self._trained(
+                moments, training, **parameters, **observed
+            )
+            if infers:
                 inferred = self._inferred(moments, **parameters)
-                trained = Coefficients(
-                    *(
-                        ops.where(training, a, b)
-                        for a, b in zip(trained, inferred, strict=True)
-                    )
-                )
+                trained = choose(training, trained, inferred)
             return trained, moved
 
         y, moved = self.normalize(
             inputs,
             coefficients,
             mask,
-            examples=1 if weighs else self.block,
-            statistics=training is not False or weighs,
+            examples=1 if by_example else self.block,
+            statistics=trains or by_example,
         )
-        if training is not False:
+        if trains:
             for name, value in moved.items():
                 variable = getattr(self, name)
                 variable.assign(ops.cast(value, variable.dtype))
@@ -157,7 +181,12 @@ class BaseBatchNormalization(BaseNormalization):
             used = batch.across_replicas(replicas)
         else:
             used = moments.pool(examples=self.block)
-        running = batch.average_over_replicas(replicas)
+        if self.synchronized:
+            running = batch.average_over_replicas(replicas)
+            running = self.followed(running, used, **parameters)
+        else:
+            running = self.followed(batch, used, **parameters)
+            running = running.average_over_replicas()
         mean = ops.squeeze(running.mean, axis=0)
         variance = ops.squeeze(running.variance, axis=0)
         valid = ops.isfinite(mean + variance)
@@ -165,29 +194,28 @@ class BaseBatchNormalization(BaseNormalization):
             valid = ops.logical_and(valid, running.count > 0)
         if training is not True:
             valid = ops.logical_and(valid, training)
-        moved = {
-            name: ops.where(valid, value, parameters[name])
-            for name, value in self.moved(mean, variance, **parameters).items()
-        }
+        moved = self.moved(mean, variance, **parameters)
+        for name, value in moved.items():
+            # A number of the layer moves where any channel's does.
+            moves = valid if len(value.shape) else ops.any(valid)
+            moved[name] = ops.where(moves, value, parameters[name])
         used = self.channel_groups(used)
-        return self.trained(used, **parameters), moved
+        return self.trained(used, moments, **parameters), moved
 
-    def _inferred(
-        self,
-        moments,
-        gamma=None,
-        beta=None,
-        moving_mean=None,
-        moving_variance=None,
-        **others,
-    ):
+    @property
+    def weighs(self):
+        """Whether inference reads each example's own moments to blend them."""
+        number = isinstance(self.inference_weight, float)
+        return not number or self.inference_weight > 0
+
+    def _inferred(self, moments, moving_mean, moving_variance, **parameters):
         used = self.channel_groups(
             Moments(1, moving_mean[None], moving_variance[None])
         )
-        if self.inference_weight > 0:
-            own = self.channel_groups(moments)
+        if self.weighs:
+            own = self.weighed(moments, **parameters)
             used = own.blend(used, self.inference_weight)
-        return affine(used, gamma, beta, self.epsilon)
+        return self.algebra(used, moments, **parameters)
 
     def moved(self, mean, variance, moving_mean, moving_variance, **others):
         """The running averages after a batch of such moments, by name."""

@@ -181,6 +181,7 @@ class BatchNormalization(BaseBatchNormalization):
     def trained(
         self,
         moments,
+        own,
         gamma=None,
         beta=None,
         renorm_mean=None,
@@ -188,7 +189,7 @@ class BatchNormalization(BaseBatchNormalization):
         **running,
     ):
         if not self.renorm:
-            return super().trained(moments, gamma, beta)
+            return self.algebra(moments, own, gamma, beta)
         clip = self.renorm_clipping
         # A new layer's renorm_stddev may be 0.
         stddev = ops.maximum(renorm_stddev, self.epsilon**0.5)
@@ -202,7 +203,8 @@ class BatchNormalization(BaseBatchNormalization):
         r, d = ops.stop_gradient(r), ops.stop_gradient(d)
         if gamma is not None:
             r, d = r * gamma, d * gamma
-        return super().trained(moments, r, d if beta is None else d + beta)
+        beta = d if beta is None else d + beta
+        return self.algebra(moments, own, r, beta)
 
     def moved(self, mean, variance, **running):
         moved = super().moved(mean, variance, **running)

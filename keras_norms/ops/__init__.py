@@ -2,6 +2,9 @@
 
 from keras_norms.ops.coefficients import Coefficients
 from keras_norms.ops.coefficients import affine
+from keras_norms.ops.coefficients import affine_about
+from keras_norms.ops.coefficients import choose
+from keras_norms.ops.feature_similarity import feature_similarity
 from keras_norms.ops.group_normalization import group_normalization
 from keras_norms.ops.instance_moments import instance_moments
 from keras_norms.ops.moments import Moments
@@ -11,6 +14,9 @@ __all__ = [
     "Coefficients",
     "Moments",
     "affine",
+    "affine_about",
+    "choose",
+    "feature_similarity",
     "group_normalization",
     "instance_moments",
     "normalize",

@@ -1,5 +1,6 @@
 """What the algebra ends in: center, scale and shift."""
 
+import dataclasses
 from typing import Any
 from typing import NamedTuple
 
@@ -36,3 +37,23 @@ def affine(moments, gamma=None, beta=None, epsilon=1e-3):
         scale = ops.where(present, scale, 0.0)
         shift = ops.where(present, shift, 0.0)
     return Coefficients(moments.mean, scale, shift)
+
+
+def affine_about(own, deviation, moments, gamma=None, beta=None, epsilon=1e-3):
+    """Coefficients of what is told from each row's own mean.
+
+        gamma * (x - own mean + deviation) / sqrt(variance + epsilon) + beta
+
+    with the variance of `moments`. A deviation is small where a mean may be
+    large: `own.minus(moments)` gives `affine(moments, ...)`.
+    """
+    told = dataclasses.replace(
+        moments, mean=own.mean, residual=own.residual - deviation
+    )
+    return affine(told, gamma, beta, epsilon)
+
+
+def choose(condition, one, other):
+    """One of two coefficients, whole."""
+    tables = zip(one, other, strict=True)
+    return Coefficients(*(ops.where(condition, a, b) for a, b in tables))

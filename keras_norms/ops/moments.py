@@ -76,6 +76,10 @@ class Moments:
         examples = None if examples is None else self.examples
         return Moments(count, *pooled, examples)
 
+    def minus(self, other):
+        """The difference of the means, also where they are large and close."""
+        return (self.mean - other.mean) + (self.residual - other.residual)
+
     def merge(self, other):
         """The moments of the union of two disjoint sets, entry by entry."""
         own, others = (
@@ -102,8 +106,7 @@ class Moments:
 
     def _move(self, other, count, share):
         """The mixture with so large a share of other, entry by entry."""
-        difference = other.mean - self.mean
-        difference = difference + (other.residual - self.residual)
+        difference = other.minus(self)
         mean = self.mean + share * difference
         left = (self.mean - mean) + share * difference
         return Moments(

@@ -52,5 +52,13 @@ def gather(table):
 
     own = tf.range(count()) == index()
     own = tf.reshape(own, [-1] + [1] * len(table.shape))
-    rows = tf.where(own, table[None], tf.zeros_like(table)[None])
-    return _context().all_reduce(tf.distribute.ReduceOp.SUM, rows)
+    return total(tf.where(own, table[None], tf.zeros_like(table)[None]))
+
+
+def total(table):
+    """The sum of a table over all replicas: one all-reduce, see `gather`."""
+    if count() == 1:
+        return table
+    import tensorflow as tf
+
+    return _context().all_reduce(tf.distribute.ReduceOp.SUM, table)

@@ -1,0 +1,43 @@
+"""What arguments must be: the rule, what came, and what to do about it."""
+
+from keras_norms.arguments.settings import boolean
+from keras_norms.arguments.settings import cosine
+from keras_norms.arguments.settings import epsilon
+from keras_norms.arguments.settings import examples
+from keras_norms.arguments.settings import fraction
+from keras_norms.arguments.settings import groups
+from keras_norms.arguments.settings import groups_of
+from keras_norms.arguments.settings import one_of
+from keras_norms.arguments.settings import one_of_blocks_and_replicas
+from keras_norms.arguments.settings import reduction
+from keras_norms.arguments.settings import renorm_clipping
+from keras_norms.arguments.settings import replicas
+from keras_norms.arguments.settings import steps
+from keras_norms.arguments.settings import weight
+from keras_norms.arguments.tensors import axis
+from keras_norms.arguments.tensors import channels
+from keras_norms.arguments.tensors import fitting
+from keras_norms.arguments.tensors import inputs
+from keras_norms.arguments.tensors import real
+
+__all__ = [
+    "axis",
+    "boolean",
+    "channels",
+    "cosine",
+    "epsilon",
+    "examples",
+    "fitting",
+    "fraction",
+    "groups",
+    "groups_of",
+    "inputs",
+    "one_of",
+    "one_of_blocks_and_replicas",
+    "real",
+    "reduction",
+    "renorm_clipping",
+    "replicas",
+    "steps",
+    "weight",
+]

@@ -1,0 +1,97 @@
+"""What inputs must be, and masks and axes to go with them."""
+
+import keras
+from keras import ops
+
+from keras_norms.arguments.kinds import is_integer
+
+
+def axis(value):
+    """One axis, not the batch's; a list of one is read as that one."""
+    single = value
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        single = value[0]
+    if not is_integer(single):
+        raise ValueError(
+            "`axis` must be one integer, the channel axis. "
+            f"Received: axis={value!r}. Name one axis; to normalize over "
+            "several, reshape the inputs so that one axis holds the channels."
+        )
+    if single == 0:
+        raise ValueError(
+            "`axis` must not be the batch axis. Received: axis=0. Use -1 for "
+            "channels last, 1 for channels first."
+        )
+    return int(single)
+
+
+def inputs(x, mask, axis):
+    """Both as tensors, x of real numbers, the mask to go with it."""
+    x = ops.convert_to_tensor(x)
+    real(keras.backend.standardize_dtype(x.dtype))
+    channels(axis, x.shape)
+    if mask is not None:
+        mask = ops.convert_to_tensor(mask)
+        fitting(mask, x.shape, axis)
+    return x, mask
+
+
+def channels(value, shape):
+    """The number of channels of inputs of this shape, along axis `value`."""
+    shape = tuple(shape)
+    rank = len(shape)
+    if rank < 2:
+        raise ValueError(
+            "Inputs must have a batch axis and a channel axis, rank 2 or "
+            f"more. Received: an input of shape {shape}, rank {rank}. Add the "
+            "missing axis, for example with `keras.ops.expand_dims`."
+        )
+    if not 1 - rank <= value < rank:
+        raise ValueError(
+            f"Axis {value} is out of bounds for input shape {shape}: the "
+            f"channel axis lies between 1 and {rank - 1}, or between "
+            f"{1 - rank} and -1. Received: axis={value}. Use -1 for channels "
+            "last, 1 for channels first."
+        )
+    if shape[value] is None:
+        raise ValueError(
+            f"Axis {value} of input tensor should have a defined dimension "
+            "but the layer received an input with shape "
+            f"{shape}. State the number of channels in `keras.Input`, or name "
+            "another axis."
+        )
+    if shape[value] < 1:
+        raise ValueError(
+            f"Axis {value} of the inputs must hold one channel or more. "
+            f"Received: an input of shape {shape}. Name the channel axis."
+        )
+    return shape[value]
+
+
+def real(dtype):
+    """Of inputs: not complex, not text."""
+    if dtype.startswith("complex") or dtype == "string":
+        raise ValueError(
+            "Inputs must be real numbers. Received: an input of dtype "
+            f"{dtype}. Normalize real and imaginary parts by themselves; turn "
+            "text into numbers first."
+        )
+
+
+def fitting(mask, shape, axis):
+    """Over the leading axes of inputs of this shape without channels."""
+    sizes = list(shape)
+    del sizes[axis]
+    received = tuple(mask.shape)
+    fits = 1 <= len(received) <= len(sizes) and all(
+        have in (1, None) or want is None or have == want
+        for have, want in zip(received, sizes, strict=False)
+    )
+    if not fits:
+        raise ValueError(
+            "The mask must cover the leading axes of the inputs without "
+            f"their channel axis, {tuple(sizes)}, at least the batch. "
+            f"Received: mask.shape={received}, inputs.shape={tuple(shape)}, "
+            f"axis={axis}. A mask says which positions count, for all "
+            "channels of each."
+        )

@@ -1,0 +1,85 @@
+import keras
+from keras import ops
+
+from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms.ops import Coefficients
+from keras_norms.ops import affine
+from keras_norms.ops import affine_about
+
+
+@keras.saving.register_keras_serializable(package="keras_norms")
+class BatchInstanceNormalization(BaseBatchNormalization):
+    """Batch norm and instance norm, in a share learned for each channel.
+
+        y = activation(gamma[c] xhat + beta[c])
+        xhat = rho[c] xhat_batch + (1 - rho[c]) xhat_instance
+
+    with xhat_batch and xhat_instance the inputs normalized by the mean and the
+    (biased) variance of channel c over the batch (at inference moving_mean and
+    moving_variance) and over the positions of the example. rho starts at 1,
+    batch norm, and a constraint keeps it within [0, 1].
+
+    The paper trains rho at 10 times the learning rate, which Keras has no
+    place for, and without weight decay:
+    `keras_norms.models.exclude_from_weight_decay` always leaves it out.
+
+    Arguments:
+        momentum, synchronized, inference_weight: see `BatchNormalization`.
+        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
+            `*_initializer` (also of `moving_mean` and `moving_variance`),
+            `*_regularizer`, `*_constraint`, `activation`.
+
+    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
+        real dtype. Statistics are float32, float64 for float64 input.
+    Output: like the inputs, in the layer's compute dtype.
+    Masks and replicas: see `BatchNormalization`; an example with no True
+        position has xhat_instance 0.
+    Raises: ValueError as `BatchNormalization` does.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_norms
+    >>> layer = keras_norms.layers.BatchInstanceNormalization(epsilon=0.0)
+    >>> x = np.array([[[1.0], [3.0]], [[5.0], [7.0]]])
+    >>> layer.build(x.shape)
+    >>> _ = layer.rho.assign([0.0])
+    >>> print(np.array(layer(x, training=True)).ravel())
+    [-1.  1. -1.  1.]
+
+    Source: Nam and Kim, Batch-Instance Normalization for Adaptively
+    Style-Invariant Neural Networks, NeurIPS 2018 (arXiv 1805.07925), section
+    3. The authors' code has epsilon 1e-5.
+    """
+
+    per_example = True
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.rho = self.add_table(
+            "rho",
+            (input_shape[self.axis],),
+            keras.initializers.Ones(),
+            constraint=_unit_interval,
+        )
+
+    @property
+    def parameters(self):
+        return {**super().parameters, "rho": self.rho}
+
+    def algebra(self, moments, own, rho, gamma=None, beta=None, **others):
+        batch = affine_about(
+            own, own.minus(moments), moments, epsilon=self.epsilon
+        )
+        instance = affine(own, epsilon=self.epsilon)
+        scale = rho * batch.scale + (1.0 - rho) * instance.scale
+        shift = rho * batch.shift + (1.0 - rho) * instance.shift
+        if gamma is not None:
+            scale, shift = gamma * scale, gamma * shift
+        if beta is not None:
+            shift = shift + beta
+        return Coefficients(own.mean, scale, shift)
+
+
+def _unit_interval(rho):
+    return ops.clip(rho, 0.0, 1.0)

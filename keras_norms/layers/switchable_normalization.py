@@ -1,0 +1,85 @@
+import dataclasses
+
+import keras
+from keras import ops
+
+from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms.ops import affine_about
+
+
+@keras.saving.register_keras_serializable(package="keras_norms")
+class SwitchableNormalization(BaseBatchNormalization):
+    """Instance, layer and batch norm, in learned shares.
+
+        y = activation(gamma[c] (x - mean[n, c]) / sqrt(var[n, c] + eps)
+                       + beta[c])
+        mean = sum over k of softmax(mean_logits)[k] mean_k
+        var = sum over k of softmax(variance_logits)[k] var_k
+
+    with mean_k and the (biased) var_k those of instance norm (k = 0), of layer
+    norm over positions and channels (1) and of batch norm (2), whose place
+    moving_mean and moving_variance take at inference. Logits start at 1: a
+    third each.
+
+    Arguments:
+        momentum, synchronized, inference_weight: see `BatchNormalization`.
+        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
+            `*_initializer` (also of `moving_mean` and `moving_variance`),
+            `*_regularizer`, `*_constraint`, `activation`.
+
+    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
+        real dtype. Statistics are float32, float64 for float64 input.
+    Output: like the inputs, in the layer's compute dtype.
+    Masks and replicas: see `BatchNormalization`; an example with no True
+        position has mean and variance 0 of its own.
+    Raises: ValueError as `BatchNormalization` does.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_norms
+    >>> layer = keras_norms.layers.SwitchableNormalization(epsilon=0.0)
+    >>> x = np.array([[[1.0], [3.0]], [[1.0], [3.0]]])
+    >>> print(np.array(layer(x, training=True)).ravel())
+    [-1.  1. -1.  1.]
+
+    Source: Luo et al., Differentiable Learning-to-Normalize via Switchable
+    Normalization, ICLR 2019 (arXiv 1806.10779), section 2. The authors' code
+    has epsilon 1e-5, momentum 0.9 and an unbiased instance variance.
+    """
+
+    per_example = True
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        for name in ("mean_logits", "variance_logits"):
+            table = self.add_table(name, (3,), keras.initializers.Ones())
+            setattr(self, name, table)
+
+    @property
+    def parameters(self):
+        return {
+            **super().parameters,
+            "mean_logits": self.mean_logits,
+            "variance_logits": self.variance_logits,
+        }
+
+    def algebra(
+        self,
+        moments,
+        own,
+        mean_logits,
+        variance_logits,
+        gamma=None,
+        beta=None,
+        **others,
+    ):
+        layer = own.pool(groups=1)
+        share = ops.softmax(mean_logits)
+        deviation = share[1] * own.minus(layer)
+        deviation = deviation + share[2] * own.minus(moments)
+        share = ops.softmax(variance_logits)
+        variance = share[0] * own.variance + share[1] * layer.variance
+        variance = variance + share[2] * moments.variance
+        mixed = dataclasses.replace(moments, variance=variance)
+        return affine_about(own, deviation, mixed, gamma, beta, self.epsilon)

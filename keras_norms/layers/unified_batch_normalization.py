@@ -1,0 +1,245 @@
+import dataclasses
+import warnings
+
+import keras
+from keras import ops
+
+from keras_norms import arguments
+from keras_norms.layers.base_calibrated import BaseCalibratedBatchNormalization
+from keras_norms.ops import choose
+from keras_norms.ops import feature_similarity
+from keras_norms.ops import native
+
+_CONDENSED = (
+    "{}: every batch since its warm-up of {} steps was condensed ({} so far, "
+    "similarity above {}, last {:.3f}), so its running statistics are {}, and "
+    "inference with them may go wrong. Raise `condensation_threshold` or "
+    "`warmup_steps`."
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_norms")
+class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
+    """Batch norm that keeps condensed batches out of its running statistics.
+
+    The paper's method sections could not be read and no code is public: this
+    is a reading of its abstract, with every choice that it leaves open as an
+    argument, and the composition of the two stages is not confirmed.
+
+    Stage 1. With S the similarity of the batch, the mean cosine between the
+    features of different examples (`keras_norms.ops.feature_similarity`), a
+    batch is condensed where `S > condensation_threshold`, after the warm-up:
+
+        keep_statistics   it is normalized as ever, and moving_mean and
+                          moving_variance do not follow it
+        use_running       it is also normalized by these, in training
+
+    Stage 2. Calibration of center and scale: see
+    `RepresentativeBatchNormalization`, from which the formulas are.
+
+        x' = x + center_weight[c] g[n, c]
+        y = activation(gamma[c] gate[n, c] (x' - mean[c]) / sqrt(var[c] + eps)
+                       + beta[c])
+
+    At inference mean and variance are the running ones, no similarity is
+    computed, and the calibrations read each example alone. With
+    `condensation_threshold=1` and neither calibration this is
+    `BatchNormalization`, bit for bit.
+
+    Arguments:
+        condensation_threshold: a cosine, from -1 to 1; 1 is never condensed.
+            The default is the best of our sweep over 0.5 to 0.95
+            (benchmarks/papers), none being published.
+        warmup_steps: so many first training steps take no batch for
+            condensed: early in training features are, and inference would be
+            left with moving_mean 0 and moving_variance 1. A layer with no
+            other batch since its warm-up warns, once.
+        when_condensed: "keep_statistics" or "use_running".
+        similarity: of "features", all that the layer's input holds of an
+            example, or "pooled", its channels' means over positions.
+        calibrate_center, calibrate_scale: whether each example's means do.
+        scale_calibration: by the means of what is normalized,
+            "representative", or of the inputs, "instance_enhancement".
+        synchronized: statistics, and the similarity, of the examples of all
+            replicas, for one more all-reduce. Otherwise each replica decides
+            whether its own part of the batch is condensed.
+        momentum, inference_weight: see `BatchNormalization`.
+        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
+            `*_initializer` (also of `moving_mean` and `moving_variance`),
+            `*_regularizer`, `*_constraint`, `activation`.
+
+    State: `similarity`, of the last training batch (0 of one example;
+        unsynchronized, of the first replica's), `steps` and `updates`, how
+        many there were and how many moved the running statistics.
+    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
+        real dtype. Statistics are float32, float64 for float64 input.
+    Output: like the inputs, in the layer's compute dtype.
+    Masks and replicas: see `BatchNormalization`; masked positions hold no
+        features.
+    Raises: ValueError as `BatchNormalization` does, for a threshold outside
+        [-1, 1], steps below 0, an unknown reading, similarity or calibration.
+
+    Example:
+
+    >>> import numpy as np
+    >>> import keras_norms
+    >>> layer = keras_norms.layers.UnifiedBatchNormalization(
+    ...     condensation_threshold=0.9, warmup_steps=0, momentum=0.0)
+    >>> y = layer(np.array([[1.0], [2.0]]), training=True)
+    >>> print(layer.similarity.numpy(), layer.moving_mean.numpy())
+    1.0 [0.]
+    >>> y = layer(np.array([[-1.0], [2.0]]), training=True)
+    >>> print(layer.similarity.numpy(), layer.moving_mean.numpy())
+    -1.0 [0.5]
+
+    Source: Wang et al., Unified Batch Normalization, 2023 (arXiv 2311.15993),
+    abstract; stage 2 from Gao et al., CVPR 2021, and Liang et al., AAAI 2020.
+    """
+
+    def __init__(
+        self,
+        condensation_threshold=0.8,
+        warmup_steps=100,
+        when_condensed="keep_statistics",
+        similarity="features",
+        calibrate_center=True,
+        calibrate_scale=True,
+        scale_calibration="representative",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.condensation_threshold = arguments.cosine(
+            "condensation_threshold", condensation_threshold
+        )
+        self.warmup_steps = arguments.steps("warmup_steps", warmup_steps)
+        self.when_condensed = arguments.one_of(
+            "when_condensed", when_condensed, "keep_statistics", "use_running"
+        )
+        self.similarity_of = arguments.one_of(
+            "similarity", similarity, "features", "pooled"
+        )
+        self.centers = arguments.boolean("calibrate_center", calibrate_center)
+        self.calibrate_scale = arguments.boolean(
+            "calibrate_scale", calibrate_scale
+        )
+        self.scale_calibration = arguments.one_of(
+            "scale_calibration",
+            scale_calibration,
+            "representative",
+            "instance_enhancement",
+        )
+        self._warned = False
+
+    @property
+    def gate_of(self):
+        if not self.calibrate_scale:
+            return None
+        if self.scale_calibration == "representative":
+            return "normalized"
+        return "inputs"
+
+    @property
+    def per_example(self):
+        runs = self.when_condensed == "use_running" and self.weighs
+        return super().per_example or runs
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        for name in ("similarity", "steps", "updates"):
+            zero = keras.initializers.Zeros()
+            setattr(
+                self, name, self.add_table(name, (), zero, trainable=False)
+            )
+
+    @property
+    def parameters(self):
+        return {
+            **super().parameters,
+            "similarity": self.similarity,
+            "steps": self.steps,
+            "updates": self.updates,
+        }
+
+    def call(self, inputs, training=None, mask=None):
+        if training is None or training is False:
+            self._warn_if_condensed_all_along()
+        return super().call(inputs, training=training, mask=mask)
+
+    def save_own_variables(self, store):
+        self._warn_if_condensed_all_along()
+        super().save_own_variables(store)
+
+    def _warn_if_condensed_all_along(self):
+        """Graphs cannot: where Python runs, before use or before saving."""
+        read = (
+            None
+            if self._warned
+            else native.values(self.steps, self.updates, self.similarity)
+        )
+        if read is None:
+            return
+        steps, updates, similarity = read
+        skipped = steps - updates
+        if updates <= self.warmup_steps and skipped >= max(1, updates):
+            self._warned = True
+            followed = f"those of the first {updates:.0f} steps"
+            warnings.warn(
+                _CONDENSED.format(
+                    self.name,
+                    self.warmup_steps,
+                    int(skipped),
+                    self.condensation_threshold,
+                    similarity,
+                    followed if updates else "still the initial ones",
+                ),
+                stacklevel=3,
+            )
+
+    def observed(self, inputs, mask):
+        current = feature_similarity(
+            inputs,
+            mask,
+            self.axis,
+            pooled=self.similarity_of == "pooled",
+            synchronized=self.synchronized,
+        )
+        return {"current": current}
+
+    def _trained(self, moments, training, current, **parameters):
+        condensed = ops.logical_and(
+            current > self.condensation_threshold,
+            parameters["steps"] >= self.warmup_steps,
+        )
+        trained, moved = super()._trained(
+            moments, training, condensed=condensed, **parameters
+        )
+        if self.when_condensed == "use_running":
+            inferred = self._inferred(moments, **parameters)
+            trained = choose(condensed, inferred, trained)
+        seen = {"similarity": current, "steps": parameters["steps"] + 1.0}
+        for name, value in seen.items():
+            moved[name] = ops.where(training, value, parameters[name])
+        return trained, moved
+
+    def followed(self, batch, rows, condensed, **parameters):
+        """A condensed batch counts for as much as an empty one."""
+        batch = super().followed(batch, rows, **parameters)
+        count = ops.cast(batch.count, batch.mean.dtype)
+        count = ops.where(condensed, 0.0, count)
+        return dataclasses.replace(batch, count=count)
+
+    def moved(self, mean, variance, updates, **running):
+        moved = super().moved(mean, variance, **running)
+        return {**moved, "updates": updates + 1.0}
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "condensation_threshold": self.condensation_threshold,
+            "warmup_steps": self.warmup_steps,
+            "when_condensed": self.when_condensed,
+            "similarity": self.similarity_of,
+            "calibrate_center": self.centers,
+            "calibrate_scale": self.calibrate_scale,
+            "scale_calibration": self.scale_calibration,
+        }
