@@ -12,9 +12,25 @@ import tensorflow as tf
 from keras_norms import layers
 from keras_norms import ops
 
-ALL = [getattr(layers, name) for name in layers.__all__]
+ALL = [
+    getattr(layers, name)
+    for name in layers.__all__
+    if name not in ("ThresholdedLinearUnit", "WeightStandardization")
+]
 PLAIN_BATCH = [k for k in ALL if issubclass(k, layers.BatchNormalization)]
-BATCH = [layers.BatchGroupNormalization, *PLAIN_BATCH]
+DYNAMIC = [layers.DynamicNormalization]
+UNIFIED = [layers.UnifiedBatchNormalization]
+FILTER = [layers.FilterResponseNormalization]
+BATCH = [
+    layers.BatchGroupNormalization,
+    layers.BatchInstanceNormalization,
+    layers.InstanceEnhancementBatchNormalization,
+    layers.RepresentativeBatchNormalization,
+    layers.SwitchableNormalization,
+    *DYNAMIC,
+    *UNIFIED,
+    *PLAIN_BATCH,
+]
 GROUPED = [layers.BatchGroupNormalization, layers.GroupNormalization]
 CROSS = [layers.CrossReplicaBatchNormalization]
 UNDECIDED = [kind for kind in BATCH if kind not in CROSS]
@@ -150,6 +166,34 @@ INSTALL = (
     "backend of Keras that is installed."
 )
 
+COSINE = (
+    "`{name}` is compared with a cosine and must be a number between -1 and "
+    "1. Received: {name}={value}. Use 1 for never."
+)
+STEPS = (
+    "`{name}` must be an integer, 0 or more, a number of training steps. "
+    "Received: {name}={value}. Use 0 for none."
+)
+REDUCTION = (
+    "`reduction` must be a finite number, 1 or more: a layer of C channels "
+    "has a bottleneck of C / reduction, but at least 1. Received: "
+    "reduction={value}. Use 1 for none."
+)
+ONE_OF = (
+    "`{{name}}` must be one of {}. Received: {{name}}={{value}}. Use one of "
+    "these."
+)
+SCOPES = ONE_OF.format(["example", "batch"])
+RUNNING = ONE_OF.format(["running", "batch"])
+READINGS = ONE_OF.format(["keep_statistics", "use_running"])
+SIMILARITIES = ONE_OF.format(["features", "pooled"])
+SCALES = ONE_OF.format(["representative", "instance_enhancement"])
+WRAPPED = (
+    "WeightStandardization wraps convolutions (transposed and depthwise ones "
+    "too) and Dense layers. Received: layer={} of type {}. Wrap the layers of "
+    "a model that hold the kernels."
+)
+
 NOT_NUMBERS = ([3.0], 3.0, {"rmax": "3"}, {"dmax": float("nan")})
 OUTSIDE = (-0.1, 1.1, float("nan"), "0.9", None, True)
 NO_COUNT = (0, -1, 2.5, "2", True)
@@ -164,7 +208,7 @@ ARGUMENTS = [
     (BATCH, "inference_weight", OUTSIDE, FRACTION),
     (PLAIN_BATCH, "renorm_momentum", OUTSIDE, FRACTION),
     (PLAIN_BATCH, "ghost_batch_size", NO_COUNT, EXAMPLES),
-    (BATCH[:1], "examples_per_group", NO_COUNT, EXAMPLES),
+    (GROUPED[:1], "examples_per_group", NO_COUNT, EXAMPLES),
     (CROSS, "replicas_per_group", NO_COUNT, REPLICAS),
     (CROSS, "synchronized", (False,), SYNCHRONIZED),
     (PLAIN_BATCH, "virtual_batch_size", (4,), VIRTUAL),
@@ -175,6 +219,19 @@ ARGUMENTS = [
     (PLAIN_BATCH, "renorm_clipping", NOT_NUMBERS, CLIPPING),
     (PLAIN_BATCH, "renorm", (1, None, "yes"), BOOLEAN),
     (UNDECIDED, "synchronized", (1, "no"), BOOLEAN),
+    (DYNAMIC, "scope", ("channel", None, 1), SCOPES),
+    (DYNAMIC, "reduction", (0, 0.5, -1, "24", None, float("nan")), REDUCTION),
+    (DYNAMIC, "inference_statistics", ("moving",), RUNNING),
+    (DYNAMIC, "separate", (1,), BOOLEAN),
+    (DYNAMIC, "use_bias", (None,), BOOLEAN),
+    (UNIFIED, "condensation_threshold", (-1.1, 1.5, "0.8", None), COSINE),
+    (UNIFIED, "warmup_steps", (-1, 2.5, None, True), STEPS),
+    (UNIFIED, "when_condensed", ("skip", None), READINGS),
+    (UNIFIED, "similarity", ("cosine", None), SIMILARITIES),
+    (UNIFIED, "calibrate_center", (1, None), BOOLEAN),
+    (UNIFIED, "calibrate_scale", ("representative",), BOOLEAN),
+    (UNIFIED, "scale_calibration", (True, None), SCALES),
+    (FILTER, "learnable_epsilon", (1,), BOOLEAN),
 ]
 
 # Layers, their arguments, a shape that does not go with them, the message.
@@ -225,7 +282,7 @@ def test_argument(kind, name, value, message):
 @pytest.mark.parametrize(
     ("kind", "name"),
     [(kind, "ghost_batch_size") for kind in PLAIN_BATCH]
-    + [(BATCH[0], "examples_per_group")],
+    + [(layers.BatchGroupNormalization, "examples_per_group")],
 )
 def test_blocks_and_replicas_exclude_each_other(kind, name):
     arguments = {name: 2, "synchronized": True}
@@ -276,6 +333,8 @@ FUNCTIONS = [
     lambda x, **kwargs: ops.instance_moments(x, **kwargs),
     lambda x, **kwargs: ops.normalize(x, ops.affine, **kwargs),
     lambda x, **kwargs: ops.group_normalization(x, groups=1, **kwargs),
+    lambda x, **kwargs: ops.feature_similarity(x, **kwargs),
+    lambda x, **kwargs: ops.feature_similarity(x, pooled=True, **kwargs),
 ]
 
 
@@ -361,6 +420,25 @@ except ModuleNotFoundError as error:
         timeout=120,
     )
     assert ran.stdout == INSTALL, ran.stderr
+
+
+@pytest.mark.parametrize("bad", [None, 3, keras.layers.ReLU(name="relu")])
+def test_weight_standardization_wraps_what_has_a_kernel(bad):
+    message = WRAPPED.format(repr(bad), type(bad).__name__)
+    assert refusal(layers.WeightStandardization, bad) == message
+
+
+def test_weight_standardization_refuses_an_epsilon():
+    dense = keras.layers.Dense(2)
+    message = refusal(layers.WeightStandardization, dense, epsilon=-1)
+    assert message == EPSILON.format(value=-1)
+
+
+def test_a_threshold_has_one_channel_axis():
+    kind = layers.ThresholdedLinearUnit
+    assert refusal(kind, axis=0) == BATCH_AXIS
+    assert refusal(kind().build, (4,)) == RANK.format((4,), 1)
+    assert refusal(kind(axis=3).build, SHAPE) == BOUNDS.format(3, 3)
 
 
 def test_no_channels():

@@ -4,6 +4,7 @@ TensorFlow allows one number of replicas a process: two here, and this file
 again with three and four in processes of their own.
 """
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -14,40 +15,55 @@ import pytest
 import tensorflow as tf
 
 import keras_norms
+from keras_norms import ops
+from tests import formulas
 from tests import oracles
 from tests.conftest import REPLICAS
+from tests.descriptors import CHANNELS
+from tests.descriptors import DESCRIPTORS
+from tests.descriptors import Descriptor
 
-CHANNELS = 6
 SHARDS = {
     2: [(4, 4), (3, 1), (4, 0), (0, 3)],
     3: [(3, 1, 4), (2, 0, 3)],
     4: [(2, 2, 2, 2), (3, 1, 4, 0), (0, 0, 1, 0)],
 }[REPLICAS]
-SYNCHRONIZED = {
-    "cross-replica": (
-        keras_norms.layers.CrossReplicaBatchNormalization,
-        {},
-        CHANNELS,
-    ),
-    "batch": (
-        keras_norms.layers.BatchNormalization,
-        {"synchronized": True},
-        CHANNELS,
-    ),
-    "batch-group": (
-        keras_norms.layers.BatchGroupNormalization,
+SYNCHRONIZED = [
+    Descriptor("CrossReplicaBatchNormalization", {}),
+    Descriptor("BatchNormalization", {"synchronized": True}),
+    Descriptor(
+        "BatchGroupNormalization",
         {"synchronized": True, "groups": 2},
-        2,
+        groups=2,
     ),
-}
+    *(
+        dataclasses.replace(
+            descriptor,
+            arguments={**descriptor.arguments, "synchronized": True},
+        )
+        for descriptor in DESCRIPTORS
+        if descriptor.formula and descriptor.running
+    ),
+]
+if REPLICAS > 2:
+    # What differs is tried with two: time.
+    SYNCHRONIZED = SYNCHRONIZED[:3] + [
+        d for d in SYNCHRONIZED if d.name.startswith("Representative")
+    ]
+CROSS = SYNCHRONIZED[0]
+every_synchronized = pytest.mark.parametrize(
+    "descriptor", SYNCHRONIZED, ids=[d.id for d in SYNCHRONIZED]
+)
 
 
 class Run:
     """One training step of a layer over uneven shards."""
 
-    def __init__(self, strategy, layer_class, arguments, shards, **data):
+    def __init__(self, strategy, descriptor, shards, **data):
         self.strategy = strategy
-        dtype = arguments.get("dtype", "float32")
+        self.descriptor = descriptor
+        dtype = data.pop("dtype", "float32")
+        arguments = data.pop("arguments", {})
         rng = np.random.default_rng(0)
         scale = np.arange(1, CHANNELS + 1)
         mean = data.get("mean", 0.0)
@@ -59,10 +75,15 @@ class Run:
         self.dy = [rng.normal(size=x.shape).astype(dtype) for x in self.x]
         self.mask = [rng.random(x.shape[:2]) < 0.6 for x in self.x]
         with strategy.scope():
-            self.layer = layer_class(**arguments)
+            self.layer = descriptor.create(dtype=dtype, **arguments)
             self.layer.build((None, *shape))
+            for variable in self.layer.trainable_variables:
+                variable.assign(rng.uniform(0.2, 0.8, variable.shape))
             self.layer.gamma.assign(np.linspace(0.5, 2, CHANNELS))
             self.layer.beta.assign(np.linspace(-1, 1, CHANNELS))
+            self.weights = {
+                v.name: v.numpy() for v in self.layer.trainable_variables
+            }
         masked = data.get("masked", False)
         inputs = [self._spread(self.x), self._spread(self.dy)]
         if masked:
@@ -87,7 +108,7 @@ class Run:
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = self.layer(x, training=True, mask=mask)
-        sources = [x, self.layer.gamma.value, self.layer.beta.value]
+        sources = [x, *(v.value for v in self.layer.trainable_variables)]
         return y, *tape.gradient(y, sources, dy)
 
     def local(self, value):
@@ -99,72 +120,69 @@ class Run:
         return kinds.count("CollectiveReduceV2") / REPLICAS
 
     def joined(self):
-        y, dx, dgamma, dbeta = self.results
-        return np.concatenate(y), np.concatenate(dx), sum(dgamma), sum(dbeta)
+        """y, dx and the gradients of the weights, of all replicas."""
+        y, dx, *gradients = self.results
+        names = ["y", "dx", *self.weights]
+        joined = [np.concatenate(y), np.concatenate(dx), *map(sum, gradients)]
+        return dict(zip(names, joined, strict=True))
 
-    def expected(self, examples, groups):
+    def inputs(self):
         mask = None if self.mask is None else np.concatenate(self.mask)
-        x, dy = np.concatenate(self.x), np.concatenate(self.dy)
-        layer = self.layer
-        result = oracles.normalize(
-            x,
-            dy,
-            layer.gamma.numpy(),
-            layer.beta.numpy(),
-            -1,
-            examples,
-            groups,
-            mask=mask,
-        )
-        mean, variance = oracles.moments(x, -1, mask)
-        return (
-            (result.y, result.dx, result.dgamma, result.dbeta),
-            (mean, variance),
-        )
+        return np.concatenate(self.x), np.concatenate(self.dy), mask
+
+    def expected(self):
+        x, dy, mask = self.inputs()
+        return self.descriptor.expected(x, dy, self.weights, -1, mask)
 
 
 @pytest.mark.parametrize("shards", SHARDS, ids=str)
 @pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("kind", SYNCHRONIZED)
-def test_equals_one_device_on_the_joined_batch(strategy, shards, masked, kind):
-    layer_class, arguments, groups = SYNCHRONIZED[kind]
+@every_synchronized
+def test_equals_one_device_on_the_joined_batch(
+    strategy, shards, masked, descriptor
+):
     run = Run(
         strategy,
-        layer_class,
-        {**arguments, "dtype": "float64", "momentum": 0.9},
+        descriptor,
         shards,
         masked=masked,
+        dtype="float64",
+        arguments={"momentum": 0.9},
     )
-    wanted, (mean, variance) = run.expected(None, groups)
-    for have, want in zip(run.joined(), wanted, strict=True):
-        np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
+    wanted, have = run.expected(), run.joined()
+    assert set(wanted) == set(have)
+    for name, want in wanted.items():
+        scale = max(1.0, np.abs(want).max())
+        np.testing.assert_allclose(have[name], want, atol=1e-12 * scale)
     layer = run.layer
+    x, _, mask = run.inputs()
+    mean, variance = formulas.followed(x, run.weights, -1, mask)
     np.testing.assert_allclose(layer.moving_mean, 0.1 * mean, atol=1e-13)
     np.testing.assert_allclose(
         layer.moving_variance, 0.9 + 0.1 * variance, atol=1e-12
     )
-    for moving in (layer.moving_mean, layer.moving_variance):
+    for moving in layer.non_trainable_variables:
         first, *others = map(np.asarray, run.local(moving.value))
         for other in others:
             np.testing.assert_array_equal(first, other)
+    if "Unified" in descriptor.name:
+        want = ops.feature_similarity(x, mask)
+        np.testing.assert_allclose(layer.similarity, want, atol=1e-13)
 
 
-@pytest.mark.parametrize("kind", SYNCHRONIZED)
-def test_one_all_reduce_forward_and_one_backward(strategy, kind):
-    layer_class, arguments, _ = SYNCHRONIZED[kind]
-    run = Run(strategy, layer_class, arguments, SHARDS[0])
-    assert run.collectives() == 2
+@every_synchronized
+def test_one_all_reduce_forward_and_one_backward(strategy, descriptor):
+    """And one, of sums of features, for their similarity."""
+    run = Run(strategy, descriptor, SHARDS[0])
+    assert run.collectives() == 2 + ("Unified" in descriptor.name)
 
 
 @pytest.mark.parametrize("shards", SHARDS, ids=str)
 @pytest.mark.parametrize("masked", [False, True])
 def test_mean_far_above_std(strategy, shards, masked):
-    layer_class, arguments, groups = SYNCHRONIZED["cross-replica"]
-    run = Run(
-        strategy, layer_class, arguments, shards, mean=1e4, masked=masked
-    )
-    wanted, _ = run.expected(None, groups)
-    np.testing.assert_allclose(run.joined()[0], wanted[0], atol=1e-4)
+    run = Run(strategy, CROSS, shards, mean=1e4, masked=masked)
+    want = run.expected()["y"]
+    np.testing.assert_allclose(run.joined()["y"], want, atol=1e-4)
 
 
 @pytest.mark.parametrize("shards", SHARDS, ids=str)
@@ -172,9 +190,10 @@ def test_unsynchronized_replicas_average(strategy, shards):
     """Each normalizes alone; running averages are the same on all."""
     run = Run(
         strategy,
-        keras_norms.layers.BatchNormalization,
-        {"dtype": "float64", "momentum": 0.9},
+        Descriptor("BatchNormalization", {}),
         shards,
+        dtype="float64",
+        arguments={"momentum": 0.9},
     )
     means, variances = [], []
     for index, (x, dy) in enumerate(zip(run.x, run.dy, strict=True)):
@@ -202,9 +221,10 @@ def test_replicas_per_group(strategy):
     shards = (3, 1, 2, 0)
     run = Run(
         strategy,
-        keras_norms.layers.CrossReplicaBatchNormalization,
-        {"dtype": "float64", "replicas_per_group": 2, "momentum": 0.0},
+        CROSS,
         shards,
+        dtype="float64",
+        arguments={"replicas_per_group": 2, "momentum": 0.0},
     )
     assert run.collectives() == 2
     means, variances = [], []
@@ -230,9 +250,9 @@ def test_replicas_per_group_must_divide_the_replicas(strategy):
     with pytest.raises(ValueError, match="must be a multiple") as error:
         Run(
             strategy,
-            keras_norms.layers.CrossReplicaBatchNormalization,
-            {"replicas_per_group": wrong},
+            CROSS,
             SHARDS[0],
+            arguments={"replicas_per_group": wrong},
         )
     assert (
         "The number of replicas must be a multiple of `replicas_per_group`. "
@@ -249,6 +269,8 @@ def test_replicas_per_group_must_divide_the_replicas(strategy):
         "GhostBatchNormalization",
         "BatchGroupNormalization",
         "GroupNormalization",
+        "UnifiedBatchNormalization",
+        "DynamicNormalization",
     ],
 )
 def test_reloaded_model_predicts_what_the_trained_one_does(
@@ -257,6 +279,8 @@ def test_reloaded_model_predicts_what_the_trained_one_does(
     rng = np.random.default_rng(0)
     x = rng.normal(2, 3, size=(16 * REPLICAS, 4, CHANNELS)).astype("float32")
     arguments = {"groups": 2} if "Group" in name else {}
+    if "Unified" in name:
+        arguments = {"warmup_steps": 0, "condensation_threshold": 0.3}
     with strategy.scope():
         model = keras.Sequential(
             [
