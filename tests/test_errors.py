@@ -183,6 +183,7 @@ ONE_OF = (
     "`{{name}}` must be one of {}. Received: {{name}}={{value}}. Use one of "
     "these."
 )
+STATISTICS = ONE_OF.format(["batch", "sequential", "average"])
 SCOPES = ONE_OF.format(["example", "batch"])
 RUNNING = ONE_OF.format(["running", "batch"])
 READINGS = ONE_OF.format(["keep_statistics", "use_running"])
@@ -219,6 +220,7 @@ ARGUMENTS = [
     (PLAIN_BATCH, "renorm_clipping", NOT_NUMBERS, CLIPPING),
     (PLAIN_BATCH, "renorm", (1, None, "yes"), BOOLEAN),
     (UNDECIDED, "synchronized", (1, "no"), BOOLEAN),
+    (PLAIN_BATCH, "ghost_statistics", ("all", None), STATISTICS),
     (DYNAMIC, "scope", ("channel", None, 1), SCOPES),
     (DYNAMIC, "reduction", (0, 0.5, -1, "24", None, float("nan")), REDUCTION),
     (DYNAMIC, "inference_statistics", ("moving",), RUNNING),
@@ -420,6 +422,17 @@ except ModuleNotFoundError as error:
         timeout=120,
     )
     assert ran.stdout == INSTALL, ran.stderr
+
+
+def test_renorm_takes_one_step_a_batch():
+    message = refusal(
+        layers.BatchNormalization, renorm=True, ghost_statistics="sequential"
+    )
+    assert message == (
+        "`renorm` moves averages of its own, one step a batch, and "
+        '`ghost_statistics="sequential"` takes one a ghost batch. Received '
+        'both. Use "batch" or "average" with renorm.'
+    )
 
 
 @pytest.mark.parametrize("bad", [None, 3, keras.layers.ReLU(name="relu")])

@@ -3,50 +3,19 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from keras_norms import layers
 from keras_norms import ops
-
-BATCH, SIZE, CHANNELS = 6, 20, 8
-EXACT = {"epsilon": 0.0, "dtype": "float64"}
-
-
-def inputs(seed=0, shape=(BATCH, 5, 4, CHANNELS)):
-    """Channels and examples of unlike mean and deviation."""
-    random = np.random.default_rng(seed)
-    deviation = random.uniform(0.5, 2, (shape[0], 1, 1, shape[-1]))
-    mean = random.normal(0, 2, (shape[0], 1, 1, shape[-1]))
-    return random.normal(size=shape) * deviation + mean
-
-
-def trained(layer, x):
-    return np.array(layer(x, training=True))
-
-
-def close(have, want):
-    np.testing.assert_allclose(have, want, rtol=0, atol=1e-11)
-
-
-def with_averages(layer, mean, variance):
-    layer.build((None, None, None, len(mean)))
-    layer.moving_mean.assign(mean)
-    layer.moving_variance.assign(variance)
-    return layer
-
-
-def running(seed=7):
-    random = np.random.default_rng(seed)
-    return random.normal(size=CHANNELS), random.uniform(0.5, 2, CHANNELS)
-
-
-def gradient(layer, x, dy):
-    x = tf.constant(x)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        y = layer(x, training=True)
-    return tape.gradient(y, x, tf.constant(dy)).numpy()
-
+from tests.samples import BATCH
+from tests.samples import CHANNELS
+from tests.samples import EXACT
+from tests.samples import SIZE
+from tests.samples import close
+from tests.samples import gradient
+from tests.samples import inputs
+from tests.samples import running
+from tests.samples import trained
+from tests.samples import with_averages
 
 # Batch norm
 

@@ -7,13 +7,16 @@ from keras_norms.arguments.settings import examples
 from keras_norms.arguments.settings import fraction
 from keras_norms.arguments.settings import groups
 from keras_norms.arguments.settings import groups_of
+from keras_norms.arguments.settings import not_of_keras_only
 from keras_norms.arguments.settings import one_of
 from keras_norms.arguments.settings import one_of_blocks_and_replicas
+from keras_norms.arguments.settings import one_of_renorm_and_ghost_steps
 from keras_norms.arguments.settings import reduction
 from keras_norms.arguments.settings import renorm_clipping
 from keras_norms.arguments.settings import replicas
 from keras_norms.arguments.settings import steps
 from keras_norms.arguments.settings import weight
+from keras_norms.arguments.settings import weight_decay
 from keras_norms.arguments.tensors import axis
 from keras_norms.arguments.tensors import channels
 from keras_norms.arguments.tensors import fitting
@@ -32,12 +35,15 @@ __all__ = [
     "groups",
     "groups_of",
     "inputs",
+    "not_of_keras_only",
     "one_of",
     "one_of_blocks_and_replicas",
+    "one_of_renorm_and_ghost_steps",
     "real",
     "reduction",
     "renorm_clipping",
     "replicas",
     "steps",
     "weight",
+    "weight_decay",
 ]

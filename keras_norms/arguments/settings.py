@@ -85,6 +85,16 @@ def one_of_blocks_and_replicas(name, value, synchronized):
         )
 
 
+def one_of_renorm_and_ghost_steps(renorm, ghost_statistics):
+    """Renorm has averages of its own, which take one step a batch."""
+    if renorm and ghost_statistics == "sequential":
+        raise ValueError(
+            "`renorm` moves averages of its own, one step a batch, and "
+            '`ghost_statistics="sequential"` takes one a ghost batch. '
+            'Received both. Use "batch" or "average" with renorm.'
+        )
+
+
 def epsilon(value):
     """Finite and not negative."""
     if not is_real(value) or not 0 <= value < math.inf:
@@ -92,6 +102,16 @@ def epsilon(value):
             "`epsilon` must be a finite number, 0 or more: it is added to a "
             f"variance. Received: epsilon={value!r}. Use a small number such "
             "as 1e-3."
+        )
+    return float(value)
+
+
+def weight_decay(value):
+    """Finite and not negative."""
+    if not is_real(value) or not 0 <= value < math.inf:
+        raise ValueError(
+            "`weight_decay` must be a finite number, 0 or more. Received: "
+            f"weight_decay={value!r}. Use a small number such as 1e-4."
         )
     return float(value)
 
@@ -187,3 +207,19 @@ def one_of(name, value, *names):
             f"{name}={value!r}. Use one of these."
         )
     return value
+
+
+def not_of_keras_only(given):
+    """Arguments of Keras's batch norms, once, that have no place here."""
+    if "virtual_batch_size" in given:
+        raise ValueError(
+            "`virtual_batch_size` is called `ghost_batch_size` here, and "
+            "need not divide the batch. Received: virtual_batch_size="
+            f"{given['virtual_batch_size']!r}. Rename the argument."
+        )
+    if "fused" in given:
+        raise ValueError(
+            "There is one implementation, so `fused` has nothing to "
+            f"choose. Received: fused={given['fused']!r}. Remove the "
+            "argument."
+        )

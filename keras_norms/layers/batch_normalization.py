@@ -4,6 +4,7 @@ from keras import ops
 from keras_norms import arguments
 from keras_norms.layers.base_batch import BaseBatchNormalization
 from keras_norms.layers.base_batch import move
+from keras_norms.layers.ghost_statistics import followed
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -29,8 +30,12 @@ class BatchNormalization(BaseBatchNormalization):
             replicas: equal to one device on the joined batch. One all-reduce
             forward and one backward.
         ghost_batch_size: normalize each so many consecutive examples by
-            themselves in training; the last ones may be fewer. Moving
-            averages follow the whole batch. None is the whole batch.
+            themselves in training; the last ones may be fewer. None is the
+            whole batch.
+        ghost_statistics: what moving averages follow then: "batch", in one
+            step, the moments of the whole batch; "sequential", in one step
+            for each, those of the ghost batches; "average", in one step, the
+            mean over ghost batches of their means and of their variances.
         inference_weight: alpha, from 0 to 1: at inference example n has mean
             `a m_n + (1 - a) m` and variance
             `a v_n + (1 - a) v + a (1 - a) (m_n - m)**2`.
@@ -59,7 +64,8 @@ class BatchNormalization(BaseBatchNormalization):
         `tf.while_loop` or an inner `tf.function` of a strategy's replica.
     A batch that is empty, all masked or not finite leaves the averages alone.
     Raises: ValueError for a momentum or an inference_weight outside [0, 1], a
-        ghost batch below 1, ghost batches with `synchronized`, wrong keys or
+        ghost batch below 1, ghost batches with `synchronized`, unknown
+        `ghost_statistics`, "sequential" ones with `renorm`, wrong keys or
         values of `renorm_clipping`, inputs of rank 1, an axis out of bounds,
         channels of unknown number, a negative epsilon, a mask of another
         shape.
@@ -101,21 +107,11 @@ class BatchNormalization(BaseBatchNormalization):
         renorm_momentum=0.99,
         synchronized=False,
         ghost_batch_size=None,
+        ghost_statistics="batch",
         inference_weight=0.0,
         **kwargs,
     ):
-        if "virtual_batch_size" in kwargs:
-            raise ValueError(
-                "`virtual_batch_size` is called `ghost_batch_size` here, and "
-                "need not divide the batch. Received: virtual_batch_size="
-                f"{kwargs['virtual_batch_size']!r}. Rename the argument."
-            )
-        if "fused" in kwargs:
-            raise ValueError(
-                "There is one implementation, so `fused` has nothing to "
-                f"choose. Received: fused={kwargs['fused']!r}. Remove the "
-                "argument."
-            )
+        arguments.not_of_keras_only(kwargs)
         super().__init__(
             axis=axis,
             momentum=momentum,
@@ -140,7 +136,15 @@ class BatchNormalization(BaseBatchNormalization):
         arguments.one_of_blocks_and_replicas(
             "ghost_batch_size", self.ghost_batch_size, synchronized
         )
+        self.ghost_statistics = arguments.one_of(
+            "ghost_statistics",
+            ghost_statistics,
+            "batch",
+            "sequential",
+            "average",
+        )
         self.renorm = arguments.boolean("renorm", renorm)
+        arguments.one_of_renorm_and_ghost_steps(renorm, ghost_statistics)
         self.renorm_clipping = arguments.renorm_clipping(renorm_clipping)
         self.renorm_momentum = arguments.fraction(
             "renorm_momentum", renorm_momentum
@@ -206,6 +210,19 @@ class BatchNormalization(BaseBatchNormalization):
         beta = d if beta is None else d + beta
         return self.algebra(moments, own, r, beta)
 
+    def followed(self, batch, rows, moving_mean, moving_variance, **others):
+        if self.ghost_batch_size is None:
+            return batch
+        return followed(
+            self.ghost_statistics,
+            batch,
+            rows,
+            self.ghost_batch_size,
+            self.momentum,
+            moving_mean,
+            moving_variance,
+        )
+
     def moved(self, mean, variance, **running):
         moved = super().moved(mean, variance, **running)
         if not self.renorm:
@@ -229,4 +246,5 @@ class BatchNormalization(BaseBatchNormalization):
             "renorm_clipping": self.renorm_clipping,
             "renorm_momentum": self.renorm_momentum,
             "ghost_batch_size": self.ghost_batch_size,
+            "ghost_statistics": self.ghost_statistics,
         }

@@ -19,6 +19,9 @@ class GhostBatchNormalization(BatchNormalization):
     Arguments:
         ghost_batch_size: B, in examples; the noise of the statistics, and so
             the regularization, grows as it falls.
+        ghost_statistics: what moving averages follow, see
+            `BatchNormalization`: "batch" as in the code of Four Things,
+            "sequential" as in that of Hoffer et al.
         **kwargs: see `BatchNormalization`, for inputs, output, masks,
             replicas and errors too.
 
@@ -34,8 +37,7 @@ class GhostBatchNormalization(BatchNormalization):
 
     Sources: Hoffer, Hubara and Soudry, Train longer, generalize better, 2017
     (arXiv 1705.08741), algorithm 1; Summers and Dinneen, Four Things, ICLR
-    2020 (arXiv 1906.03548). Running averages follow the moments of the whole
-    batch, as in the code of the latter.
+    2020 (arXiv 1906.03548), section on ghost batches.
     """
 
     def __init__(self, ghost_batch_size=32, **kwargs):

@@ -213,7 +213,8 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         trained, moved = super()._trained(
             moments, training, condensed=condensed, **parameters
         )
-        if self.when_condensed == "use_running":
+        may_be = self.condensation_threshold < 1
+        if may_be and self.when_condensed == "use_running":
             inferred = self._inferred(moments, **parameters)
             trained = choose(condensed, inferred, trained)
         seen = {"similarity": current, "steps": parameters["steps"] + 1.0}
