@@ -7,6 +7,7 @@ from keras_norms.arguments.settings import examples
 from keras_norms.arguments.settings import fraction
 from keras_norms.arguments.settings import groups
 from keras_norms.arguments.settings import groups_of
+from keras_norms.arguments.settings import inference_weights
 from keras_norms.arguments.settings import not_of_keras_only
 from keras_norms.arguments.settings import one_of
 from keras_norms.arguments.settings import one_of_blocks_and_replicas
@@ -34,6 +35,7 @@ __all__ = [
     "fraction",
     "groups",
     "groups_of",
+    "inference_weights",
     "inputs",
     "not_of_keras_only",
     "one_of",

@@ -126,6 +126,20 @@ def fraction(name, value):
     return float(value)
 
 
+def inference_weights(value):
+    """Shares to try: one or more."""
+    try:
+        weights = [fraction("weights", weight) for weight in value]
+    except TypeError:
+        weights = []
+    if not weights:
+        raise ValueError(
+            "`weights` must be a list of one or more numbers between 0 and 1. "
+            f"Received: weights={value!r}. Leave it out for the usual ones."
+        )
+    return weights
+
+
 def boolean(name, value):
     """True or False, not what would do for one."""
     if not isinstance(value, bool):

@@ -99,6 +99,8 @@ class Moments:
         difference of squares. An empty row of self is left out.
         """
         arguments.weight(weight)
+        if not isinstance(weight, (int, float)):
+            weight = ops.cast(weight, self.mean.dtype)
         if not is_number(self.count):
             present = column(self.count) > 0
             weight = weight * ops.cast(present, self.mean.dtype)

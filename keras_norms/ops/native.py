@@ -37,6 +37,15 @@ def custom_gradient(function):
     return tf.custom_gradient(function)
 
 
+def compiled(function):
+    """A graph of a function, where the backend makes them."""
+    if keras.backend.backend() != "tensorflow":
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, reduce_retracing=True)
+
+
 def values(*variables):
     """What variables hold now, as numbers; None where that cannot be told."""
     if keras.backend.backend() != "tensorflow":

@@ -1,0 +1,109 @@
+"""Weight decay on gamma and beta, by model family."""
+
+import keras
+
+from keras_norms import arguments
+from keras_norms.layers.base import BaseNormalization
+from keras_norms.models.traversal import layers_within
+
+_NORMALIZATIONS = (
+    BaseNormalization,
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+)
+_AFFINE = ("gamma", "beta")
+
+
+def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
+    """Tells an optimizer which parameters of normalizations do not decay.
+
+    Decay of gamma and beta regularizes where paths without a normalization
+    lead from them to the output, and not where the next normalization undoes
+    it. So the paper found it to help residual networks (CIFAR-100 +0.3
+    points, p = 0.002; ResNet-50 on Caltech-256 +0.91) and not Inception-v3
+    (-0.13):
+
+        family="residual"   gamma and beta decay as other weights do
+        family="plain"      they do not decay
+
+    The other parameters of one number a channel that normalizations have (rho
+    of `BatchInstanceNormalization`, weights of calibrations, logits) decay in
+    neither; kernels, those of `DynamicNormalization` too, decay in both.
+
+    Arguments:
+        optimizer: of Keras, with `weight_decay`, not built yet (call this
+            before `fit`).
+        model: a built model, or a layer, nested ones and those of
+            `keras.layers` included.
+        family: "plain" or "residual".
+        biases: whether biases of all layers do not decay either.
+
+    Returns: the variables that do not decay.
+
+    Raises: ValueError for an unknown family, a model that is not built or
+        has no normalization, an optimizer that is built or has no
+        `weight_decay`.
+
+    Example:
+
+    >>> import keras
+    >>> import keras_norms
+    >>> model = keras.Sequential([
+    ...     keras.Input((8,)),
+    ...     keras.layers.Dense(4),
+    ...     keras_norms.layers.BatchNormalization(),
+    ... ])
+    >>> optimizer = keras.optimizers.AdamW(weight_decay=1e-4)
+    >>> excluded = keras_norms.models.exclude_from_weight_decay(
+    ...     optimizer, model)
+    >>> print([variable.name for variable in excluded])
+    ['gamma', 'beta']
+
+    Source: Summers and Dinneen, Four Things Everyone Should Know to Improve
+    Batch Normalization, ICLR 2020 (arXiv 1906.03548), section on weight decay.
+    """
+    family = arguments.one_of("family", family, "plain", "residual")
+    arguments.boolean("biases", biases)
+    if optimizer.built:
+        raise ValueError(
+            "An optimizer must be told before it is built which variables do "
+            f"not decay. Received: a built {type(optimizer).__name__}. Call "
+            "this before `fit`, with a new optimizer."
+        )
+    if not optimizer.weight_decay:
+        raise ValueError(
+            "The optimizer must have weight decay. Received: "
+            f"{type(optimizer).__name__} with weight_decay="
+            f"{optimizer.weight_decay}. Set it, or leave this call out."
+        )
+    if not model.built:
+        raise ValueError(
+            "A model must be built before its variables are told apart. "
+            f"Received: {model.name!r}, not built. Call `model.build(shape)` "
+            "or give it an `Input`."
+        )
+    layers = layers_within(model)
+    normalizations = [la for la in layers if isinstance(la, _NORMALIZATIONS)]
+    if not normalizations:
+        raise ValueError(
+            "The model must have a normalization, of keras_norms or of "
+            f"keras.layers. Received: {model.name!r} with none. Give the "
+            "model that has them."
+        )
+    excluded = {}
+    for layer in normalizations:
+        for variable in layer.trainable_variables:
+            decays = "kernel" in variable.name or (
+                family == "residual" and variable.name in _AFFINE
+            )
+            if not decays:
+                excluded[id(variable)] = variable
+    if biases:
+        for layer in layers:
+            bias = getattr(layer, "bias", None)
+            if isinstance(bias, keras.Variable):
+                excluded[id(bias)] = bias
+    excluded = list(excluded.values())
+    optimizer.exclude_from_weight_decay(var_list=excluded)
+    return excluded

@@ -1,0 +1,213 @@
+"""The share of an example's own statistics that serves a model best."""
+
+import functools
+
+import keras
+from keras import ops
+
+from keras_norms import arguments
+from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms.models.traversal import layers_within
+from keras_norms.ops import native
+
+_BATCH = 32
+
+# From 0 up to where the paper's curves have turned; finer where they are
+# steep.
+WEIGHTS = (
+    *(0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2),
+    *(0.25, 0.3, 0.4, 0.5),
+)
+
+
+def tune_inference_weight(
+    model,
+    dataset,
+    metric,
+    weights=WEIGHTS,
+    *,
+    mode="auto",
+    verbose=1,
+    plot=None,
+):
+    """Sets `inference_weight` of a model's layers to what validates best.
+
+    Inference example weighing gives an example's own moments a share alpha in
+    those that normalize it (`BatchNormalization`). It takes no training, so
+    the best share is found on validation data, with one forward pass of the
+    data for each: one share for all layers with running statistics. It
+    depends on the metric as on the model and the data.
+
+    A model of Keras's batch norms has no such share: change its layers first
+    (README), as for any model that was trained elsewhere.
+
+    Arguments:
+        model: a built model. Its layers' `inference_weight` is set; the model
+            need not be compiled, but `predict` and `evaluate` functions that
+            it has made are made again.
+        dataset: batches `(x, y)` or `(x, y, sample_weight)`, to be gone
+            through once for each share: a `tf.data.Dataset`, a
+            `keras.utils.PyDataset`, a list; or one pair of arrays, taken in
+            batches of 32.
+        metric: a `keras.metrics.Metric`, its name, a loss, or a function of
+            `(y, prediction)` with a value an example. "accuracy" is that of
+            labels or of one-hot classes as shapes say, as in `compile`.
+        weights: the shares to try, from 0 to 1.
+        mode: "max", "min", or "auto": "max" for metrics that Keras knows to
+            rise, "min" for all others. Of equals, the smallest share is best.
+        verbose: 0 for no progress bar.
+        plot: the path of a figure to draw, which needs matplotlib, or None.
+
+    Returns: a dictionary of the metric by share, in the order of `weights`.
+
+    Raises: ValueError for weights outside [0, 1] or none, an unknown mode or
+        metric, a model without a layer that has an `inference_weight`, a
+        dataset without examples or that can be gone through only once. Then,
+        and where anything else fails, the layers keep their shares.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_norms
+    >>> model = keras.Sequential([
+    ...     keras.Input((4,)),
+    ...     keras_norms.layers.BatchNormalization(),
+    ... ])
+    >>> x = np.random.default_rng(0).normal(0, 5, (64, 4))
+    >>> curve = keras_norms.models.tune_inference_weight(
+    ...     model, (x, 0 * x), "mean_squared_error", [0.0, 0.1], verbose=0)
+    >>> print(list(curve), model.layers[0].inference_weight)
+    [0.0, 0.1] 0.1
+
+    Source: Summers and Dinneen, Four Things Everyone Should Know to Improve
+    Batch Normalization, ICLR 2020 (arXiv 1906.03548), section on inference
+    example weighing.
+    """
+    weights = arguments.inference_weights(weights)
+    arguments.one_of("mode", mode, "auto", "max", "min")
+    layers = [
+        layer
+        for layer in layers_within(model)
+        if isinstance(layer, BaseBatchNormalization)
+    ]
+    if not layers:
+        raise ValueError(
+            "The model must have a layer with running statistics of "
+            "keras_norms, whose `inference_weight` can be set. Received: "
+            f"{model.name!r} with none. Change its layers for those of "
+            "keras_norms, with `keras.models.clone_model` and its "
+            "`clone_function`."
+        )
+    data = _batches(dataset)
+    before = [layer.inference_weight for layer in layers]
+
+    def predict(x, weight):
+        for layer in layers:
+            layer.inference_weight = weight
+        return model(x, training=False)
+
+    # The share as a tensor, so that one trace does for all.
+    predict = native.compiled(predict)
+    progress = keras.utils.Progbar(
+        len(weights), verbose=verbose, unit_name="weight"
+    )
+    measure, curve, best = None, {}, before
+    try:
+        for weight in weights:
+            share = ops.convert_to_tensor(weight, keras.backend.floatx())
+            for x, y, *sample_weight in data():
+                prediction = predict(x, share)
+                if measure is None:
+                    measure = _metric(metric, y, prediction)
+                    rises = _rises(measure, mode)
+                measure.update_state(y, prediction, *sample_weight)
+            if measure is None:
+                raise ValueError(
+                    "The dataset must have examples. Received: "
+                    f"dataset={dataset!r} without any. Give validation data."
+                )
+            curve[weight] = float(measure.result())
+            measure.reset_state()
+            progress.add(1, [(measure.name, curve[weight])])
+        chosen = _best(curve, rises)
+        best = [chosen] * len(layers)
+    finally:
+        for layer, value in zip(layers, best, strict=True):
+            layer.inference_weight = value
+        # They were traced with the share of before.
+        model.predict_function = model.test_function = None
+    if plot is not None:
+        _draw(curve, measure.name, chosen, plot)
+    return curve
+
+
+def _batches(dataset):
+    """A function that starts going through the data."""
+    if isinstance(dataset, keras.utils.PyDataset):
+        return lambda: (dataset[k] for k in range(dataset.num_batches))
+    if isinstance(dataset, tuple):
+        return lambda: map(
+            functools.partial(_rows_from, dataset),
+            range(0, len(dataset[1]), _BATCH),
+        )
+    if iter(dataset) is dataset:
+        raise ValueError(
+            "The dataset is gone through once for each weight. Received: "
+            f"{type(dataset).__name__}, which ends after the first. Give a "
+            "`tf.data.Dataset`, a list of batches, or arrays `(x, y)`."
+        )
+    return lambda: dataset
+
+
+def _rows_from(arrays, start):
+    rows = slice(start, start + _BATCH)
+    return keras.tree.map_structure(lambda array: array[rows], arrays)
+
+
+def _metric(metric, y, prediction):
+    """A metric of Keras from what stands for one."""
+    if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
+        kinds = keras.metrics
+        if prediction.shape[-1] == 1:
+            return kinds.BinaryAccuracy(name=metric)
+        if len(y.shape) < len(prediction.shape) or y.shape[-1] == 1:
+            return kinds.SparseCategoricalAccuracy(name=metric)
+        return kinds.CategoricalAccuracy(name=metric)
+    if isinstance(metric, str):
+        metric = keras.metrics.get(metric)
+    if isinstance(metric, keras.metrics.Metric):
+        metric.reset_state()
+        return metric
+    name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
+    if isinstance(metric, keras.losses.Loss):
+        # Called, it reduces a batch to one number, whatever its size.
+        metric = metric.call
+    return keras.metrics.MeanMetricWrapper(metric, name=name or "metric")
+
+
+def _rises(metric, mode):
+    """Whether more of a metric is better."""
+    if mode != "auto":
+        return mode == "max"
+    # As Keras's own callbacks tell.
+    return getattr(metric, "_direction", None) == "up"
+
+
+def _best(curve, rises):
+    sign = 1 if rises else -1
+    return max(curve, key=lambda weight: (sign * curve[weight], -weight))
+
+
+def _draw(curve, name, best, path):
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
+    axes.plot(list(curve), list(curve.values()), marker="o", color="#0072b2")
+    axes.axvline(best, color="#d55e00", label=f"best: {best:g}")
+    axes.set_xlabel("share of an example's own statistics, alpha")
+    axes.set_ylabel(name)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
