@@ -66,11 +66,11 @@ class Run:
         arguments = data.pop("arguments", {})
         rng = np.random.default_rng(0)
         scale = np.arange(1, CHANNELS + 1)
-        mean = data.get("mean", 0.0)
+        means = data.get("means", [data.get("mean", 0.0)] * REPLICAS)
         shape = (4, 3, CHANNELS)
         self.x = [
             (rng.normal(size=(n, *shape)) * scale + mean).astype(dtype)
-            for n in shards
+            for n, mean in zip(shards, means, strict=True)
         ]
         self.dy = [rng.normal(size=x.shape).astype(dtype) for x in self.x]
         self.mask = [rng.random(x.shape[:2]) < 0.6 for x in self.x]
@@ -216,6 +216,44 @@ def test_unsynchronized_replicas_average(strategy, shards):
     assert run.collectives() == 1
 
 
+@pytest.mark.skipif(REPLICAS != 2, reason="two say it")
+@pytest.mark.parametrize("condensed", [(0, 1), (1, 0), (1, 1), (0, 0)])
+def test_replicas_that_are_condensed_do_not_move_the_averages(
+    strategy, condensed
+):
+    """The others do: as if a condensed replica were empty."""
+    run = Run(
+        strategy,
+        Descriptor(
+            "UnifiedBatchNormalization",
+            {"calibrate_center": False, "calibrate_scale": False},
+            formula=formulas.unified,
+        ),
+        (3, 4),
+        dtype="float64",
+        arguments={
+            "momentum": 0.9,
+            "warmup_steps": 0,
+            "condensation_threshold": 0.99,
+        },
+        means=[1e3 * each for each in condensed],
+    )
+    kept = [x for x, each in zip(run.x, condensed, strict=True) if not each]
+    total = sum(len(x) for x in kept)
+    mean, variance = np.zeros(CHANNELS), np.ones(CHANNELS)
+    for x in kept:
+        own, around = formulas.followed(x, run.weights, -1)
+        mean += 0.1 * len(x) / total * own
+        variance += 0.1 * len(x) / total * (around - 1)
+    for moving, want in (
+        (run.layer.moving_mean, mean),
+        (run.layer.moving_variance, variance),
+    ):
+        for value in run.local(moving.value):
+            np.testing.assert_allclose(value, want, atol=1e-12)
+    assert run.layer.updates == (total > 0)
+
+
 @pytest.mark.skipif(REPLICAS != 4, reason="four replicas make two groups")
 def test_replicas_per_group(strategy):
     shards = (3, 1, 2, 0)
@@ -304,7 +342,9 @@ def test_reloaded_model_predicts_what_the_trained_one_does(
 
 
 @pytest.mark.skipif(REPLICAS != 2, reason="these start the others")
-@pytest.mark.parametrize("replicas", [3, 4])
+@pytest.mark.parametrize(
+    "replicas", [3, pytest.param(4, marks=pytest.mark.slow)]
+)
 def test_other_numbers_of_replicas(replicas):
     command = [sys.executable, "-m", "pytest", "-q", __file__]
     environment = {**os.environ, "KERAS_NORMS_TEST_REPLICAS": str(replicas)}

@@ -65,6 +65,9 @@ class WeightStandardization(keras.layers.Wrapper):
                 f"layer={layer!r} of type {type(layer).__name__}. Wrap the "
                 "layers of a model that hold the kernels."
             )
+        # Mixed precision would have this read the kernel in 16 bits; the
+        # wrapped layer still computes in its own dtype.
+        kwargs["dtype"] = layer.variable_dtype
         super().__init__(layer, **kwargs)
         self.autocast = False
         self.supports_masking = True
@@ -93,6 +96,9 @@ class WeightStandardization(keras.layers.Wrapper):
 
     def compute_output_shape(self, input_shape):
         return self.layer.compute_output_shape(input_shape)
+
+    def compute_output_spec(self, inputs):
+        return self.layer.compute_output_spec(inputs)
 
     def get_config(self):
         return {**super().get_config(), "epsilon": self.epsilon}

@@ -1,0 +1,149 @@
+"""What goes with normalizations: standardized kernels, a threshold."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_norms import layers
+
+WRAPPED = {
+    "dense": (keras.layers.Dense(5), (2, 7), (0,)),
+    "conv1d": (keras.layers.Conv1D(5, 3), (2, 7, 4), (0, 1)),
+    "conv2d": (keras.layers.Conv2D(6, 3, groups=2), (2, 7, 7, 4), (0, 1, 2)),
+    "conv3d": (keras.layers.Conv3D(5, 2), (2, 4, 4, 4, 3), (0, 1, 2, 3)),
+    "transpose": (
+        keras.layers.Conv2DTranspose(5, 3),
+        (2, 7, 7, 4),
+        (0, 1, 3),
+    ),
+    "depthwise": (
+        keras.layers.DepthwiseConv2D(3, depth_multiplier=2),
+        (2, 7, 7, 4),
+        (0, 1),
+    ),
+    "pointwise": (keras.layers.Conv2D(5, 1), (2, 7, 7, 1), (0, 1, 2)),
+}
+every_wrapped = pytest.mark.parametrize("kind", WRAPPED)
+
+
+def wrap(kind, **more):
+    layer, shape, axes = WRAPPED[kind]
+    layer = type(layer).from_config({**layer.get_config(), **more})
+    wrapper = layers.WeightStandardization(layer)
+    wrapper.build(shape)
+    kernel = np.random.default_rng(1).normal(100, 2, layer.kernel.shape)
+    layer.kernel.assign(kernel)
+    x = np.random.default_rng(0).normal(size=shape)
+    return wrapper, x, axes
+
+
+def standardized(kernel, axes):
+    mean = kernel.mean(axes, keepdims=True)
+    return (kernel - mean) / (kernel.std(axes, keepdims=True) + 1e-5)
+
+
+@every_wrapped
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_layer_computes_with_the_standardized_kernel(kind, jit):
+    wrapper, x, axes = wrap(kind, dtype="float64")
+    plain = type(wrapper.layer).from_config(wrapper.layer.get_config())
+    plain.build(x.shape)
+    kernel = wrapper.layer.kernel.numpy()
+    plain.kernel.assign(standardized(kernel, axes))
+    y = tf.function(wrapper, jit_compile=jit)(tf.constant(x))
+    np.testing.assert_allclose(y, plain(x), atol=1e-12)
+    # What is stored stays what it is.
+    np.testing.assert_array_equal(wrapper.layer.kernel, kernel)
+    assert len(wrapper.weights) == len(plain.weights)
+
+
+@every_wrapped
+def test_gradients_are_those_of_finite_differences(kind):
+    wrapper, x, axes = wrap(kind, dtype="float64")
+    kernel = wrapper.layer.kernel
+    dy = np.random.default_rng(2).normal(size=wrapper(x).shape)
+    with tf.GradientTape() as tape:
+        y = wrapper(x)
+    have = tape.gradient(y, kernel.value, tf.constant(dy)).numpy()
+    np.testing.assert_allclose(have.sum(axes), 0, atol=1e-10)
+    if kind == "pointwise":
+        return  # One weight an output: nothing is left of it.
+    direction = np.random.default_rng(3).normal(size=kernel.shape)
+    start = kernel.numpy()
+    totals = []
+    for sign in (1, -1):
+        kernel.assign(start + sign * 1e-5 * direction)
+        totals.append((wrapper(x).numpy() * dy).sum())
+    want = (totals[0] - totals[1]) / 2e-5
+    np.testing.assert_allclose((have * direction).sum(), want, rtol=1e-5)
+
+
+@every_wrapped
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_kernels_are_standardized_in_float32(kind, policy):
+    wrapper, x, axes = wrap(kind, dtype=policy)
+    plain = type(wrapper.layer).from_config(wrapper.layer.get_config())
+    plain.build(x.shape)
+    kernel = wrapper.layer.kernel.numpy().astype("float64")
+    plain.kernel.assign(standardized(kernel, axes))
+    y = wrapper(x)
+    assert y.dtype == plain.compute_dtype
+    np.testing.assert_allclose(
+        tf.cast(y, "float32"), tf.cast(plain(x), "float32"), atol=0.01
+    )
+    inputs = keras.Input(x.shape[1:])
+    assert wrapper(inputs).dtype == plain.compute_dtype
+
+
+def test_equal_weights_give_zeros_and_a_gradient():
+    layer = keras.layers.Dense(2, use_bias=False, kernel_initializer="ones")
+    wrapper = layers.WeightStandardization(layer)
+    x = tf.ones((3, 4))
+    with tf.GradientTape() as tape:
+        y = wrapper(x)
+    np.testing.assert_array_equal(y, np.zeros((3, 2)))
+    assert np.isfinite(tape.gradient(y, layer.kernel.value)).all()
+
+
+@pytest.mark.parametrize("kind", ["conv2d", "depthwise", "dense"])
+def test_a_wrapped_model_trains_and_is_saved(kind, tmp_path, strategy):
+    wrapper, x, _ = wrap(kind)
+    config = wrapper.get_config()
+    with strategy.scope():
+        model = keras.Sequential(
+            [
+                keras.Input(x.shape[1:]),
+                layers.WeightStandardization.from_config(config),
+                layers.GroupNormalization(groups=1),
+                layers.ThresholdedLinearUnit(),
+            ]
+        )
+        model.compile("sgd", "mse")
+    x = np.concatenate([x] * 4)
+    before = model.layers[0].layer.kernel.numpy()
+    model.fit(x, np.ones(model(x).shape), verbose=0)
+    assert (model.layers[0].layer.kernel.numpy() != before).any()
+    assert (model.layers[2].tau.numpy() != 0).any()
+    want = model.predict(x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(again.predict(x, verbose=0), want, atol=1e-6)
+    model.export(tmp_path / "export", verbose=False)
+    served = tf.saved_model.load(tmp_path / "export").serve(
+        x.astype("float32")
+    )
+    np.testing.assert_allclose(served, want, atol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+def test_threshold(axis):
+    x = np.random.default_rng(0).normal(size=(3, 4, 5))
+    layer = layers.ThresholdedLinearUnit(axis=axis, dtype="float64")
+    layer.build(x.shape)
+    tau = np.linspace(-1, 1, x.shape[axis])
+    layer.tau.assign(tau)
+    tau = tau if axis == -1 else tau[:, None]
+    np.testing.assert_array_equal(layer(x), np.maximum(x, tau))
+    config = layer.get_config()
+    assert layers.ThresholdedLinearUnit.from_config(config).axis == axis
