@@ -130,9 +130,8 @@ def test_a_wrapped_model_trains_and_is_saved(kind, tmp_path, strategy):
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(again.predict(x, verbose=0), want, atol=1e-6)
     model.export(tmp_path / "export", verbose=False)
-    served = tf.saved_model.load(tmp_path / "export").serve(
-        x.astype("float32")
-    )
+    exported = tf.saved_model.load(tmp_path / "export")
+    served = exported.serve(x.astype("float32"))
     np.testing.assert_allclose(served, want, atol=1e-6)
 
 
