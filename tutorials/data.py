@@ -3,8 +3,9 @@
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-# Registers the set with TFDS by name.
+# Registers the sets with TFDS by name.
 from tutorials import digits  # noqa: F401
+from tutorials import photographs  # noqa: F401
 
 SIZE = 32  # of images that come in many sizes
 

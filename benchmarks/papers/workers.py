@@ -1,0 +1,17 @@
+"""What runs in each process."""
+
+
+def prepare():
+    """Of a process: images are small, so each of them takes one core."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def train(task):
+    from benchmarks import timing
+    from benchmarks.papers import training
+
+    environment = timing.environment()
+    return [{**row, **environment} for row in training.run(*task)]
