@@ -69,11 +69,8 @@ def read(path):
 
 def remaining(options, rows):
     """Configurations and the seeds of them that are still to be trained."""
-    done = {
-        (row["dataset"], row["experiment"], row["method"], row["condition"])
-        + (int(row["seed"]),)
-        for row in rows
-    }
+    known_by = ("dataset", "experiment", "method", "condition", "seed")
+    done = {tuple(row[name] for name in known_by) for row in rows}
     for dataset in options.data:
         for name in options.experiments:
             configs = list(EXPERIMENTS[name]())
@@ -82,7 +79,7 @@ def remaining(options, rows):
                 seeds = [
                     seed
                     for seed in range(options.seeds)
-                    if (*keys, seed) not in done
+                    if (*keys, str(seed)) not in done
                 ]
                 if seeds:
                     yield config, dataset, seeds

@@ -1,0 +1,100 @@
+"""Methods against batch norm: `python -m benchmarks.methods`.
+
+Training, forward and backward with the gradients of input and weights, in
+graph mode and under `jit_compile=True`, in one run. Writes medians and ratios
+(times batch norm) as csv with versions. These machines are noisy: only ratios
+count.
+"""
+
+import argparse
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+
+import keras_norms
+from benchmarks import timing
+
+BASELINE = "BatchNormalization"
+METHODS = {
+    BASELINE: {},
+    "GroupNormalization": {},
+    "GhostBatchNormalization": {"ghost_batch_size": 8},
+    "BatchGroupNormalization": {},
+    "DynamicNormalization": {},
+    "DynamicNormalization, batch": {"scope": "batch"},
+    "UnifiedBatchNormalization": {},
+    "UnifiedBatchNormalization, use running": {
+        "when_condensed": "use_running"
+    },
+    "UnifiedBatchNormalization, pooled": {"similarity": "pooled"},
+    "RepresentativeBatchNormalization": {},
+    "InstanceEnhancementBatchNormalization": {},
+    "SwitchableNormalization": {},
+    "BatchInstanceNormalization": {},
+    "FilterResponseNormalization": {},
+}
+
+
+def candidate(name, shape, jit):
+    """A function of no arguments that trains the layer once."""
+    layer_class = getattr(keras_norms.layers, name.partition(",")[0])
+    layer = layer_class(**METHODS[name])
+    layer.build(shape)
+    x = tf.random.normal(shape, mean=1.0, seed=1)
+    dy = tf.random.normal(shape, seed=2)
+
+    @tf.function(jit_compile=jit)
+    def train(x, dy):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+        sources = [x, *(v.value for v in layer.trainable_variables)]
+        return y, tape.gradient(y, sources, dy)
+
+    return lambda: train(x, dy)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--shape", type=int, nargs="+", default=[32, 56, 56, 64]
+    )
+    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument(
+        "--csv",
+        type=pathlib.Path,
+        default=pathlib.Path(__file__).parent / "results" / "methods.csv",
+    )
+    options = parser.parse_args()
+    rows = []
+    for mode in ("graph", "jit"):
+        candidates = {
+            name: candidate(name, options.shape, mode == "jit")
+            for name in METHODS
+        }
+        times = timing.medians(candidates, options.rounds)
+        for name, time in times.items():
+            rows.append(
+                {
+                    "method": name,
+                    "shape": "x".join(map(str, options.shape)),
+                    "mode": mode,
+                    "ms": round(time, 3),
+                    "times_batch_norm": round(time / times[BASELINE], 2),
+                }
+            )
+    environment = timing.environment()
+    timing.write(options.csv, [{**row, **environment} for row in rows])
+    print(f"{'method':42} {'mode':6} times batch norm")
+    for row in rows:
+        print(
+            f"{row['method']:42} {row['mode']:6} {row['times_batch_norm']:6}"
+        )
+    print(f"written: {options.csv.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""Results by what they are known by, and differences paired by seed."""
+
+import dataclasses
+import math
+
+import numpy as np
+from scipy import stats
+
+
+@dataclasses.dataclass(frozen=True)
+class Difference:
+    """A mean over seeds and half of its 95% interval (Student's t)."""
+
+    mean: float
+    margin: float
+    seeds: int
+
+    def __str__(self):
+        return f"{self.mean:+.2f} ± {self.margin:.2f}"
+
+
+def difference(values):
+    values = np.asarray(values, float)
+    if len(values) < 2:
+        return Difference(float(values.mean()), math.inf, len(values))
+    error = values.std(ddof=1) / math.sqrt(len(values))
+    margin = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    return Difference(float(values.mean()), margin, len(values))
+
+
+class Results:
+    """Rows of one data set."""
+
+    def __init__(self, rows, dataset):
+        self.dataset = dataset
+        self._rows = {}
+        for row in rows:
+            if row["dataset"] == dataset:
+                keys = row["experiment"], row["method"], row["condition"]
+                self._rows.setdefault(keys, {})[int(row["seed"])] = row
+
+    def values(self, experiment, method, condition, column="test_error"):
+        """Numbers by seed, in the order of seeds."""
+        rows = self._rows[experiment, method, str(condition)]
+        return np.array([float(rows[s][column]) for s in sorted(rows)])
+
+    def series(self, experiment, method, condition, column):
+        """[seeds, epochs]."""
+        rows = self._rows[experiment, method, str(condition)]
+        texts = [rows[seed][column].split() for seed in sorted(rows)]
+        return np.array(texts, float)
+
+    def mean(self, *keys, **more):
+        return self.values(*keys, **more).mean()
+
+    def conditions(self, experiment, method):
+        """Those of a method, as they were trained."""
+        found = [
+            condition
+            for (name, of, condition) in self._rows
+            if (name, of) == (experiment, method)
+        ]
+        return found or self._missing(experiment, method)
+
+    def methods(self, experiment):
+        """In the order they were trained in, each once."""
+        names = (of for (name, of, _) in self._rows if name == experiment)
+        return list(dict.fromkeys(names)) or self._missing(experiment)
+
+    def _missing(self, *keys):
+        raise KeyError(f"not trained on {self.dataset}: {', '.join(keys)}")
+
+    def chosen(self, experiment, method, measure="loss"):
+        """The condition that is best on the validation half."""
+        return min(
+            self.conditions(experiment, method),
+            key=lambda condition: self.mean(
+                experiment, method, condition, column=f"validation_{measure}"
+            ),
+        )
