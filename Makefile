@@ -7,7 +7,7 @@ EXTRAS := cpu,tutorials,test,lint
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: quickstart test test-slow lint benchmark clean
+.PHONY: quickstart test test-slow lint benchmark papers clean
 
 quickstart: $(READY)
 	$(BIN)/python -m tutorials.quickstart
@@ -25,6 +25,10 @@ lint: $(READY)
 
 benchmark: $(READY)
 	$(BIN)/python -m benchmarks.layers
+	$(BIN)/python -m benchmarks.methods
+
+papers: $(READY)
+	$(BIN)/python -m benchmarks.papers
 
 $(READY): setup.cfg pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -48,7 +48,9 @@ def test_every_layer_has_an_example_and_a_source(name):
     assert re.search(r"Sources?: ", text)
 
 
-@pytest.mark.parametrize("name", ["instance_moments", "normalize"])
+@pytest.mark.parametrize(
+    "name", ["feature_similarity", "instance_moments", "normalize"]
+)
 def test_functions_have_an_example(name):
     assert ">>> " in getattr(ops, name).__doc__
 
@@ -83,7 +85,7 @@ def test_a_model_of_keras_changes_its_layers():
 
 def test_a_method_of_ones_own():
     """The page's example, in under 40 lines, does what it says."""
-    source, _ = blocks("docs/architecture.md")
+    source = blocks("docs/architecture.md")[0]
     assert len(source.splitlines()) < 40
     layer = run(source, "method")["LayerInstanceNormalization"]
     layer = layer(epsilon=0.0, dtype="float64")
@@ -99,7 +101,7 @@ def test_a_method_of_ones_own():
 
 def test_a_method_with_a_weight_of_its_own(tmp_path):
     """The page's second example trains its weight, and is saved whole."""
-    _, source = blocks("docs/architecture.md")
+    source = blocks("docs/architecture.md")[1]
     assert len(source.splitlines()) < 40
     kind = run(source, "method")["MixedNormalization"]
     x = np.random.default_rng(0).normal(3, 2, (4, 5, 6)).astype("float32")
@@ -113,3 +115,17 @@ def test_a_method_with_a_weight_of_its_own(tmp_path):
         tmp_path / "model.keras", custom_objects={"MixedNormalization": kind}
     )
     np.testing.assert_allclose(again(x), model(x), atol=1e-6)
+
+
+def test_a_method_with_running_averages(tmp_path):
+    """The page's third example, trained and at inference."""
+    source = blocks("docs/architecture.md")[2]
+    assert len(source.splitlines()) < 40
+    kind = run(source, "method")["GatedBatchNormalization"]
+    layer = kind(epsilon=0.0, momentum=0.0, dtype="float64")
+    x = np.random.default_rng(0).normal(3, 2, (4, 5, 6))
+    variance = x.var((0, 1))
+    gate = variance / (variance + x.var(1, keepdims=True) + 1e-6)
+    want = 2 * gate * (x - x.mean((0, 1))) / np.sqrt(variance)
+    np.testing.assert_allclose(layer(x, training=True), want, atol=1e-12)
+    np.testing.assert_allclose(layer(x), want, atol=1e-12)

@@ -30,7 +30,7 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
     """
 
     centers = False
-    gate_of = None
+    gate_of: str | None = None
 
     @property
     def calibrates(self):
