@@ -12,6 +12,7 @@ import pytest
 
 import keras_norms
 from keras_norms import layers
+from keras_norms import models
 from keras_norms import ops
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -53,6 +54,13 @@ def test_every_layer_has_an_example_and_a_source(name):
 )
 def test_functions_have_an_example(name):
     assert ">>> " in getattr(ops, name).__doc__
+
+
+@pytest.mark.parametrize("name", models.__all__)
+def test_what_models_are_done_to_has_an_example_and_a_source(name):
+    text = getattr(models, name).__doc__
+    assert ">>> " in text
+    assert "Source: " in text
 
 
 def test_readme():

@@ -372,3 +372,24 @@ def test_renorm_reads_its_averages_before_it_moves_them():
         layer.build((None, 1))
         y = tf.function(lambda x, layer=layer: layer(x, training=True))(x)
         np.testing.assert_allclose(y, x, atol=1e-5)
+
+
+@every_layer
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("constant", ["one", "all", "zeros"])
+def test_gradients_reach_every_weight_also_of_constants(
+    descriptor, policy, constant
+):
+    shape = (4, 3, 3, CHANNELS)
+    x, dy, gamma, beta = data(shape, -1, "float32")
+    if constant == "one":
+        x[0] = 7.0
+    else:
+        x[:] = 7.0 if constant == "all" else 0.0
+    layer = build(descriptor, shape, -1, gamma, beta, dtype=policy)
+    step = train(layer, descriptor.training)
+    results = step(tf.constant(x), tf.cast(dy, layer.compute_dtype))
+    for name, result in results.items():
+        assert np.isfinite(tf.cast(result, "float32")).all(), name
+        if constant == "one" and name not in ("y", "dx"):
+            assert np.any(result), name
