@@ -666,3 +666,23 @@ def test_precise_statistics_are_a_merge():
     close(first.mean[0], joined.mean(AXES))
     close(first.variance[0], joined.var(AXES))
     close(first.count[0], len(joined) * SIZE)
+
+
+@pytest.mark.parametrize("reading", READINGS)
+def test_similarity_never_goes_through_a_condition(reading):
+    """Collectives must not: every replica computes it, every step."""
+    layer = layers.UnifiedBatchNormalization(
+        when_condensed=reading, inference_weight=0.1
+    )
+    layer.build((None, 5, 4, CHANNELS))
+
+    @tf.function
+    def run(x, training):
+        return layer(x, training=training)
+
+    graph = run.get_concrete_function(
+        tf.TensorSpec((None, 5, 4, CHANNELS)), tf.TensorSpec((), "bool")
+    ).graph
+    kinds = {operation.type for operation in graph.get_operations()}
+    assert not kinds & {"If", "StatelessIf", "Case", "While", "StatelessWhile"}
+    assert "MatMul" in kinds

@@ -156,7 +156,11 @@ def unified(results):
         similarity.set_ylabel("mean similarity over layers")
         for axis in (error, similarity):
             axis.set_xlabel("epoch")
-        swept = each.methods("unified")[2:]
+        swept = [
+            method
+            for method in each.methods("unified")
+            if len(each.conditions("unified", method)) > 1
+        ]
         lines(sweep, each, "unified", "validation_error", swept)
         plain = each.mean(
             "unified", claims.NORM, 1.0, column="validation_error"

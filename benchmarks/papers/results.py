@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 from scipy import stats
@@ -26,6 +27,11 @@ def difference(values):
     error = values.std(ddof=1) / math.sqrt(len(values))
     margin = float(stats.t.ppf(0.975, len(values) - 1)) * error
     return Difference(float(values.mean()), margin, len(values))
+
+
+def _natural(name):
+    """Numbers in names by size: ghost batches of 4, then of 16."""
+    return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)]
 
 
 class Results:
@@ -54,18 +60,18 @@ class Results:
         return self.values(*keys, **more).mean()
 
     def conditions(self, experiment, method):
-        """Those of a method, as they were trained."""
+        """Those of a method, from the smallest."""
         found = [
             condition
             for (name, of, condition) in self._rows
             if (name, of) == (experiment, method)
         ]
-        return found or self._missing(experiment, method)
+        return sorted(found, key=float) or self._missing(experiment, method)
 
     def methods(self, experiment):
-        """In the order they were trained in, each once."""
+        """By name, each once."""
         names = (of for (name, of, _) in self._rows if name == experiment)
-        return list(dict.fromkeys(names)) or self._missing(experiment)
+        return sorted(set(names), key=_natural) or self._missing(experiment)
 
     def _missing(self, *keys):
         raise KeyError(f"not trained on {self.dataset}: {', '.join(keys)}")
