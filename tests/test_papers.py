@@ -1,15 +1,12 @@
 """The claims tried: their data, how they are judged, a short run."""
 
 import csv
-import os
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests.processes import run
+
 pytest.importorskip("skimage")
 papers = pytest.importorskip("benchmarks.papers.__main__")
 claims = pytest.importorskip("benchmarks.papers.claims")
@@ -135,20 +132,6 @@ def test_what_is_committed_is_whole():
     for name in claims.CLAIMS:
         assert f"{name}.png" in readme
         assert (papers.HERE / f"{name}.png").exists()
-
-
-def run(*arguments):
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        timeout=550,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr
-    return result.stdout
 
 
 @pytest.mark.slow

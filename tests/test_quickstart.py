@@ -1,14 +1,9 @@
 """The tutorial: its data by name, its path for other data, its results."""
 
-import os
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
-ROOT = pathlib.Path(__file__).parents[1]
+from tests.processes import run
 
 # A process of its own: the tutorial sets up virtual CPUs, which must come
 # before anything else that TensorFlow does.
@@ -19,20 +14,6 @@ from tutorials import quickstart
 with tfds.testing.mock_data(num_examples=40):
     sys.exit(quickstart.main(sys.argv[1:]))
 """
-
-
-def run(*arguments):
-    result = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
-        capture_output=True,
-        text=True,
-        timeout=550,
-        check=False,
-    )
-    assert result.returncode == 0, result.stdout[-2000:] + result.stderr
-    return result.stdout
 
 
 def assert_results(output, stdout):

@@ -14,6 +14,7 @@ import tensorflow as tf
 import keras_norms
 from benchmarks.papers import experiments
 from tutorials import data
+from tutorials.network import convolution
 
 WIDTH = 16
 MOMENTUM = 0.9  # of running averages: the default is for longer runs
@@ -23,23 +24,13 @@ WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 def network(shape, classes, normalization, residual):
     """A stem, then blocks of two convolutions down to maps of 2 by 2."""
 
-    def convolution(x, strides=1):
-        return keras.layers.Conv2D(
-            WIDTH,
-            3,
-            strides,
-            padding="same",
-            use_bias=False,
-            kernel_initializer="he_normal",
-        )(x)
-
     inputs = keras.Input(shape)
     # Large images are halved at once, for time.
-    x = convolution(inputs, 1 if shape[0] <= 16 else 2)
+    x = convolution(inputs, WIDTH, strides=1 if shape[0] <= 16 else 2)
     x = normalization(activation="relu")(x)
     for _ in range(int(math.log2(x.shape[1] / 2))):
-        y = normalization(activation="relu")(convolution(x, strides=2))
-        y = normalization()(convolution(y))
+        y = normalization(activation="relu")(convolution(x, WIDTH, strides=2))
+        y = normalization()(convolution(y, WIDTH))
         if residual:
             x = keras.layers.AveragePooling2D(2, padding="same")(x)
             y = keras.layers.Add()([x, y])
