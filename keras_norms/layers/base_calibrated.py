@@ -71,14 +71,17 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
             return super().algebra(moments, own, **parameters)
         deviation = own.minus(moments)
         if self.centers:
-            deviation = deviation + center_weight * own.mean
+            mean = own.mean + own.residual
+            deviation = deviation + center_weight * mean
         return self._calibrated(moments, own, deviation, **parameters)
 
     def weighed(self, own, center_weight=None, **parameters):
         if not self.centers:
             return own
-        mean = own.mean + center_weight * own.mean
-        return dataclasses.replace(own, mean=mean)
+        stretch = 1.0 + center_weight
+        return dataclasses.replace(
+            own, mean=stretch * own.mean, residual=stretch * own.residual
+        )
 
     def _calibrated(
         self,

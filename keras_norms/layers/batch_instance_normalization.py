@@ -5,6 +5,7 @@ from keras_norms.layers.base_batch import BaseBatchNormalization
 from keras_norms.ops import Coefficients
 from keras_norms.ops import affine
 from keras_norms.ops import affine_about
+from keras_norms.ops import where_present
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -78,7 +79,7 @@ class BatchInstanceNormalization(BaseBatchNormalization):
             scale, shift = gamma * scale, gamma * shift
         if beta is not None:
             shift = shift + beta
-        return Coefficients(own.mean, scale, shift)
+        return where_present(moments, Coefficients(own.mean, scale, shift))
 
 
 def _unit_interval(rho):

@@ -1,21 +1,13 @@
 import dataclasses
-import warnings
 
 import keras
 from keras import ops
 
 from keras_norms import arguments
 from keras_norms.layers.base_calibrated import BaseCalibratedBatchNormalization
+from keras_norms.layers.condensation import warn_if_condensed_all_along
 from keras_norms.ops import choose
 from keras_norms.ops import feature_similarity
-from keras_norms.ops import native
-
-_CONDENSED = (
-    "{}: every batch since its warm-up of {} steps was condensed ({} so far, "
-    "similarity above {}, last {:.3f}), so its running statistics are {}, and "
-    "inference with them may go wrong. Raise `condensation_threshold` or "
-    "`warmup_steps`."
-)
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -52,8 +44,9 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
             (benchmarks/papers), none being published.
         warmup_steps: so many first training steps take no batch for
             condensed: early in training features are, and inference would be
-            left with moving_mean 0 and moving_variance 1. A layer with no
-            other batch since its warm-up warns, once.
+            left with moving_mean 0 and moving_variance 1. A layer whose
+            averages followed no batch since its warm-up, of a tenth as many
+            condensed ones or more, warns, once.
         when_condensed: "keep_statistics" or "use_running".
         similarity: of "features", all that the layer's input holds of an
             example, or "pooled", its channels' means over positions.
@@ -69,8 +62,9 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
             `*_regularizer`, `*_constraint`, `activation`.
 
     State: `similarity`, of the last training batch (0 of one example;
-        unsynchronized, of the first replica's), `steps` and `updates`, how
-        many there were and how many moved the running statistics.
+        unsynchronized, of the first replica's); `steps`, `updates` and
+        `condensed`: how many there were, how many moved the running
+        statistics, and how many were condensed.
     Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
         real dtype. Statistics are float32, float64 for float64 input.
     Output: like the inputs, in the layer's compute dtype.
@@ -128,7 +122,7 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
             "representative",
             "instance_enhancement",
         )
-        self._warned = False
+        self.warned = False
 
     @property
     def gate_of(self):
@@ -145,7 +139,7 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
 
     def build(self, input_shape):
         super().build(input_shape)
-        for name in ("similarity", "steps", "updates"):
+        for name in ("similarity", "steps", "updates", "condensed"):
             zero = keras.initializers.Zeros()
             setattr(
                 self, name, self.add_table(name, (), zero, trainable=False)
@@ -158,42 +152,17 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
             "similarity": self.similarity,
             "steps": self.steps,
             "updates": self.updates,
+            "condensed": self.condensed,
         }
 
     def call(self, inputs, training=None, mask=None):
         if training is None or training is False:
-            self._warn_if_condensed_all_along()
+            warn_if_condensed_all_along(self)
         return super().call(inputs, training=training, mask=mask)
 
     def save_own_variables(self, store):
-        self._warn_if_condensed_all_along()
+        warn_if_condensed_all_along(self)
         super().save_own_variables(store)
-
-    def _warn_if_condensed_all_along(self):
-        """Graphs cannot: where Python runs, before use or before saving."""
-        read = (
-            None
-            if self._warned
-            else native.values(self.steps, self.updates, self.similarity)
-        )
-        if read is None:
-            return
-        steps, updates, similarity = read
-        skipped = steps - updates
-        if updates <= self.warmup_steps and skipped >= max(1, updates):
-            self._warned = True
-            followed = f"those of the first {updates:.0f} steps"
-            warnings.warn(
-                _CONDENSED.format(
-                    self.name,
-                    self.warmup_steps,
-                    int(skipped),
-                    self.condensation_threshold,
-                    similarity,
-                    followed if updates else "still the initial ones",
-                ),
-                stacklevel=3,
-            )
 
     def observed(self, inputs, mask):
         current = feature_similarity(
@@ -211,22 +180,27 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
             parameters["steps"] >= self.warmup_steps,
         )
         trained, moved = super()._trained(
-            moments, training, condensed=condensed, **parameters
+            moments, training, is_condensed=condensed, **parameters
         )
         may_be = self.condensation_threshold < 1
         if may_be and self.when_condensed == "use_running":
             inferred = self._inferred(moments, **parameters)
             trained = choose(condensed, inferred, trained)
-        seen = {"similarity": current, "steps": parameters["steps"] + 1.0}
+        one = ops.cast(condensed, current.dtype)
+        seen = {
+            "similarity": current,
+            "steps": parameters["steps"] + 1.0,
+            "condensed": parameters["condensed"] + one,
+        }
         for name, value in seen.items():
             moved[name] = ops.where(training, value, parameters[name])
         return trained, moved
 
-    def followed(self, batch, rows, condensed, **parameters):
+    def followed(self, batch, rows, is_condensed, **parameters):
         """A condensed batch counts for as much as an empty one."""
         batch = super().followed(batch, rows, **parameters)
         count = ops.cast(batch.count, batch.mean.dtype)
-        count = ops.where(condensed, 0.0, count)
+        count = ops.where(is_condensed, 0.0, count)
         return dataclasses.replace(batch, count=count)
 
     def moved(self, mean, variance, updates, **running):

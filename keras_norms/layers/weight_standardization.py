@@ -38,7 +38,8 @@ class WeightStandardization(keras.layers.Wrapper):
 
     Inputs, output and mask: of the wrapped layer. w' is made in float32 (for a
         float64 layer, float64) and used in the compute dtype.
-    Raises: ValueError for another layer, a negative epsilon.
+    Raises: ValueError for another layer, a negative epsilon; where it is used,
+        for a quantized layer or one with LoRA.
 
     Example:
 
@@ -70,14 +71,28 @@ class WeightStandardization(keras.layers.Wrapper):
         kwargs["dtype"] = layer.variable_dtype
         super().__init__(layer, **kwargs)
         self.autocast = False
-        self.supports_masking = True
+        self.supports_masking = layer.supports_masking
         self.epsilon = arguments.epsilon(epsilon)
 
     def call(self, inputs):
         kernel = self.layer.kernel
-        replaced = [(kernel, self._standardized(kernel))]
-        with keras.StatelessScope(replaced):
-            return self.layer(inputs)
+        mode = getattr(self.layer, "quantization_mode", None)
+        if mode is not None or not isinstance(kernel, keras.Variable):
+            raise ValueError(
+                "WeightStandardization computes with the kernel as it is "
+                f"trained. Received: {self.layer.name!r}, "
+                f"{'quantized' if mode else 'with a low-rank update'}. Leave "
+                "the wrapped layer out of that."
+            )
+        # All that the layer has: a scope around this one would be hidden.
+        values = {id(v): (v, v.value) for v in self.layer.variables}
+        values[id(kernel)] = kernel, self._standardized(kernel)
+        scope = keras.StatelessScope(values.values(), collect_losses=True)
+        with scope:
+            outputs = self.layer(inputs)
+        for loss in scope.losses:
+            self.add_loss(loss)
+        return outputs
 
     def _standardized(self, kernel):
         kernel = ops.convert_to_tensor(kernel)

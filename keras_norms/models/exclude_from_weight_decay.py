@@ -11,8 +11,9 @@ _NORMALIZATIONS = (
     keras.layers.BatchNormalization,
     keras.layers.GroupNormalization,
     keras.layers.LayerNormalization,
+    keras.layers.RMSNormalization,
 )
-_AFFINE = ("gamma", "beta")
+_AFFINE = ("gamma", "beta", "scale")
 
 
 def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
@@ -33,7 +34,7 @@ def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
 
     Arguments:
         optimizer: of Keras, with `weight_decay`, not built yet (call this
-            before `fit`).
+            before `fit`). Keras keeps the last call's variables only.
         model: a built model, or a layer, nested ones and those of
             `keras.layers` included.
         family: "plain" or "residual".
@@ -71,6 +72,8 @@ def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
             f"not decay. Received: a built {type(optimizer).__name__}. Call "
             "this before `fit`, with a new optimizer."
         )
+    # A LossScaleOptimizer scales; the one inside decays.
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not optimizer.weight_decay:
         raise ValueError(
             "The optimizer must have weight decay. Received: "
@@ -93,7 +96,8 @@ def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
         )
     excluded = {}
     for layer in normalizations:
-        for variable in layer.trainable_variables:
+        # Of frozen layers too: they may be trained after all.
+        for variable in layer._trainable_variables:
             decays = "kernel" in variable.name or (
                 family == "residual" and variable.name in _AFFINE
             )

@@ -1,16 +1,15 @@
 """The share of an example's own statistics that serves a model best."""
 
-import functools
+import math
 
 import keras
 from keras import ops
 
 from keras_norms import arguments
 from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms.models import validation
 from keras_norms.models.traversal import layers_within
 from keras_norms.ops import native
-
-_BATCH = 32
 
 # From 0 up to where the paper's curves have turned; finer where they are
 # steep.
@@ -99,7 +98,7 @@ def tune_inference_weight(
             "keras_norms, with `keras.models.clone_model` and its "
             "`clone_function`."
         )
-    data = _batches(dataset)
+    data = validation.batches(dataset)
     before = [layer.inference_weight for layer in layers]
 
     def predict(x, weight):
@@ -116,18 +115,19 @@ def tune_inference_weight(
     try:
         for weight in weights:
             share = ops.convert_to_tensor(weight, keras.backend.floatx())
-            for x, y, *sample_weight in data():
+            for batch in data():
+                x, y, *sample_weight = validation.parts(batch)
                 prediction = predict(x, share)
                 if measure is None:
-                    measure = _metric(metric, y, prediction)
-                    rises = _rises(measure, mode)
+                    measure = validation.metric_of(metric, y, prediction)
+                    rises = validation.rises(measure, mode)
                 measure.update_state(y, prediction, *sample_weight)
             if measure is None:
                 raise ValueError(
                     "The dataset must have examples. Received: "
                     f"dataset={dataset!r} without any. Give validation data."
                 )
-            curve[weight] = float(measure.result())
+            curve[weight] = validation.number(measure)
             measure.reset_state()
             progress.add(1, [(measure.name, curve[weight])])
         chosen = _best(curve, rises)
@@ -136,67 +136,23 @@ def tune_inference_weight(
         for layer, value in zip(layers, best, strict=True):
             layer.inference_weight = value
         # They were traced with the share of before.
-        model.predict_function = model.test_function = None
+        for layer in layers_within(model):
+            if isinstance(layer, keras.Model):
+                layer.predict_function = layer.test_function = None
     if plot is not None:
         _draw(curve, measure.name, chosen, plot)
     return curve
 
 
-def _batches(dataset):
-    """A function that starts going through the data."""
-    if isinstance(dataset, keras.utils.PyDataset):
-        return lambda: (dataset[k] for k in range(dataset.num_batches))
-    if isinstance(dataset, tuple):
-        return lambda: map(
-            functools.partial(_rows_from, dataset),
-            range(0, len(dataset[1]), _BATCH),
-        )
-    if iter(dataset) is dataset:
-        raise ValueError(
-            "The dataset is gone through once for each weight. Received: "
-            f"{type(dataset).__name__}, which ends after the first. Give a "
-            "`tf.data.Dataset`, a list of batches, or arrays `(x, y)`."
-        )
-    return lambda: dataset
-
-
-def _rows_from(arrays, start):
-    rows = slice(start, start + _BATCH)
-    return keras.tree.map_structure(lambda array: array[rows], arrays)
-
-
-def _metric(metric, y, prediction):
-    """A metric of Keras from what stands for one."""
-    if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
-        kinds = keras.metrics
-        if prediction.shape[-1] == 1:
-            return kinds.BinaryAccuracy(name=metric)
-        if len(y.shape) < len(prediction.shape) or y.shape[-1] == 1:
-            return kinds.SparseCategoricalAccuracy(name=metric)
-        return kinds.CategoricalAccuracy(name=metric)
-    if isinstance(metric, str):
-        metric = keras.metrics.get(metric)
-    if isinstance(metric, keras.metrics.Metric):
-        metric.reset_state()
-        return metric
-    name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
-    if isinstance(metric, keras.losses.Loss):
-        # Called, it reduces a batch to one number, whatever its size.
-        metric = metric.call
-    return keras.metrics.MeanMetricWrapper(metric, name=name or "metric")
-
-
-def _rises(metric, mode):
-    """Whether more of a metric is better."""
-    if mode != "auto":
-        return mode == "max"
-    # As Keras's own callbacks tell.
-    return getattr(metric, "_direction", None) == "up"
-
-
 def _best(curve, rises):
+    """The smallest of equals; what is not a number is the worst."""
     sign = 1 if rises else -1
-    return max(curve, key=lambda weight: (sign * curve[weight], -weight))
+
+    def rank(weight):
+        value = sign * curve[weight]
+        return (-math.inf if math.isnan(value) else value, -weight)
+
+    return max(curve, key=rank)
 
 
 def _draw(curve, name, best, path):

@@ -4,6 +4,7 @@ from keras_norms.ops.coefficients import Coefficients
 from keras_norms.ops.coefficients import affine
 from keras_norms.ops.coefficients import affine_about
 from keras_norms.ops.coefficients import choose
+from keras_norms.ops.coefficients import where_present
 from keras_norms.ops.feature_similarity import feature_similarity
 from keras_norms.ops.group_normalization import group_normalization
 from keras_norms.ops.instance_moments import instance_moments
@@ -20,4 +21,5 @@ __all__ = [
     "group_normalization",
     "instance_moments",
     "normalize",
+    "where_present",
 ]

@@ -31,12 +31,17 @@ def affine(moments, gamma=None, beta=None, epsilon=1e-3):
     shift = -moments.residual * scale
     if beta is not None:
         shift = shift + beta
+    return where_present(moments, Coefficients(moments.mean, scale, shift))
+
+
+def where_present(moments, coefficients):
+    """Coefficients, but zeros of rows with nothing in them."""
     # Without a mask, where there is nothing to count there is no y.
-    if not is_number(moments.count):
-        present = moments.count[:, None] > 0
-        scale = ops.where(present, scale, 0.0)
-        shift = ops.where(present, shift, 0.0)
-    return Coefficients(moments.mean, scale, shift)
+    if is_number(moments.count):
+        return coefficients
+    center, *others = coefficients
+    present = moments.count[:, None] > 0
+    return Coefficients(center, *(ops.where(present, t, 0.0) for t in others))
 
 
 def affine_about(own, deviation, moments, gamma=None, beta=None, epsilon=1e-3):

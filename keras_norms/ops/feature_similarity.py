@@ -17,7 +17,7 @@ def feature_similarity(
 ):
     """The mean cosine between the features of different examples.
 
-        u[n] = f[n] / |f[n]|, f[n] the features of example n
+        u[n] = f[n] / max(|f[n]|, 1e-12), f[n] the features of example n
         S = (|sum over n of u[n]|**2 - sum over n of |u[n]|**2) / (N (N - 1))
 
     which is the mean of u[n] . u[k] over all pairs of different examples: two
@@ -35,8 +35,9 @@ def feature_similarity(
             all-reduce.
 
     Returns: a number from -1/(N - 1) to 1, in the dtype of the statistics; 0
-        for fewer than two examples. Examples of zeros are alike to none. No
-        gradient flows through it.
+        for fewer than two examples, and where squares leave the range of
+        floats. Examples of zeros are alike to none. No gradient flows
+        through it.
 
     Raises: ValueError as `normalize` does.
 
@@ -67,7 +68,8 @@ def feature_similarity(
     present = ops.ones_like(square, "bool")
     if mask is not None:
         axes = list(range(1, len(mask.shape)))
-        present = ops.any(ops.cast(mask, "bool"), axis=axes)
+        kept = ops.any(ops.cast(mask, "bool"), axis=axes)
+        present = ops.logical_and(present, kept)
     present = ops.cast(present, features.dtype)
     inverse = present / ops.maximum(ops.sqrt(square), 1e-12)
     total = _weighted_sum(inverse, features)
@@ -78,7 +80,8 @@ def feature_similarity(
     alone, count, total = table[0], table[1], table[2:]
     pairs = ops.maximum(count * (count - 1.0), 1.0)
     similarity = (ops.sum(ops.square(total)) - alone) / pairs
-    similarity = ops.where(count > 1, similarity, 0.0)
+    valid = ops.logical_and(count > 1, ops.isfinite(similarity))
+    similarity = ops.where(valid, similarity, 0.0)
     return ops.stop_gradient(ops.clip(similarity, -1.0, 1.0))
 
 

@@ -140,9 +140,11 @@ class Moments:
         *tables, count = ops.split(
             table, [channels, 2 * channels, 3 * channels], axis=3
         )
-        total = ops.sum(count, axis=1, keepdims=True)
-        weight = count * inverse(total, count.dtype)
-        merged = (total, *combine(weight, *tables, axes=(1,)))
+        merged = [count, *tables]
+        if per_group > 1:
+            total = ops.sum(count, axis=1, keepdims=True)
+            weight = count * inverse(total, count.dtype)
+            merged = [total, *combine(weight, *tables, axes=(1,))]
         return [ops.squeeze(table, axis=1) for table in merged]
 
     def across_replicas(self, replicas_per_group=None):
