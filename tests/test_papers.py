@@ -96,6 +96,11 @@ def test_a_verdict_follows_from_the_interval(expected, means, noise, verdict):
     assert remark.count("%") == 2
 
 
+def test_a_method_that_is_best_left_out_does_not_help():
+    claim = claims.Claim("it helps", "us", "-", -1, lambda _: ([0.0] * 5, ""))
+    assert claim.judge(None)[2] == "does not"
+
+
 def test_epochs_to_a_level_count_from_the_first_below():
     errors = np.array([[9.0, 4.0, 5.0, 1.0], [9.0, 8.0, 7.0, 6.0]])
     np.testing.assert_array_equal(claims.epochs_to(errors, 4.5), [2, 5])

@@ -35,6 +35,9 @@ class Claim:
         """The difference, a remark, and the verdict."""
         values, remark = self.measure(results)
         found = difference(values)
+        if self.expected and not np.any(values):
+            # What validates best is to leave the method out.
+            return found, remark, "does not"
         sign = np.sign(found.mean) * (abs(found.mean) > found.margin)
         if self.expected:
             agrees = sign == self.expected
@@ -97,14 +100,14 @@ def weighed_ghosts(results):
     return 100 * (small - large), remark
 
 
-def steadier(experiment, far, near):
-    """By how much less than batch norm DN-B suffers."""
+def steadier(experiment, far, near, of=DN_B):
+    """By how much less than batch norm it suffers."""
 
     def measure(results):
         suffers = [
             results.values(experiment, method, far)
             - results.values(*near[:1], method, near[1])
-            for method in (DN_B, NORM)
+            for method in (of, NORM)
         ]
         first, second = suffers
         return first - second, f"{first.mean():+.1f} and {second.mean():+.1f}"
@@ -285,6 +288,15 @@ CLAIMS = {
             "no number read",
             -1,
             steadier("dynamic_rate", 16.0, ("dynamic_rate", 1.0)),
+        ),
+        Claim(
+            "DN-B with what it adds bounded by tanh (a reading of ours) does",
+            DN,
+            "no number read",
+            -1,
+            steadier(
+                "dynamic_rate", 16.0, ("dynamic_rate", 1.0), "DN-B, bounded"
+            ),
         ),
         Claim(
             "DN-B suffers less from a batch of 4",

@@ -110,6 +110,11 @@ def dynamic():
         for method, layer, arguments in (
             ("batch norm", "BatchNormalization", {}),
             ("DN-B", "DynamicNormalization", {"scope": "example"}),
+            (
+                "DN-B, bounded",
+                "DynamicNormalization",
+                {"scope": "example", "output_activation": "tanh"},
+            ),
             ("DN-C", "DynamicNormalization", {"scope": "batch"}),
         ):
             if arguments:
