@@ -169,8 +169,8 @@ def unified(results):
         sweep.set_xticks(THRESHOLDS)
         sweep.set_xlabel("condensation threshold")
         sweep.set_ylabel("validation error, %")
-    axes[0, 0].legend(fontsize="small")
-    axes[2, 0].legend(fontsize="small")
+    for axis in axes[[0, 2]].flat:
+        axis.legend(fontsize="small")
     return figure
 
 

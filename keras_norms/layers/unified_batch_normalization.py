@@ -40,9 +40,9 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
 
     Arguments:
         condensation_threshold: a cosine, from -1 to 1; 1 is never condensed.
-            The default is the best of our sweep over 0.5 to 0.95 on two sets
-            (benchmarks/papers), none being published: below it runs got
-            worse, and from it on no batch of theirs was condensed.
+            None is published. The default is the lowest of our sweep over
+            0.5 to 0.95 on two sets (benchmarks/papers) that did no harm: from
+            it on no batch of theirs was condensed.
         warmup_steps: so many first training steps take no batch for
             condensed: early in training features are, and inference would be
             left with moving_mean 0 and moving_variance 1. A layer whose
