@@ -10,6 +10,7 @@ import tensorflow as tf
 from keras_norms import layers
 from keras_norms import models
 from keras_norms import ops
+from keras_norms.layers.base_batch import BaseBatchNormalization
 from tests.test_errors import refusal
 
 X = np.random.default_rng(0).normal(1, 2, (70, 4)).astype("float32")
@@ -258,3 +259,19 @@ def test_the_optimizer_inside_a_loss_scale_is_told():
     zeros = [tf.zeros(v.shape) for v in model.trainable_variables]
     inner.apply(zeros, model.trainable_variables)
     np.testing.assert_array_equal(model.layers[0].gamma, np.ones(4))
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_moments_of_examples_are_asked_for_before_they_are_read(training):
+    class Forgetful(BaseBatchNormalization):
+        def algebra(self, moments, own, **others):
+            return ops.affine(moments.blend(own, 0.5))
+
+    layer = Forgetful()
+    layer.build(X.shape)
+    message = refusal(layer.call, X, training=training)
+    assert message == (
+        "A method that reads the moments of each example says so with "
+        "`per_example = True`. Received: `own.minus` without. Set it in the "
+        "class."
+    )

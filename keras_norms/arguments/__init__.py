@@ -1,5 +1,6 @@
 """What arguments must be: the rule, what came, and what to do about it."""
 
+from keras_norms.arguments.settings import Unread
 from keras_norms.arguments.settings import boolean
 from keras_norms.arguments.settings import cosine
 from keras_norms.arguments.settings import epsilon
@@ -25,6 +26,7 @@ from keras_norms.arguments.tensors import inputs
 from keras_norms.arguments.tensors import real
 
 __all__ = [
+    "Unread",
     "axis",
     "boolean",
     "channels",

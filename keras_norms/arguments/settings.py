@@ -223,6 +223,17 @@ def one_of(name, value, *names):
     return value
 
 
+class Unread:
+    """In the place of each example's moments, where they are not read."""
+
+    def __getattr__(self, name):
+        raise ValueError(
+            "A method that reads the moments of each example says so with "
+            f"`per_example = True`. Received: `own.{name}` without. Set it in "
+            "the class."
+        )
+
+
 def not_of_keras_only(given):
     """Arguments of Keras's batch norms, once, that have no place here."""
     if "virtual_batch_size" in given:

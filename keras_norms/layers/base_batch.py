@@ -200,7 +200,7 @@ class BaseBatchNormalization(BaseNormalization):
             moves = valid if len(value.shape) else ops.any(valid)
             moved[name] = ops.where(moves, value, parameters[name])
         used = self.channel_groups(used)
-        return self.trained(used, moments, **parameters), moved
+        return self.trained(used, self._own(moments), **parameters), moved
 
     @property
     def weighs(self):
@@ -215,7 +215,11 @@ class BaseBatchNormalization(BaseNormalization):
         if self.weighs:
             own = self.weighed(moments, **parameters)
             used = own.blend(used, self.inference_weight)
-        return self.algebra(used, moments, **parameters)
+        return self.algebra(used, self._own(moments), **parameters)
+
+    def _own(self, moments):
+        """Rows may hold more than an example, where none is asked for."""
+        return moments if self.per_example else arguments.Unread()
 
     def moved(self, mean, variance, moving_mean, moving_variance, **others):
         """The running averages after a batch of such moments, by name."""
