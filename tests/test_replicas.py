@@ -216,12 +216,13 @@ def test_unsynchronized_replicas_average(strategy, shards):
     assert run.collectives() == 1
 
 
-@pytest.mark.skipif(REPLICAS != 2, reason="two say it")
-@pytest.mark.parametrize("condensed", [(0, 1), (1, 0), (1, 1), (0, 0)])
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("others", [0, 1])
 def test_replicas_that_are_condensed_do_not_move_the_averages(
-    strategy, condensed
+    strategy, first, others
 ):
     """The others do: as if a condensed replica were empty."""
+    condensed = [first] + [others] * (REPLICAS - 1)
     run = Run(
         strategy,
         Descriptor(
@@ -229,7 +230,7 @@ def test_replicas_that_are_condensed_do_not_move_the_averages(
             {"calibrate_center": False, "calibrate_scale": False},
             formula=formulas.unified,
         ),
-        (3, 4),
+        (3, 4, 2, 5)[:REPLICAS],
         dtype="float64",
         arguments={
             "momentum": 0.9,
