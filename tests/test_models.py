@@ -143,6 +143,33 @@ def test_mode(metric, mode, best):
     assert curve[chosen] == best(curve.values())
 
 
+def test_a_known_weight_reaches_what_was_traced():
+    model = classifier(nested=True)
+    x, _ = data(20, model.input_shape[1:], seed=2)
+    model.predict(x, verbose=0)
+    changed = models.set_inference_weight(model, 0.5)
+    assert changed == running_layers(model)
+    logits = model(x, training=False)
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0), logits, rtol=1e-5, atol=1e-5
+    )
+    message = FRACTION.format(name="weight", value=2)
+    assert refusal(models.set_inference_weight, model, 2) == message
+
+
+def test_what_has_no_weight_is_told_of():
+    model = many_norms()
+    with pytest.warns(UserWarning, match="batch norms of") as told:
+        models.set_inference_weight(model, 0.5)
+    assert str(told[0].message) == (
+        f"1 of the 4 batch norms of {model.name!r} are of keras.layers, which "
+        "have no `inference_weight` and are left as they are. Change them for "
+        "those of keras_norms, with `keras.models.clone_model` and its "
+        "`clone_function` (with `recursive=True` for nested models)."
+    )
+    assert told[0].filename == __file__
+
+
 def test_float64_and_exports_keep_the_weight(tmp_path):
     keras.utils.set_random_seed(0)
     norm = layers.BatchNormalization(dtype="float64")
@@ -268,6 +295,29 @@ def test_what_does_not_decay(family, biases):
         np.testing.assert_allclose(variable, want, rtol=1e-6)
 
 
+@pytest.mark.parametrize("reloaded", [False, True])
+def test_a_model_that_was_trained_is_told_what_does_not_decay(
+    reloaded, tmp_path
+):
+    model = many_norms()
+    optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
+    model.compile(optimizer, "mse", loss_weights=[0.0])
+    x = np.random.default_rng(0).normal(size=(8, *SHAPE))
+    model.fit(x, np.zeros((8, 2)), verbose=0)
+    if reloaded:
+        model.save(tmp_path / "model.keras")
+        model = keras.saving.load_model(tmp_path / "model.keras")
+    gamma = model.get_layer("mixed").gamma
+    excluded = models.exclude_from_weight_decay(model.optimizer, model)
+    assert any(gamma is variable for variable in excluded)
+    before, kernel = gamma.numpy(), model.layers[0].kernel.numpy()
+    model.fit(x, np.zeros((8, 2)), verbose=0)
+    np.testing.assert_array_equal(gamma, before)
+    np.testing.assert_allclose(
+        model.layers[0].kernel, 0.95 * kernel, rtol=1e-6
+    )
+
+
 def test_what_cannot_be_excluded_is_refused():
     exclude = models.exclude_from_weight_decay
     model = many_norms()
@@ -289,11 +339,10 @@ def test_what_cannot_be_excluded_is_refused():
         "The model must have a normalization, of keras_norms or of "
         "keras.layers. Received: 'm' with none. Give the model that has them."
     )
-    optimizer.build(model.trainable_variables)
-    assert refusal(exclude, optimizer, model) == (
-        "An optimizer must be told before it is built which variables do not "
-        "decay. Received: a built AdamW. Call this before `fit`, with a new "
-        "optimizer."
+    assert refusal(exclude, "adamw", model) == (
+        "`optimizer` must be an optimizer of Keras. Received: "
+        "optimizer='adamw'. Make it, as in `keras.optimizers.AdamW("
+        "weight_decay=1e-4)`, and give the same one to `compile`."
     )
     assert refusal(keras_norms.regularizers.PullToOne, -1) == (
         "`weight_decay` must be a finite number, 0 or more. Received: "

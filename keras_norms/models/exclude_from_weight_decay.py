@@ -4,6 +4,7 @@ import keras
 
 from keras_norms import arguments
 from keras_norms.layers.base import BaseNormalization
+from keras_norms.models.traversal import forget_traces
 from keras_norms.models.traversal import layers_within
 
 _NORMALIZATIONS = (
@@ -32,18 +33,24 @@ def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
     of `BatchInstanceNormalization`, weights of calibrations, logits) decay in
     neither; kernels, those of `DynamicNormalization` too, decay in both.
 
+    Keras does not save what an optimizer excludes. Where training goes on
+    from a file, call this again before `fit`, on the optimizer that came with
+    the model: `exclude_from_weight_decay(model.optimizer, model)`.
+
     Arguments:
-        optimizer: of Keras, with `weight_decay`, not built yet (call this
-            before `fit`). Keras keeps the last call's variables only.
+        optimizer: of Keras, with `weight_decay`, the one that trains the
+            model. Keras keeps the last call's variables only.
         model: a built model, or a layer, nested ones and those of
             `keras.layers` included.
-        family: "plain" or "residual".
+        family: "residual" for networks whose additions let gamma and beta
+            reach the output beside later normalizations (ResNet), "plain" for
+            all others, Inception's branches among them.
         biases: whether biases of all layers do not decay either.
 
     Returns: the variables that do not decay.
 
     Raises: ValueError for an unknown family, a model that is not built or
-        has no normalization, an optimizer that is built or has no
+        has no normalization, what is not an optimizer or has no
         `weight_decay`.
 
     Example:
@@ -66,11 +73,11 @@ def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
     """
     family = arguments.one_of("family", family, "plain", "residual")
     arguments.boolean("biases", biases)
-    if optimizer.built:
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise ValueError(
-            "An optimizer must be told before it is built which variables do "
-            f"not decay. Received: a built {type(optimizer).__name__}. Call "
-            "this before `fit`, with a new optimizer."
+            "`optimizer` must be an optimizer of Keras. Received: "
+            f"optimizer={optimizer!r}. Make it, as in `keras.optimizers.AdamW("
+            "weight_decay=1e-4)`, and give the same one to `compile`."
         )
     # A LossScaleOptimizer scales; the one inside decays.
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
@@ -110,4 +117,5 @@ def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
                 excluded[id(bias)] = bias
     excluded = list(excluded.values())
     optimizer.exclude_from_weight_decay(var_list=excluded)
+    forget_traces(model)
     return excluded

@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from keras_norms import arguments
-from keras_norms.layers.base_batch import BaseBatchNormalization
 from keras_norms.models import validation
-from keras_norms.models.traversal import layers_within
+from keras_norms.models.set_inference_weight import weighable
+from keras_norms.models.traversal import forget_traces
 from keras_norms.ops import native
 
 # From 0 up to where the paper's curves have turned; finer where they are
@@ -38,19 +38,26 @@ def tune_inference_weight(
     depends on the metric as on the model and the data.
 
     A model of Keras's batch norms has no such share: change its layers first
-    (README), as for any model that was trained elsewhere.
+    (README), as for any model that was trained elsewhere. A share that is
+    known is set by `set_inference_weight`.
+
+    Accuracies of small sets are noisy: of 500 images with 10% errors, one
+    standard error is 1.3 points, more than most curves rise. A loss tells
+    shares apart with far fewer.
 
     Arguments:
         model: a built model. Its layers' `inference_weight` is set; the model
-            need not be compiled, but `predict` and `evaluate` functions that
-            it has made are made again.
+            need not be compiled, but what its `fit`, `evaluate` and `predict`
+            have traced is traced anew.
         dataset: batches `(x, y)` or `(x, y, sample_weight)`, to be gone
             through once for each share: a `tf.data.Dataset`, a
             `keras.utils.PyDataset`, a list; or one pair of arrays, taken in
             batches of 32.
         metric: a `keras.metrics.Metric`, its name, a loss, or a function of
             `(y, prediction)` with a value an example. "accuracy" is that of
-            labels or of one-hot classes as shapes say, as in `compile`.
+            labels or of one-hot classes as shapes say, as in `compile`. Where
+            the model gives logits, give a loss with `from_logits=True`: names
+            such as "sparse_categorical_crossentropy" mean probabilities.
         weights: the shares to try, from 0 to 1.
         mode: "max", "min", or "auto": "max" for metrics that Keras knows to
             rise, "min" for all others. Of equals, the smallest share is best.
@@ -85,19 +92,7 @@ def tune_inference_weight(
     """
     weights = arguments.inference_weights(weights)
     arguments.one_of("mode", mode, "auto", "max", "min")
-    layers = [
-        layer
-        for layer in layers_within(model)
-        if isinstance(layer, BaseBatchNormalization)
-    ]
-    if not layers:
-        raise ValueError(
-            "The model must have a layer with running statistics of "
-            "keras_norms, whose `inference_weight` can be set. Received: "
-            f"{model.name!r} with none. Change its layers for those of "
-            "keras_norms, with `keras.models.clone_model` and its "
-            "`clone_function`."
-        )
+    layers = weighable(model)
     data = validation.batches(dataset)
     before = [layer.inference_weight for layer in layers]
 
@@ -135,10 +130,7 @@ def tune_inference_weight(
     finally:
         for layer, value in zip(layers, best, strict=True):
             layer.inference_weight = value
-        # They were traced with the share of before.
-        for layer in layers_within(model):
-            if isinstance(layer, keras.Model):
-                layer.predict_function = layer.test_function = None
+        forget_traces(model)
     if plot is not None:
         _draw(curve, measure.name, chosen, plot)
     return curve
