@@ -96,9 +96,31 @@ def test_a_verdict_follows_from_the_interval(expected, means, noise, verdict):
     assert remark.count("%") == 2
 
 
-def test_a_method_that_is_best_left_out_does_not_help():
+def test_a_method_that_is_best_left_out_is_said_to_be():
     claim = claims.Claim("it helps", "us", "-", -1, lambda _: ([0.0] * 5, ""))
-    assert claim.judge(None)[2] == "does not"
+    assert claim.judge(None)[2] == "left out"
+
+
+def test_runs_that_diverged_are_told_of():
+    rows = [
+        {
+            "dataset": "d",
+            "experiment": "rate",
+            "method": method,
+            "condition": str(rate),
+            "seed": str(seed),
+            "test_error": "90" if diverges else "2",
+            "train_loss": "nan" if diverges else "0.1",
+        }
+        for method in ("DN-B", "batch norm")
+        for rate in (1.0, 16.0)
+        for seed in range(4)
+        for diverges in [method == "DN-B" and rate > 1 and seed < 3]
+    ]
+    measure = claims.steadier("rate", 16.0, ("rate", 1.0))
+    values, remark = measure(results.Results(rows, "d"))
+    np.testing.assert_array_equal(values, [88, 88, 88, 0])
+    assert remark == "+66.0 and +0.0; 3 of 4 diverged"
 
 
 def test_epochs_to_a_level_count_from_the_first_below():

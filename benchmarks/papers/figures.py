@@ -9,6 +9,7 @@ from benchmarks.papers.results import difference
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from matplotlib import ticker
 
 # Of Okabe and Ito: told apart whatever one's colour vision.
 COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
@@ -61,6 +62,20 @@ def logarithmic(axis, results, experiment):
     axis.minorticks_off()
 
 
+def steep(axis):
+    """A logarithmic axis of values with plain numbers at it."""
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 5)))
+    axis.yaxis.set_major_formatter("{x:g}")
+    axis.yaxis.set_minor_formatter(ticker.NullFormatter())
+
+
+def below(figure, axes):
+    """One legend for all panels, where it covers nothing."""
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3)
+
+
 def batch_size(results):
     title = "Error against images per replica, of two replicas"
     figure, axes = panels(results, title)
@@ -70,7 +85,7 @@ def batch_size(results):
         axis.invert_xaxis()
         axis.set_xlabel("images per replica and step")
         axis.set_ylabel("test error, %")
-    axes[0, 0].legend()
+    below(figure, axes)
     return figure
 
 
@@ -96,10 +111,10 @@ def weighing(results):
         for axis, each in zip(row, results, strict=True):
             lines(axis, each, "weighing", column)
             axis.set_xscale("symlog", linthresh=0.01)
-            axis.set_yscale("log")
+            steep(axis)
             axis.set_xlabel("share of an example's own statistics, alpha")
             axis.set_ylabel(label)
-    axes[0, 0].legend()
+    below(figure, axes)
     return figure
 
 
@@ -128,7 +143,9 @@ def dynamic(results):
             logarithmic(axis, each, experiment)
             axis.set_xlabel(label)
             axis.set_ylabel("test error, %")
-    axes[0, 0].legend()
+            if experiment == "dynamic_rate":
+                steep(axis)
+    below(figure, axes)
     return figure
 
 
@@ -151,7 +168,7 @@ def unified(results):
                     color=COLOURS[index],
                     marker=MARKERS[index],
                 )
-        error.set_yscale("log")
+        steep(error)
         error.set_ylabel("test error, %")
         similarity.set_ylabel("mean similarity over layers")
         for axis in (error, similarity):
