@@ -35,7 +35,9 @@ class PullToOne(keras.regularizers.Regularizer):
     """
 
     def __init__(self, weight_decay=1e-4):
-        self.weight_decay = arguments.weight_decay(weight_decay)
+        self.weight_decay = arguments.not_negative(
+            "weight_decay", weight_decay
+        )
 
     def __call__(self, x):
         return 0.5 * self.weight_decay * ops.sum(ops.square(x - 1.0))

@@ -73,9 +73,9 @@ NO_DIVISOR = (
     "The number of channels (4) must be a multiple of the number of groups "
     "(3). Received: groups=3. Use a divisor of 4, or -1 for a group a channel."
 )
-EPSILON = (
-    "`epsilon` must be a finite number, 0 or more: it is added to a variance. "
-    "Received: epsilon={value}. Use a small number such as 1e-3."
+NOT_NEGATIVE = (
+    "`{name}` must be a finite number, 0 or more. Received: {name}={value}. "
+    "Use a small number such as 1e-3."
 )
 FRACTION = (
     "`{name}` must be a number between 0 and 1. Received: {name}={value}. Use "
@@ -203,7 +203,7 @@ NO_COUNT = (0, -1, 2.5, "2", True)
 ARGUMENTS = [
     (ALL, "axis", ([1, 2], (1, 2), [], True, 1.5, "1", None), AXIS),
     (ALL, "axis", (0, [0]), BATCH_AXIS),
-    (ALL, "epsilon", (-1e-3, float("inf"), *OUTSIDE[2:], -1), EPSILON),
+    (ALL, "epsilon", (-1e-3, float("inf"), *OUTSIDE[2:], -1), NOT_NEGATIVE),
     (GROUPED, "groups", (0, -2, 1.5, "32", True, None), GROUPS),
     (BATCH, "momentum", OUTSIDE, FRACTION),
     (BATCH, "inference_weight", OUTSIDE, FRACTION),
@@ -444,7 +444,7 @@ def test_weight_standardization_wraps_what_has_a_kernel(bad):
 def test_weight_standardization_refuses_an_epsilon():
     dense = keras.layers.Dense(2)
     message = refusal(layers.WeightStandardization, dense, epsilon=-1)
-    assert message == EPSILON.format(value=-1)
+    assert message == NOT_NEGATIVE.format(name="epsilon", value=-1)
 
 
 def test_a_threshold_has_one_channel_axis():

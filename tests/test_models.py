@@ -9,6 +9,7 @@ import keras_norms
 from keras_norms import layers
 from keras_norms import models
 from tests.test_errors import FRACTION
+from tests.test_errors import NOT_NEGATIVE
 from tests.test_errors import ONE_OF
 from tests.test_errors import refusal
 
@@ -344,7 +345,5 @@ def test_what_cannot_be_excluded_is_refused():
         "optimizer='adamw'. Make it, as in `keras.optimizers.AdamW("
         "weight_decay=1e-4)`, and give the same one to `compile`."
     )
-    assert refusal(keras_norms.regularizers.PullToOne, -1) == (
-        "`weight_decay` must be a finite number, 0 or more. Received: "
-        "weight_decay=-1. Use a small number such as 1e-4."
-    )
+    message = NOT_NEGATIVE.format(name="weight_decay", value=-1)
+    assert refusal(keras_norms.regularizers.PullToOne, -1) == message

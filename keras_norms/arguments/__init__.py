@@ -3,12 +3,12 @@
 from keras_norms.arguments.settings import Unread
 from keras_norms.arguments.settings import boolean
 from keras_norms.arguments.settings import cosine
-from keras_norms.arguments.settings import epsilon
 from keras_norms.arguments.settings import examples
 from keras_norms.arguments.settings import fraction
 from keras_norms.arguments.settings import groups
 from keras_norms.arguments.settings import groups_of
 from keras_norms.arguments.settings import inference_weights
+from keras_norms.arguments.settings import not_negative
 from keras_norms.arguments.settings import not_of_keras_only
 from keras_norms.arguments.settings import one_of
 from keras_norms.arguments.settings import one_of_blocks_and_replicas
@@ -18,7 +18,6 @@ from keras_norms.arguments.settings import renorm_clipping
 from keras_norms.arguments.settings import replicas
 from keras_norms.arguments.settings import steps
 from keras_norms.arguments.settings import weight
-from keras_norms.arguments.settings import weight_decay
 from keras_norms.arguments.tensors import axis
 from keras_norms.arguments.tensors import channels
 from keras_norms.arguments.tensors import fitting
@@ -31,7 +30,6 @@ __all__ = [
     "boolean",
     "channels",
     "cosine",
-    "epsilon",
     "examples",
     "fitting",
     "fraction",
@@ -39,6 +37,7 @@ __all__ = [
     "groups_of",
     "inference_weights",
     "inputs",
+    "not_negative",
     "not_of_keras_only",
     "one_of",
     "one_of_blocks_and_replicas",
@@ -49,5 +48,4 @@ __all__ = [
     "replicas",
     "steps",
     "weight",
-    "weight_decay",
 ]

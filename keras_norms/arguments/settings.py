@@ -95,23 +95,12 @@ def one_of_renorm_and_ghost_steps(renorm, ghost_statistics):
         )
 
 
-def epsilon(value):
-    """Finite and not negative."""
+def not_negative(name, value):
+    """A finite number, 0 or more: an epsilon, a rate."""
     if not is_real(value) or not 0 <= value < math.inf:
         raise ValueError(
-            "`epsilon` must be a finite number, 0 or more: it is added to a "
-            f"variance. Received: epsilon={value!r}. Use a small number such "
-            "as 1e-3."
-        )
-    return float(value)
-
-
-def weight_decay(value):
-    """Finite and not negative."""
-    if not is_real(value) or not 0 <= value < math.inf:
-        raise ValueError(
-            "`weight_decay` must be a finite number, 0 or more. Received: "
-            f"weight_decay={value!r}. Use a small number such as 1e-4."
+            f"`{name}` must be a finite number, 0 or more. Received: "
+            f"{name}={value!r}. Use a small number such as 1e-3."
         )
     return float(value)
 

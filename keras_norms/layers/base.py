@@ -48,7 +48,7 @@ class BaseNormalization(keras.layers.Layer):
         self.autocast = False
         self.supports_masking = True
         self.axis = arguments.axis(axis)
-        self.epsilon = arguments.epsilon(epsilon)
+        self.epsilon = arguments.not_negative("epsilon", epsilon)
         self.center = center
         self.scale = scale
         self.beta_initializer = keras.initializers.get(beta_initializer)

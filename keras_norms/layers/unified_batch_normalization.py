@@ -62,10 +62,15 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
             `*_initializer` (also of `moving_mean` and `moving_variance`),
             `*_regularizer`, `*_constraint`, `activation`.
 
+    It starts as `sigmoid(1)` = 0.73 times batch norm where it calibrates the
+    scale: the gate of representative batch norm does.
+
     State: `similarity`, of the last training batch (0 of one example;
         unsynchronized, of the first replica's); `steps`, `updates` and
         `condensed`: how many there were, how many moved the running
-        statistics, and how many were condensed.
+        statistics, and how many were condensed. Numbers, read as in
+        `float(layer.similarity.numpy())`, from a callback's `on_epoch_end`
+        too; layers in nested models are in `model._flatten_layers()`.
     Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
         real dtype. Statistics are float32, float64 for float64 input.
     Output: like the inputs, in the layer's compute dtype.

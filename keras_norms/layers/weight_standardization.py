@@ -72,7 +72,7 @@ class WeightStandardization(keras.layers.Wrapper):
         super().__init__(layer, **kwargs)
         self.autocast = False
         self.supports_masking = layer.supports_masking
-        self.epsilon = arguments.epsilon(epsilon)
+        self.epsilon = arguments.not_negative("epsilon", epsilon)
 
     def call(self, inputs):
         kernel = self.layer.kernel
