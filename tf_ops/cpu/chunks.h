@@ -1,0 +1,187 @@
+// How x is cut for threads, and walked through in memory.
+
+#ifndef KERAS_NORMS_CPU_CHUNKS_H_
+#define KERAS_NORMS_CPU_CHUNKS_H_
+
+#include <cstdint>
+#include <cstdlib>
+
+#include "kernels.h"
+
+namespace {
+
+using keras_norms::View;
+using keras_norms::Workers;
+
+// Numbers worked on at a time, so that they stay in the first cache.
+constexpr int64_t kTile = 512;
+// Narrow channels are repeated, and constants spread, over so many numbers.
+constexpr int64_t kWide = 64;
+constexpr int64_t kChunkBytes = 1 << 17;
+constexpr int64_t kMostChunks = 64;
+
+// This file and those beside it are compiled once for each instruction set:
+// no templates of the standard library, of which a linker keeps one.
+template <class N>
+inline N Least(N a, N b) {
+  return a < b ? a : b;
+}
+
+inline int64_t UpTo(int64_t value, int64_t step) {
+  return (value + step - 1) / step;
+}
+
+template <class N>
+class Buffer {
+ public:
+  explicit Buffer(int64_t size)
+      : data_(static_cast<N*>(std::malloc(size ? size * sizeof(N) : 1))) {
+    if (data_ == nullptr) std::abort();
+  }
+  ~Buffer() { std::free(data_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  N* get() { return data_; }
+  N& operator[](int64_t i) { return data_[i]; }
+
+ private:
+  N* data_;
+};
+
+template <class F>
+inline void Parallel(const Workers& workers, int64_t items, const F& work) {
+  workers.Run(
+      items,
+      [](void* context, int64_t item) {
+        (*static_cast<const F*>(context))(item);
+      },
+      const_cast<F*>(&work));
+}
+
+// Some of the positions of a row.
+struct Chunk {
+  int64_t row;
+  int64_t outer_begin;
+  int64_t outer_end;
+  int64_t inner_begin;
+  int64_t inner_end;
+
+  int64_t positions() const {
+    return (outer_end - outer_begin) * (inner_end - inner_begin);
+  }
+};
+
+// The chunks of the rows: of shapes alone, never of how many threads.
+class Chunks {
+ public:
+  Chunks(const View& view, int64_t bytes) : view_(view) {
+    const int64_t row = view.positions() * view.channels * bytes;
+    int64_t wanted = row / kChunkBytes;
+    wanted = wanted < 1 ? 1 : Least(wanted, kMostChunks);
+    outer_step_ = UpTo(view.outer, Least(wanted, view.outer ? view.outer : 1));
+    // Whole repeats of narrow channels.
+    const int64_t repeats = Repeats(view);
+    outer_step_ = UpTo(outer_step_ ? outer_step_ : 1, repeats) * repeats;
+    outer_count_ = view.outer ? UpTo(view.outer, outer_step_) : 1;
+    const int64_t each = UpTo(wanted, outer_count_);
+    inner_step_ = UpTo(UpTo(view.inner, each), kTile) * kTile;
+    if (inner_step_ == 0) inner_step_ = 1;
+    inner_count_ = view.inner ? UpTo(view.inner, inner_step_) : 1;
+  }
+
+  int64_t count() const { return outer_count_ * inner_count_; }
+
+  // Whether threads are best given whole rows.
+  bool by_rows(const Workers& workers) const {
+    return count() == 1 || view_.rows >= 2 * workers.threads();
+  }
+
+  Chunk at(int64_t row, int64_t index) const {
+    const int64_t outer = index / inner_count_ * outer_step_;
+    const int64_t inner = index % inner_count_ * inner_step_;
+    return {row, outer, Least(outer + outer_step_, view_.outer), inner,
+            Least(inner + inner_step_, view_.inner)};
+  }
+
+  static int64_t Repeats(const View& view) {
+    if (view.inner != 1 || view.channels == 0) return 1;
+    return view.channels < kWide ? kWide / view.channels : 1;
+  }
+
+ private:
+  View view_;
+  int64_t outer_step_, outer_count_, inner_step_, inner_count_;
+};
+
+// How tables line up with memory: number i of a span of memory goes with
+// entry i % width of tables that are laid out for it.
+class Walk {
+ public:
+  Walk(const View& view, const Chunk& chunk, bool masked)
+      : view_(view), chunk_(chunk), repeats_(1) {
+    if (last()) {
+      if (!masked) repeats_ = Chunks::Repeats(view);
+      width_ = view.channels * repeats_;
+    } else {
+      width_ = Least(view.inner, kWide);
+    }
+  }
+
+  bool last() const { return view_.inner == 1; }
+  int64_t width() const { return width_; }
+  // For channels last one span holds all channels; else each has its own.
+  int64_t channels_apart() const { return last() ? 1 : view_.channels; }
+  int64_t spans() const {
+    return last() ? 1 : chunk_.outer_end - chunk_.outer_begin;
+  }
+
+  int64_t length() const {
+    if (!last()) return chunk_.inner_end - chunk_.inner_begin;
+    return (chunk_.outer_end - chunk_.outer_begin) * view_.channels;
+  }
+
+  // Where a span begins in x, and its first position in masks.
+  int64_t offset(int64_t channel, int64_t span) const {
+    const int64_t outer =
+        chunk_.row * view_.outer + chunk_.outer_begin + span;
+    return (outer * view_.channels + channel) * view_.inner +
+           chunk_.inner_begin;
+  }
+
+  int64_t position(int64_t span) const {
+    const int64_t outer =
+        chunk_.row * view_.outer + chunk_.outer_begin + span;
+    return outer * view_.inner + chunk_.inner_begin;
+  }
+
+  // A table laid out for the spans of a channel: as it is where it can be.
+  template <class S>
+  const S* Lay(const S* table, int64_t channel, S* buffer) const {
+    if (table == nullptr) return nullptr;
+    if (last() && repeats_ == 1) return table;
+    const int64_t each = last() ? view_.channels : 1;
+    for (int64_t i = 0; i < width_; i += each) {
+      for (int64_t c = 0; c < each; ++c) buffer[i + c] = table[channel + c];
+    }
+    return buffer;
+  }
+
+  // The other way: sums over what goes with each channel.
+  void Gather(const double* wide, int64_t channel, double* table) const {
+    const int64_t each = last() ? view_.channels : 1;
+    for (int64_t c = 0; c < each; ++c) table[channel + c] = 0;
+    for (int64_t i = 0; i < width_; i += each) {
+      for (int64_t c = 0; c < each; ++c) table[channel + c] += wide[i + c];
+    }
+  }
+
+ private:
+  View view_;
+  Chunk chunk_;
+  int64_t repeats_;
+  int64_t width_;
+};
+
+}  // namespace
+
+#endif  // KERAS_NORMS_CPU_CHUNKS_H_
