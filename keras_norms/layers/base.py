@@ -3,7 +3,7 @@
 import keras
 
 from keras_norms import arguments
-from keras_norms.ops import affine
+from keras_norms.ops import PooledAffine
 from keras_norms.ops import normalize
 
 
@@ -100,9 +100,14 @@ class BaseNormalization(keras.layers.Layer):
         """The weights that `coefficients` takes, by the names it takes."""
         return {"gamma": self.gamma, "beta": self.beta}
 
-    def coefficients(self, moments, gamma=None, beta=None):
-        """Tables from the moments of examples and the `parameters`."""
-        return affine(moments, gamma, beta, self.epsilon)
+    @property
+    def coefficients(self):
+        """The algebra: from the moments of examples, and the `parameters`.
+
+        A method overrides it with a function, `coefficients(self, moments,
+        gamma=None, beta=None)`.
+        """
+        return PooledAffine(groups=-1, epsilon=self.epsilon)
 
     def call(self, inputs, mask=None):
         return self.normalize(inputs, self.coefficients, mask)[0]

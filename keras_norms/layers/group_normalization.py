@@ -2,6 +2,7 @@ import keras
 
 from keras_norms import arguments
 from keras_norms.layers.base import BaseNormalization
+from keras_norms.ops import PooledAffine
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -85,9 +86,9 @@ class GroupNormalization(BaseNormalization):
         arguments.groups_of(self.groups, channels)
         super().build(input_shape)
 
-    def coefficients(self, moments, gamma=None, beta=None):
-        pooled = moments.pool(groups=self.groups)
-        return super().coefficients(pooled, gamma, beta)
+    @property
+    def coefficients(self):
+        return PooledAffine(self.groups, self.epsilon)
 
     def get_config(self):
         return {**super().get_config(), "groups": self.groups}

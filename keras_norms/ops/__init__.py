@@ -1,6 +1,7 @@
 """Functions: the moments algebra and the two passes over x."""
 
 from keras_norms.ops.coefficients import Coefficients
+from keras_norms.ops.coefficients import PooledAffine
 from keras_norms.ops.coefficients import affine
 from keras_norms.ops.coefficients import affine_about
 from keras_norms.ops.coefficients import choose
@@ -9,17 +10,22 @@ from keras_norms.ops.feature_similarity import feature_similarity
 from keras_norms.ops.group_normalization import group_normalization
 from keras_norms.ops.instance_moments import instance_moments
 from keras_norms.ops.moments import Moments
+from keras_norms.ops.native import gelu_tanh
+from keras_norms.ops.native import using_native
 from keras_norms.ops.normalize import normalize
 
 __all__ = [
     "Coefficients",
     "Moments",
+    "PooledAffine",
     "affine",
     "affine_about",
     "choose",
     "feature_similarity",
+    "gelu_tanh",
     "group_normalization",
     "instance_moments",
     "normalize",
+    "using_native",
     "where_present",
 ]

@@ -34,6 +34,21 @@ def affine(moments, gamma=None, beta=None, epsilon=1e-3):
     return where_present(moments, Coefficients(moments.mean, scale, shift))
 
 
+@dataclasses.dataclass(frozen=True)
+class PooledAffine:
+    """`affine` of each example's moments, pooled over groups of channels.
+
+    An algebra that the native library knows as a whole.
+    """
+
+    groups: int
+    epsilon: float
+
+    def __call__(self, moments, gamma=None, beta=None):
+        moments = moments.pool(groups=self.groups)
+        return affine(moments, gamma, beta, self.epsilon)
+
+
 def where_present(moments, coefficients):
     """Coefficients, but zeros of rows with nothing in them."""
     # Without a mask, where there is nothing to count there is no y.

@@ -12,8 +12,11 @@ With dy' the gradient before the activation and z = x - pivot,
 
 import tensorflow as tf
 
+from keras_norms.ops import native
 from keras_norms.ops.coefficients import Coefficients
 from keras_norms.ops.layout import inverse
+from keras_norms.ops.native_passes import NativeGroupNorm
+from keras_norms.ops.native_passes import NativePasses
 from keras_norms.ops.tables import column
 from keras_norms.ops.tables import statistics_dtype
 
@@ -27,22 +30,23 @@ _STRAYS = (
 
 def two_passes(passes, x, parameters):
     """`(y, extras)`, differentiable in x and in the parameters."""
+    if not native.runs(x):
+        return _run(ComposedGradient(passes), x, parameters)
+    if NativeGroupNorm.fits(passes, parameters):
+        way = NativeGroupNorm(passes)
+    else:
+        way = NativePasses(passes)
+    return _run(way, x, parameters, again=ComposedGradient(passes))
+
+
+def _run(way, x, parameters, again=None):
+    """One way to run. Where its gradient has none, `again` has."""
     names = list(parameters)
 
     @tf.custom_gradient
     def run(x, *values):
-        # Persistent: the gradient function may be called more than once.
-        tape = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        sources = list(values)
-
-        def algebra(moments, parameters):
-            if moments:
-                sources[:0] = [moments.mean, moments.variance]
-            with tape:
-                tape.watch(sources)
-                return passes.algebra(moments, parameters)
-
-        (y, extras), tables = passes.forward(
+        algebra = Algebra(way.passes, values)
+        (y, extras), saved = way.forward(
             x, dict(zip(names, values, strict=True)), algebra
         )
         extras = tf.nest.map_structure(tf.stop_gradient, extras)
@@ -54,43 +58,118 @@ def two_passes(passes, x, parameters):
             # of x (its cast to float32, its shift) from being kept for this
             # by common subexpression elimination.
             with tf.control_dependencies([dy]):
-                again = tf.identity(x)
-            return _gradient(passes, again, dy, *tables, sources, tape)
+                x_again = tf.identity(x)
+
+            def first(x, dy, *values):
+                return way.backward(x, dy, saved, algebra)
+
+            if again is not None:
+                first = _differentiable(first, again, names)
+            return first(x_again, dy, *values)
 
         return (y, extras), gradient
 
     return run(x, *parameters.values())
 
 
-def _gradient(
-    passes, x, dy, pivot, moments, tables, scale, shift, sources, tape
-):
-    layout = passes.layout
-    shifted = passes.shift(passes.view(x), pivot)
-    dy = layout.view(tf.cast(dy, statistics_dtype(x)))
-    if passes.activation is not None:
-        linear = shifted * scale + shift
-        with tf.GradientTape() as inner:
-            inner.watch(linear)
-            y = passes.activation(linear)
-        dy = inner.gradient(y, linear, dy)
-    d_shift = layout.sum(dy)
-    d_scale = layout.sum(dy * shifted) - (tables.center - pivot) * d_shift
-    d_sources = tape.gradient(
-        tables,
-        sources,
-        Coefficients(-d_shift * tables.scale, d_scale, d_shift),
-        unconnected_gradients="zero",
-    )
-    dx = dy * scale
-    if moments:
+def _differentiable(first, way, names):
+    """A gradient whose own gradient is that of another way's."""
+
+    @tf.custom_gradient
+    def run(x, dy, *values):
+        def second(*upstream):
+            sources = [x, dy, *values]
+            with tf.GradientTape() as outer:
+                outer.watch(sources)
+                with tf.GradientTape() as inner:
+                    inner.watch([x, *values])
+                    parameters = dict(zip(names, values, strict=True))
+                    y, _ = _run(way, x, parameters)
+                gradients = inner.gradient(
+                    y, [x, *values], dy, unconnected_gradients="zero"
+                )
+            return outer.gradient(
+                gradients, sources, upstream, unconnected_gradients="zero"
+            )
+
+        return first(x, dy, *values), second
+
+    return run
+
+
+class Algebra:
+    """The algebra of tables, and the tape that differentiates it."""
+
+    def __init__(self, passes, values):
+        self._passes = passes
+        self._sources = list(values)
+        self._moments = None
+        # Persistent: a gradient may be taken more than once.
+        self._tape = tf.GradientTape(
+            persistent=True, watch_accessed_variables=False
+        )
+
+    def __call__(self, moments, parameters):
+        self._moments = moments
+        if moments:
+            self._sources[:0] = [moments.mean, moments.variance]
+        with self._tape:
+            self._tape.watch(self._sources)
+            self._tables, extras = self._passes.algebra(moments, parameters)
+        return self._tables, extras
+
+    def gradient(self, d_tables, pivot):
+        """Tables B and D, None without moments, and d parameters."""
+        d_sources = self._tape.gradient(
+            self._tables,
+            self._sources,
+            d_tables,
+            unconnected_gradients="zero",
+        )
+        moments = self._moments
+        if not moments:
+            return None, None, d_sources
         d_mean, d_variance, *d_sources = d_sources
         over_count = inverse(column(moments.count), d_mean.dtype)
         b = 2.0 * d_variance * over_count
         offset = (pivot - moments.mean) - moments.residual
-        d = d_mean * over_count + b * offset
-        through = shifted * layout.spread_all(b) + layout.spread_all(d)
-        if passes.mask is not None:
-            through = tf.where(passes.mask, through, 0.0)
-        dx = dx + through
-    return tf.cast(layout.restore(dx), x.dtype), *d_sources
+        return b, d_mean * over_count + b * offset, d_sources
+
+
+class ComposedGradient:
+    """The composed passes, with their gradient: TensorFlow's operations."""
+
+    def __init__(self, passes):
+        self.passes = passes
+
+    def forward(self, x, parameters, algebra):
+        return self.passes.forward(x, parameters, algebra)
+
+    def backward(self, x, dy, saved, algebra):
+        """dx, and the gradients of the parameters."""
+        passes, layout = self.passes, self.passes.layout
+        pivot, tables, scale, shift = saved
+        shifted = passes.shift(passes.view(x), pivot)
+        dy = layout.view(tf.cast(dy, statistics_dtype(x)))
+        if passes.activation is not None:
+            linear = shifted * scale + shift
+            dy = before_activation(passes.activation, linear, dy)
+        d_shift = layout.sum(dy)
+        d_scale = layout.sum(dy * shifted) - (tables.center - pivot) * d_shift
+        d_tables = Coefficients(-d_shift * tables.scale, d_scale, d_shift)
+        b, d, d_parameters = algebra.gradient(d_tables, pivot)
+        dx = dy * scale
+        if b is not None:
+            through = shifted * layout.spread_all(b) + layout.spread_all(d)
+            if passes.mask is not None:
+                through = tf.where(passes.mask, through, 0.0)
+            dx = dx + through
+        return tf.cast(layout.restore(dx), x.dtype), *d_parameters
+
+
+def before_activation(activation, linear, dy):
+    """The gradient of what an activation was given."""
+    with tf.GradientTape() as tape:
+        tape.watch(linear)
+        y = activation(linear)
+    return tape.gradient(y, linear, dy)

@@ -1,7 +1,7 @@
 """Group normalization as a function."""
 
 from keras_norms import arguments
-from keras_norms.ops.coefficients import affine
+from keras_norms.ops.coefficients import PooledAffine
 from keras_norms.ops.normalize import normalize
 
 
@@ -53,12 +53,9 @@ def group_normalization(
     x, mask = arguments.inputs(x, mask, axis)
     arguments.groups_of(groups, x.shape[axis])
 
-    def coefficients(moments, gamma=None, beta=None):
-        return affine(moments.pool(groups=groups), gamma, beta, epsilon)
-
     y, _ = normalize(
         x,
-        coefficients,
+        PooledAffine(groups, epsilon),
         {"gamma": gamma, "beta": beta},
         mask=mask,
         axis=axis,

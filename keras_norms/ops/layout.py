@@ -35,7 +35,7 @@ class Layout:
     def __init__(self, x, axis=-1, examples=1):
         self.axis = axis % len(x.shape)
         self.channels = x.shape[self.axis]
-        self.examples = examples
+        self.asked = self.examples = examples
         self._x = x
         self._shape = None
         others = [a for a in range(len(x.shape)) if a != self.axis]

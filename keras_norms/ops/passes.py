@@ -74,4 +74,4 @@ class Passes:
             shifted = self.shift(view, pivot)
         scale, shift = self.line(pivot, tables)
         y = self.output(shifted * scale + shift)
-        return (y, extras), (pivot, moments, tables, scale, shift)
+        return (y, extras), (pivot, tables, scale, shift)

@@ -6,6 +6,7 @@
 #include "activations.h"
 #include "chunks.h"
 #include "numbers.h"
+#include "output.h"
 
 namespace {
 
@@ -55,8 +56,18 @@ class Laid {
   Buffer<S> buffer_;
 };
 
-// f(offset in x, how many, row's tables there, whether each is kept) for all
-// of a chunk, a tile at a time. `keep` is null where all are.
+// Runs of memory that go with the same piece of the tables, one or kRuns: the
+// tables are read once for all.
+template <class S>
+struct Tile {
+  int64_t at[kRuns];  // offsets in x
+  int runs;
+  int64_t n;
+  Row<S> row;
+  const bool* keep;  // of the run, with a mask only one; null where all are
+};
+
+// f(tile) for all of a chunk.
 template <class S, class F>
 inline void EachTile(const View& view, const Chunk& chunk, const Row<S>& row,
                      const bool* mask, const F& f) {
@@ -69,20 +80,26 @@ inline void EachTile(const View& view, const Chunk& chunk, const Row<S>& row,
     for (int64_t s = 0; s < walk.spans(); ++s) {
       const int64_t offset = walk.offset(c, s);
       const bool* keep = mask ? mask + walk.position(s) : nullptr;
-      for (int64_t o = 0; o < length; o += width) {
+      for (int64_t o = 0; o < length;) {
+        const bool full = !keep && o + kRuns * width <= length;
         const int64_t end = Least(width, length - o);
         for (int64_t t = 0; t < end; t += kTile) {
-          const int64_t n = Least(kTile, end - t);
-          const bool* each = keep ? keep + o + t : nullptr;
-          if (keep && walk.last()) {
-            for (int64_t i = 0; i < n; ++i) same[i] = keep[o / width];
-            each = same;
+          Tile<S> tile;
+          tile.runs = full ? kRuns : 1;
+          tile.n = Least(kTile, end - t);
+          for (int r = 0; r < tile.runs; ++r) {
+            tile.at[r] = offset + o + r * width + t;
           }
-          f(offset + o + t, n,
-            Row<S>{at.center + t, at.scale + t, at.shift + t,
-                   at.b ? at.b + t : nullptr, at.d ? at.d + t : nullptr},
-            each);
+          tile.row = {at.center + t, at.scale + t, at.shift + t,
+                      at.b ? at.b + t : nullptr, at.d ? at.d + t : nullptr};
+          tile.keep = keep ? keep + o + t : nullptr;
+          if (keep && walk.last()) {
+            for (int64_t i = 0; i < tile.n; ++i) same[i] = keep[o / width];
+            tile.keep = same;
+          }
+          f(tile);
         }
+        o += full ? kRuns * width : width;
       }
     }
   }
@@ -110,23 +127,59 @@ inline void Linear(const S* __restrict x, const Row<S>& row, int64_t n,
   const S* __restrict center = row.center;
   const S* __restrict scale = row.scale;
   const S* __restrict shift = row.shift;
+  KERAS_NORMS_NO_ALIAS
   for (int64_t i = 0; i < n; ++i) {
     z[i] = (x[i] - center[i]) * scale[i] + shift[i];
+  }
+}
+
+template <class S>
+inline void Linear(const S* const x[kRuns], const Tile<S>& tile,
+                   S* const z[kRuns]) {
+  if (tile.runs < kRuns) {
+    for (int r = 0; r < tile.runs; ++r) Linear(x[r], tile.row, tile.n, z[r]);
+    return;
+  }
+  const S* __restrict center = tile.row.center;
+  const S* __restrict scale = tile.row.scale;
+  const S* __restrict shift = tile.row.shift;
+  const S* __restrict x0 = x[0];
+  const S* __restrict x1 = x[1];
+  const S* __restrict x2 = x[2];
+  const S* __restrict x3 = x[3];
+  S* __restrict z0 = z[0];
+  S* __restrict z1 = z[1];
+  S* __restrict z2 = z[2];
+  S* __restrict z3 = z[3];
+  KERAS_NORMS_NO_ALIAS
+  for (int64_t i = 0; i < tile.n; ++i) {
+    const S c = center[i], m = scale[i], s = shift[i];
+    z0[i] = (x0[i] - c) * m + s;
+    z1[i] = (x1[i] - c) * m + s;
+    z2[i] = (x2[i] - c) * m + s;
+    z3[i] = (x3[i] - c) * m + s;
   }
 }
 
 template <class T, class S>
 inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
                        const Row<S>& row, Activation function,
-                       const bool* mask, T* y) {
-  S wide[kTile], result[kTile];
-  EachTile(view, chunk, row, mask,
-           [&](int64_t at, int64_t n, const Row<S>& of, const bool* keep) {
-             S* z = Place(y + at, result);
-             Linear(ReadKept(x + at, n, keep, wide), of, n, z);
-             Activate(function, z, n);
-             Write(z, n, y + at);
-           });
+                       const bool* mask, T* y, bool streams) {
+  alignas(64) S wide[kRuns][kTile];
+  Output<T, S> output(streams);
+  EachTile(view, chunk, row, mask, [&](const Tile<S>& tile) {
+    const S* read[kRuns];
+    S* z[kRuns];
+    for (int r = 0; r < tile.runs; ++r) {
+      read[r] = ReadKept(x + tile.at[r], tile.n, tile.keep, wide[r]);
+      z[r] = output.Place(y + tile.at[r], tile.n, r);
+    }
+    Linear(read, tile, z);
+    for (int r = 0; r < tile.runs; ++r) {
+      Activate(function, z[r], tile.n);
+      output.Finish(y + tile.at[r], tile.n, r);
+    }
+  });
 }
 
 template <class T, class S>
@@ -134,10 +187,11 @@ void Apply(const View& view, const T* x, const Line& line, T* y,
            const Workers& workers) {
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
+  const bool streams = chunks.large(2);
   Parallel(workers, view.rows * count, [&](int64_t i) {
     const Chunk chunk = chunks.at(i / count, i % count);
     const Row<S> row = RowOf<S>(line, chunk.row, view.channels);
-    ApplyChunk(view, chunk, x, row, line.function, line.mask, y);
+    ApplyChunk(view, chunk, x, row, line.function, line.mask, y, streams);
   });
 }
 

@@ -15,9 +15,16 @@ using keras_norms::Workers;
 
 // Numbers worked on at a time, so that they stay in the first cache.
 constexpr int64_t kTile = 512;
-// Narrow channels are repeated, and constants spread, over so many numbers.
-constexpr int64_t kWide = 64;
+// Runs worked on at a time, that go with the same piece of the tables.
+constexpr int kRuns = 4;
+// Channels last, tables are repeated up to so many numbers; channels first,
+// constants are spread over so many.
+constexpr int64_t kWide = 256;
+constexpr int64_t kSpread = 64;
+// A chunk has at least so many bytes, and positions where there are so many:
+// what is done once a chunk and channel must be little beside it.
 constexpr int64_t kChunkBytes = 1 << 17;
+constexpr int64_t kChunkPositions = 128;
 constexpr int64_t kMostChunks = 64;
 
 // This file and those beside it are compiled once for each instruction set:
@@ -35,7 +42,9 @@ template <class N>
 class Buffer {
  public:
   explicit Buffer(int64_t size)
-      : data_(static_cast<N*>(std::malloc(size ? size * sizeof(N) : 1))) {
+      // Whole cache lines: vectors that straddle two cost twice.
+      : data_(static_cast<N*>(
+            std::aligned_alloc(64, UpTo(size * sizeof(N) + 1, 64) * 64))) {
     if (data_ == nullptr) std::abort();
   }
   ~Buffer() { std::free(data_); }
@@ -74,9 +83,10 @@ struct Chunk {
 // The chunks of the rows: of shapes alone, never of how many threads.
 class Chunks {
  public:
-  Chunks(const View& view, int64_t bytes) : view_(view) {
+  Chunks(const View& view, int64_t bytes) : view_(view), bytes_(bytes) {
     const int64_t row = view.positions() * view.channels * bytes;
-    int64_t wanted = row / kChunkBytes;
+    int64_t wanted =
+        Least(row / kChunkBytes, view.positions() / kChunkPositions);
     wanted = wanted < 1 ? 1 : Least(wanted, kMostChunks);
     outer_step_ = UpTo(view.outer, Least(wanted, view.outer ? view.outer : 1));
     // Whole repeats of narrow channels.
@@ -103,13 +113,23 @@ class Chunks {
             Least(inner + inner_step_, view_.inner)};
   }
 
+  // Whether tensors as large as x, so many, are more than caches hold.
+  bool large(int64_t tensors) const {
+    const int64_t bytes =
+        view_.rows * view_.positions() * view_.channels * bytes_;
+    return bytes * tensors > keras_norms::CacheBytes();
+  }
+
   static int64_t Repeats(const View& view) {
     if (view.inner != 1 || view.channels == 0) return 1;
-    return view.channels < kWide ? kWide / view.channels : 1;
+    // A layout is worth its making for many times its positions.
+    const int64_t most = Least(kWide / view.channels, view.outer / 16);
+    return most < 1 ? 1 : most;
   }
 
  private:
   View view_;
+  int64_t bytes_;
   int64_t outer_step_, outer_count_, inner_step_, inner_count_;
 };
 
@@ -123,7 +143,7 @@ class Walk {
       if (!masked) repeats_ = Chunks::Repeats(view);
       width_ = view.channels * repeats_;
     } else {
-      width_ = Least(view.inner, kWide);
+      width_ = Least(view.inner, kSpread);
     }
   }
 

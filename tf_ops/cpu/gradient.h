@@ -29,7 +29,9 @@ inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
   const int64_t width = walk.width(), length = walk.length();
   Laid<S> laid(walk);
   Buffer<double> one(width), two(width);
-  S wide_x[4][kTile], wide_dy[4][kTile], before[4][kTile];
+  alignas(64) S wide_x[4][kTile];
+  alignas(64) S wide_dy[4][kTile];
+  alignas(64) S before[4][kTile];
   for (int64_t c = 0; c < walk.channels_apart(); ++c) {
     const Row<S> all = laid.For(row, c);
     for (int64_t t = 0; t < width; t += kTile) {
@@ -73,36 +75,71 @@ inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
   }
 }
 
+template <class S>
+inline void Combine(const S* const x[kRuns], const S* const g[kRuns],
+                    const Tile<S>& tile, S* const to[kRuns]) {
+  const S* __restrict center = tile.row.center;
+  const S* __restrict scale = tile.row.scale;
+  const S* __restrict b = tile.row.b;
+  const S* __restrict d = tile.row.d;
+  if (b != nullptr && tile.runs == kRuns) {
+    const S* __restrict x0 = x[0];
+    const S* __restrict x1 = x[1];
+    const S* __restrict x2 = x[2];
+    const S* __restrict x3 = x[3];
+    const S* __restrict g0 = g[0];
+    const S* __restrict g1 = g[1];
+    const S* __restrict g2 = g[2];
+    const S* __restrict g3 = g[3];
+    S* __restrict to0 = to[0];
+    S* __restrict to1 = to[1];
+    S* __restrict to2 = to[2];
+    S* __restrict to3 = to[3];
+    KERAS_NORMS_NO_ALIAS
+    for (int64_t i = 0; i < tile.n; ++i) {
+      const S m = center[i], s = scale[i], k = b[i], l = d[i];
+      to0[i] = g0[i] * s + ((x0[i] - m) * k + l);
+      to1[i] = g1[i] * s + ((x1[i] - m) * k + l);
+      to2[i] = g2[i] * s + ((x2[i] - m) * k + l);
+      to3[i] = g3[i] * s + ((x3[i] - m) * k + l);
+    }
+    return;
+  }
+  for (int r = 0; r < tile.runs; ++r) {
+    KERAS_NORMS_NO_ALIAS
+    for (int64_t i = 0; i < tile.n; ++i) {
+      S through = 0;
+      if (b != nullptr) through = (x[r][i] - center[i]) * b[i] + d[i];
+      if (tile.keep != nullptr) through = tile.keep[i] ? through : 0;
+      to[r][i] = g[r][i] * scale[i] + through;
+    }
+  }
+}
+
 template <class T, class S>
 inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
                          const T* dy, const Row<S>& row, Activation function,
-                         const bool* mask, T* dx) {
-  S wide_x[kTile], wide_dy[kTile], before[kTile], result[kTile];
-  EachTile(
-      view, chunk, row, mask,
-      [&](int64_t at, int64_t n, const Row<S>& of, const bool* keep) {
-        const S* read = ReadKept(x + at, n, keep, wide_x);
-        const S* given = Read(dy + at, n, wide_dy);
-        const S* g = Before(function, read, given, of, n, before);
-        S* to = Place(dx + at, result);
-        const S* scale = of.scale;
-        const S* center = of.center;
-        const S* b = of.b;
-        const S* d = of.d;
-        if (b == nullptr) {
-          for (int64_t i = 0; i < n; ++i) to[i] = g[i] * scale[i];
-        } else if (keep == nullptr) {
-          for (int64_t i = 0; i < n; ++i) {
-            to[i] = g[i] * scale[i] + ((read[i] - center[i]) * b[i] + d[i]);
-          }
-        } else {
-          for (int64_t i = 0; i < n; ++i) {
-            const S through = (read[i] - center[i]) * b[i] + d[i];
-            to[i] = g[i] * scale[i] + (keep[i] ? through : 0);
-          }
-        }
-        Write(to, n, dx + at);
-      });
+                         const bool* mask, T* dx, bool streams) {
+  alignas(64) S wide_x[kRuns][kTile];
+  alignas(64) S wide_dy[kRuns][kTile];
+  alignas(64) S before[kRuns][kTile];
+  Output<T, S> output(streams);
+  EachTile(view, chunk, row, mask, [&](const Tile<S>& tile) {
+    const S* read[kRuns];
+    const S* g[kRuns];
+    S* to[kRuns];
+    for (int r = 0; r < tile.runs; ++r) {
+      const int64_t at = tile.at[r];
+      read[r] = ReadKept(x + at, tile.n, tile.keep, wide_x[r]);
+      const S* given = Read(dy + at, tile.n, wide_dy[r]);
+      g[r] = Before(function, read[r], given, tile.row, tile.n, before[r]);
+      to[r] = output.Place(dx + at, tile.n, r);
+    }
+    Combine(read, g, tile, to);
+    for (int r = 0; r < tile.runs; ++r) {
+      output.Finish(dx + tile.at[r], tile.n, r);
+    }
+  });
 }
 
 // Sums of each row in two float64 tables, given to `use`.
@@ -167,10 +204,12 @@ void GradientCombine(const View& view, const T* x, const T* dy,
                      const Workers& workers) {
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
+  const bool streams = chunks.large(3);
   Parallel(workers, view.rows * count, [&](int64_t i) {
     const Chunk chunk = chunks.at(i / count, i % count);
     const Row<S> row = RowOf<S>(line, chunk.row, view.channels, b, d);
-    ChunkCombine(view, chunk, x, dy, row, line.function, line.mask, dx);
+    ChunkCombine(view, chunk, x, dy, row, line.function, line.mask, dx,
+                 streams);
   });
 }
 

@@ -115,7 +115,7 @@ void GroupNorm(const View& view, const T* x, const Groups& groups, T* y,
   const bool whole = chunks.by_rows(workers);
   const auto apply = [&](int64_t row, int64_t k, GroupRow<S>* tables) {
     ApplyChunk(view, chunks.at(row, k), x, tables->row(), groups.function,
-               nullptr, y);
+               nullptr, y, chunks.large(2));
   };
   EachRowsMoments<T, S>(
       view, x, nullptr, workers, [&](int64_t row, Parts* parts, int64_t slot) {
@@ -144,7 +144,7 @@ void GroupNormGradient(const View& view, const T* x, const T* dy,
   Buffer<S> derived(whole ? 0 : view.rows * 2 * channels);
   const auto combine = [&](int64_t row, int64_t k, GroupRow<S>* tables) {
     ChunkCombine(view, chunks.at(row, k), x, dy, tables->row(),
-                 groups.function, nullptr, dx);
+                 groups.function, nullptr, dx, chunks.large(3));
   };
   EachRowsSums<T, S>(
       view, x, dy, groups.function, nullptr, workers,

@@ -113,6 +113,9 @@ const Kernels& BestKernels();
 // By name, for tests; null where this processor cannot run them.
 const Kernels* KernelsNamed(const char* name);
 
+// What the last cache holds, of all that processors may share.
+int64_t CacheBytes();
+
 // Where rows are `examples` consecutive examples (-1: all; those that do not
 // divide the batch: 1), of sizes with channels at `axis`.
 View ViewOf(const int64_t* sizes, int rank, int axis, int64_t examples);

@@ -104,8 +104,8 @@ class Sums {
     if (runs_ >= kFold) Fold();
   }
 
-  S a_[kTile];
-  S b_[kTile];
+  alignas(64) S a_[kTile];
+  alignas(64) S b_[kTile];
   double* one_;
   double* two_;
   int64_t width_;

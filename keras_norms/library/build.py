@@ -1,0 +1,192 @@
+"""Compiles tf_ops for the TensorFlow that is installed."""
+
+import concurrent.futures
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+import tempfile
+import time
+
+from keras_norms.library import cache
+
+FLAGS = (
+    *("-O3", "-std=c++17", "-fPIC", "-DNDEBUG", "-fvisibility=hidden"),
+    *("-fno-math-errno", "-fno-trapping-math", "-Wno-deprecated-declarations"),
+)
+# One binary for all processors: the kernels once for each instruction set.
+ISAS = {
+    "x86_64": {
+        "Baseline": ("-march=x86-64",),
+        "Avx2": ("-march=x86-64-v3",),
+        "Avx512": ("-march=x86-64-v4", "-mprefer-vector-width=512"),
+    }
+}
+OTHER_ISAS = {"Baseline": ()}
+
+
+def build(force=False, xla=True, show=print):
+    """Builds the library, or finds that it is built.
+
+    Arguments:
+        force: whether to build what is there already.
+        xla: whether XLA's part is built too: it takes longest by far.
+        show: called with lines of progress.
+
+    Returns: the folder of the libraries.
+
+    Raises: `UnusableError` without a compiler, or with what the compiler said.
+    """
+    place = cache.folder()
+    if not force:
+        try:
+            for name in _names(xla):
+                cache.found(name)
+        except cache.UnusableError:
+            pass
+        else:
+            show(f"built already: {place}")
+            return place
+    start = time.perf_counter()
+    compiler = _compiler()
+    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with tempfile.TemporaryDirectory(dir=place.parent, prefix="new-") as aside:
+        aside = pathlib.Path(aside)
+        made = aside / "made"
+        made.mkdir(mode=0o700)
+        _compile(compiler, aside, made, xla, show)
+        cache.record(made, compiler=_version(compiler))
+        _put(made, place, aside)
+    show(f"built in {time.perf_counter() - start:.0f} s: {place}")
+    return place
+
+
+def _names(xla):
+    return (cache.LIBRARY, cache.XLA_LIBRARY) if xla else (cache.LIBRARY,)
+
+
+def _compiler():
+    named = os.environ.get("CXX", "g++")
+    found = shutil.which(named)
+    if found is None:
+        raise cache.UnusableError(
+            f"No C++ compiler: {named} is not found. Install g++ 10 or later "
+            "(`apt install g++`), or have CXX name another."
+        )
+    return found
+
+
+def _version(compiler):
+    said = subprocess.run(
+        [compiler, "--version"], capture_output=True, text=True, check=False
+    )
+    return said.stdout.partition("\n")[0]
+
+
+def _isas():
+    return ISAS.get(platform.machine(), OTHER_ISAS)
+
+
+def _commands(compiler, aside, xla):
+    """What makes each object file, by the library it goes into."""
+    import tensorflow as tf
+
+    tf_ops = cache.sources()
+    include = tf.sysconfig.get_include()
+    flags = [compiler, *FLAGS]
+    of_tensorflow = [
+        *(f for f in tf.sysconfig.get_compile_flags() if f[:2] != "-I"),
+        *("-isystem", include),
+    ]
+    of_xla = []
+    for part in ("highwayhash", "farmhash_archive/src"):
+        of_xla += ["-isystem", f"{include}/external/{part}"]
+
+    def command(library, source, name, more=()):
+        target = aside / f"{name}.o"
+        path = str(tf_ops / source)
+        return library, target, [*flags, *more, "-c", path, "-o", str(target)]
+
+    commands = [
+        command(cache.LIBRARY, "tensorflow/ops.cc", "ops", of_tensorflow),
+        command(cache.LIBRARY, "tensorflow/kernels.cc", "tf", of_tensorflow),
+        command(cache.LIBRARY, "cpu/dispatch.cc", "dispatch"),
+    ]
+    for name, more in _isas().items():
+        more = (*more, f"-DKERAS_NORMS_ISA={name}")
+        commands.append(command(cache.LIBRARY, "cpu/isa.cc", name, more))
+    if xla:
+        for name in ("handlers", "lowering"):
+            # It only builds graphs: optimized, it takes twice as long.
+            level = ["-O0"] if name == "lowering" else []
+            more = [*of_tensorflow, *of_xla, *level]
+            made = command(
+                cache.XLA_LIBRARY, f"xla/{name}.cc", f"xla_{name}", more
+            )
+            commands.insert(0, made)
+    return commands
+
+
+def _compile(compiler, aside, made, xla, show):
+    commands = _commands(compiler, aside, xla)
+    done = 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {
+            pool.submit(_run, command): target.stem
+            for _, target, command in commands
+        }
+        for run in concurrent.futures.as_completed(runs):
+            run.result()
+            done += 1
+            show(f"[{done}/{len(runs)}] {runs[run]}")
+    for library in _names(xla):
+        # The kernels, which hold nothing of TensorFlow, are in both.
+        objects = [str(o) for name, o, _ in commands if name == library]
+        if library == cache.XLA_LIBRARY:
+            objects += [
+                str(aside / f"{name}.o") for name in ("dispatch", *_isas())
+            ]
+        _link(compiler, objects, made / library)
+
+
+def _link(compiler, objects, target):
+    import tensorflow as tf
+
+    place = tf.sysconfig.get_lib()
+    names = ["libtensorflow_framework.so.2"]
+    if target.name == cache.XLA_LIBRARY:
+        names.append("libtensorflow_cc.so.2")
+    found = [f"-l:{name}" for name in names]
+    if platform.system() == "Darwin":
+        found = ["-undefined", "dynamic_lookup"]
+    _run(
+        [
+            compiler,
+            "-shared",
+            "-o",
+            str(target),
+            *objects,
+            f"-L{place}",
+            *found,
+        ]
+    )
+
+
+def _run(command):
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    if said.returncode:
+        raise cache.UnusableError(
+            f"The compiler failed ({said.returncode}).\n$ "
+            f"{' '.join(command)}\n{said.stdout}{said.stderr}"
+        )
+
+
+def _put(made, place, aside):
+    """Whole, or not at all: another process may build or load at once."""
+    try:
+        made.rename(place)
+    except OSError:
+        # An older build is there, or another process was faster.
+        place.rename(aside / "old")
+        made.rename(place)

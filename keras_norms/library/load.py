@@ -1,0 +1,61 @@
+"""Loads the library, once a process."""
+
+import sys
+import types
+
+from keras_norms.library import cache
+
+# TensorFlow aborts where ops are registered twice. This outlives a second
+# import of the package.
+_LOADED = sys.modules.setdefault(
+    "_keras_norms_loaded", types.ModuleType("_keras_norms_loaded")
+)
+
+
+def load(name=cache.LIBRARY):
+    """The module of a library's ops (True for XLA's part).
+
+    Raises: `cache.UnusableError`, the same again where it was raised before.
+    """
+    known = vars(_LOADED).setdefault("libraries", {})
+    if name not in known:
+        try:
+            known[name] = _load(name)
+        except cache.UnusableError as error:
+            known[name] = error
+    if isinstance(known[name], cache.UnusableError):
+        raise known[name]
+    return known[name]
+
+
+def _load(name):
+    import tensorflow as tf
+
+    path = str(cache.found(name))
+    try:
+        if name == cache.XLA_LIBRARY:
+            load()
+            tf.load_library(path)
+            return True
+        return tf.load_op_library(path)
+    except (tf.errors.OpError, OSError) as error:
+        raise cache.UnusableError(
+            f"It cannot be loaded: {error}. Build it again with `python -m "
+            "keras_norms build --force`."
+        ) from error
+
+
+def reason(name=cache.LIBRARY):
+    """Why a library is not active, or None where it is."""
+    try:
+        load(name)
+    except cache.UnusableError as error:
+        return str(error)
+    return None
+
+
+def forget():
+    """Looks for what could not be loaded before: after a build."""
+    known = vars(_LOADED).setdefault("libraries", {})
+    for name in [n for n, v in known.items() if isinstance(v, Exception)]:
+        del known[name]

@@ -1,0 +1,152 @@
+// The ops under XLA on CPUs: custom calls of handlers.cc.
+//
+// Registered as kernels of XLA_CPU_JIT, not by REGISTER_XLA_OP, which is read
+// at a process's first compilation only: this may be loaded after it.
+
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "../cpu/kernels.h"
+#include "../tensorflow/attributes.h"
+#include "tensorflow/compiler/tf2xla/shape_util.h"
+#include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
+#include "tensorflow/core/framework/op_kernel.h"
+#include "xla/hlo/builder/xla_builder.h"
+#include "xla/shape_util.h"
+
+namespace keras_norms {
+namespace {
+
+using tensorflow::OpKernelConstruction;
+using tensorflow::TensorShape;
+using tensorflow::XlaOpKernel;
+using tensorflow::XlaOpKernelContext;
+
+class Lowered : public XlaOpKernel {
+ public:
+  explicit Lowered(OpKernelConstruction* construction)
+      : XlaOpKernel(construction) {
+    OP_REQUIRES_OK(construction, construction->GetAttr("axis", &axis_));
+    opaque_ << "{axis = " << axis_ << " : i64";
+    if (construction->HasAttr("examples")) {
+      OP_REQUIRES_OK(construction,
+                     construction->GetAttr("examples", &examples_));
+      opaque_ << ", examples = " << examples_ << " : i64";
+    }
+    if (construction->HasAttr("activation")) {
+      std::string name;
+      OP_REQUIRES_OK(construction, construction->GetAttr("activation", &name));
+      Activation activation;
+      OP_REQUIRES(construction, ActivationNamed(name, &activation),
+                  tensorflow::errors::InvalidArgument("unknown activation ",
+                                                      name));
+      opaque_ << ", activation = " << static_cast<int>(activation)
+              << " : i64";
+    }
+    if (construction->HasAttr("groups")) {
+      std::string epsilon;
+      OP_REQUIRES_OK(construction, construction->GetAttr("groups", &groups_));
+      OP_REQUIRES_OK(construction,
+                     construction->GetAttr("epsilon", &epsilon));
+      opaque_.precision(17);
+      opaque_ << ", groups = " << groups_ << " : i64, epsilon = "
+              << std::scientific << NumberOf(epsilon) << " : f64";
+    }
+    opaque_ << "}";
+  }
+
+  void Compile(XlaOpKernelContext* context) override {
+    const TensorShape x = context->InputShape(0);
+    OP_REQUIRES(context, axis_ >= 1 && axis_ < x.dims(),
+                tensorflow::errors::InvalidArgument(
+                    "axis must be one of x's own. Received: ", axis_));
+    std::vector<int64_t> sizes;
+    for (int i = 0; i < x.dims(); ++i) sizes.push_back(x.dim_size(i));
+    const View view = ViewOf(sizes.data(), x.dims(), axis_, examples_);
+    std::vector<xla::Shape> results;
+    for (const TensorShape& shape : Shapes(x, view)) {
+      xla::Shape result;
+      const bool first = results.empty() && like_x_;
+      OP_REQUIRES_OK(context, tensorflow::TensorShapeToXLAShape(
+                                  first ? context->input_type(0) : table_,
+                                  shape, &result));
+      results.push_back(result);
+    }
+    std::vector<xla::XlaOp> operands;
+    std::vector<xla::Shape> shapes;
+    for (int i = 0; i < context->num_inputs(); ++i) {
+      operands.push_back(context->Input(i));
+      auto shape = context->builder()->GetShape(operands.back());
+      OP_REQUIRES_OK(context, shape.status());
+      *shape->mutable_layout() =
+          xla::LayoutUtil::MakeDescendingLayout(shape->dimensions().size());
+      shapes.push_back(*shape);
+    }
+    const bool one = results.size() == 1;
+    const xla::XlaOp call = xla::CustomCallWithLayout(
+        context->builder(), target_, operands,
+        one ? results[0] : xla::ShapeUtil::MakeTupleShape(results), shapes,
+        opaque_.str(), false, {}, nullptr,
+        xla::CustomCallSchedule::SCHEDULE_NONE,
+        xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
+    for (size_t i = 0; i < results.size(); ++i) {
+      context->SetOutput(i, one ? call : xla::GetTupleElement(call, i));
+    }
+  }
+
+ protected:
+  // Of the results; the first has x's type where `like_x`.
+  virtual std::vector<TensorShape> Shapes(const TensorShape& x,
+                                          const View& view) const = 0;
+
+  void Is(OpKernelConstruction* construction, const char* target,
+          bool like_x) {
+    target_ = target;
+    like_x_ = like_x;
+    OP_REQUIRES_OK(construction, construction->GetAttr("S", &table_));
+  }
+
+  int groups_ = 1;
+
+ private:
+  std::string target_;
+  bool like_x_ = true;
+  tensorflow::DataType table_;
+  int axis_ = 1;
+  int64_t examples_ = 1;
+  std::ostringstream opaque_;
+};
+
+#define KERAS_NORMS_LOWERED(name, target, like_x, ...)                       \
+  class name##Lowered : public Lowered {                                     \
+   public:                                                                   \
+    explicit name##Lowered(OpKernelConstruction* c) : Lowered(c) {           \
+      Is(c, target, like_x);                                                 \
+    }                                                                        \
+                                                                             \
+   protected:                                                                \
+    std::vector<TensorShape> Shapes(const TensorShape& x,                    \
+                                    const View& v) const override {          \
+      const TensorShape rows({v.rows}), table({v.rows, v.channels});         \
+      const TensorShape channels({v.channels}), groups({v.rows, groups_});   \
+      return {__VA_ARGS__};                                                  \
+    }                                                                        \
+  };                                                                         \
+  REGISTER_KERNEL_BUILDER(Name("KerasNorms>" #name).Device("XLA_CPU_JIT"),   \
+                          name##Lowered)
+
+KERAS_NORMS_LOWERED(Moments, "keras_norms_moments", false, rows, table, table,
+                    table);
+KERAS_NORMS_LOWERED(Apply, "keras_norms_apply", true, x);
+KERAS_NORMS_LOWERED(GradientSums, "keras_norms_gradient_sums", false, table,
+                    table);
+KERAS_NORMS_LOWERED(GradientCombine, "keras_norms_gradient_combine", true, x);
+KERAS_NORMS_LOWERED(GroupNorm, "keras_norms_group_norm", true, x, groups,
+                    groups, groups);
+KERAS_NORMS_LOWERED(GroupNormGradient, "keras_norms_group_norm_gradient", true,
+                    x, channels, channels);
+
+}  // namespace
+}  // namespace keras_norms
