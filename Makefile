@@ -5,29 +5,37 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := cpu,tutorials,test,lint
 
+# The tests of the two passes that do not choose which way they run.
+COMPOSED := tests/test_layers.py tests/test_ops_properties.py \
+	tests/test_faults.py tests/test_replicas.py
+
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: quickstart test test-slow lint benchmark papers clean
 
-quickstart: $(READY)
+quickstart: native
 	$(BIN)/python -m tutorials.quickstart
 
-test: $(READY)
+test: native
 	$(BIN)/python -m pytest -m "not slow" -q
 
-test-slow: $(READY)
+# The second stage: what takes long, the passes without the native library,
+# and its kernels alone.
+test-slow: native
 	$(BIN)/python -m pytest -m slow -q
+	KERAS_NORMS_NATIVE=never $(BIN)/python -m pytest -m "not slow" -q $(COMPOSED)
+	$(MAKE) -C tf_ops test sanitize
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmark: $(READY)
+benchmark: native
 	$(BIN)/python -m benchmarks.layers
 	$(BIN)/python -m benchmarks.methods
 
-papers: $(READY)
+papers: native
 	$(BIN)/python -m benchmarks.papers
 
 $(READY): setup.cfg pyproject.toml
@@ -35,5 +43,11 @@ $(READY): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[$(EXTRAS)]"
 	touch $@
 
+# An optimisation, never a requirement: without a compiler all goes on.
+.PHONY: native
+native: $(READY)
+	-$(BIN)/python -m keras_norms build
+
 clean:
 	rm -rf $(VENV) quickstart build dist *.egg-info
+	$(MAKE) -C tf_ops clean

@@ -33,11 +33,10 @@ def info(_):
 def build(options):
     """Compiles the native library for the TensorFlow that is installed."""
     from keras_norms import library
-    from keras_norms.library import cache
 
     try:
         library.build(force=options.force, xla=options.xla)
-    except cache.UnusableError as error:
+    except library.UnusableError as error:
         sys.exit(str(error))
     why = library.reason()
     if why:

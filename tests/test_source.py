@@ -12,7 +12,10 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 
 # What Keras cannot say: replicas, the way a graph is run, and a gradient that
 # keeps x alone.
-NAME_TENSORFLOW = {"gradient.py", "native.py", "replicas.py"}
+NAME_TENSORFLOW = {
+    *("gradient.py", "native.py", "native_ops.py", "native_passes.py"),
+    *("replicas.py", "__main__.py", "build.py", "cache.py", "load.py"),
+}
 PRIVATE_TENSORFLOW = {"native.py", "replicas.py"}
 
 

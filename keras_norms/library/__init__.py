@@ -1,7 +1,10 @@
 """The native library: where it is, how it is built, how it is loaded."""
 
 from keras_norms.library.build import build
+from keras_norms.library.cache import XLA_LIBRARY
+from keras_norms.library.cache import UnusableError
+from keras_norms.library.load import forget
 from keras_norms.library.load import load
 from keras_norms.library.load import reason
 
-__all__ = ["build", "load", "reason"]
+__all__ = ["XLA_LIBRARY", "UnusableError", "build", "forget", "load", "reason"]

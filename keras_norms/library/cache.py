@@ -36,9 +36,9 @@ def key():
 
     digest = hashlib.sha256()
     folder = sources()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in (".cc", ".h"):
-            digest.update(path.relative_to(folder).as_posix().encode())
+    for part in ("cpu", "tensorflow", "xla"):
+        for path in sorted((folder / part).iterdir()):
+            digest.update(f"{part}/{path.name}".encode())
             digest.update(path.read_bytes())
     digest.update(" ".join(tf.sysconfig.get_compile_flags()[1:]).encode())
     parts = ("tf", tf.__version__, platform.machine(), digest.hexdigest()[:16])

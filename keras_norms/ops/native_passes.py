@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_norms.ops import native
+from keras_norms.ops import native_ops as native
 from keras_norms.ops.coefficients import Coefficients
 from keras_norms.ops.coefficients import PooledAffine
 from keras_norms.ops.moments import Moments

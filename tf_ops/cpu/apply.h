@@ -63,6 +63,7 @@ struct Tile {
   int64_t at[kRuns];  // offsets in x
   int runs;
   int64_t n;
+  int64_t ahead;  // as far as memory is asked for
   Row<S> row;
   const bool* keep;  // of the run, with a mask only one; null where all are
 };
@@ -87,6 +88,7 @@ inline void EachTile(const View& view, const Chunk& chunk, const Row<S>& row,
           Tile<S> tile;
           tile.runs = full ? kRuns : 1;
           tile.n = Least(kTile, end - t);
+          tile.ahead = kAhead * width;
           for (int r = 0; r < tile.runs; ++r) {
             tile.at[r] = offset + o + r * width + t;
           }
@@ -171,6 +173,7 @@ inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
     const S* read[kRuns];
     S* z[kRuns];
     for (int r = 0; r < tile.runs; ++r) {
+      Prefetch(x + tile.at[r] + tile.ahead, tile.n * sizeof(T));
       read[r] = ReadKept(x + tile.at[r], tile.n, tile.keep, wide[r]);
       z[r] = output.Place(y + tile.at[r], tile.n, r);
     }

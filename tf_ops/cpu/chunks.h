@@ -17,6 +17,8 @@ using keras_norms::Workers;
 constexpr int64_t kTile = 512;
 // Runs worked on at a time, that go with the same piece of the tables.
 constexpr int kRuns = 4;
+// Runs ahead of which memory is asked for: two times as many as are read.
+constexpr int kAhead = 8;
 // Channels last, tables are repeated up to so many numbers; channels first,
 // constants are spread over so many.
 constexpr int64_t kWide = 256;

@@ -49,6 +49,8 @@ inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
           const S* gs[4];
           for (int r = 0; r < (four ? 4 : 1); ++r) {
             const int64_t from = offset + o + r * width;
+            Prefetch(x + from + kAhead * width, n * sizeof(T));
+            Prefetch(dy + from + kAhead * width, n * sizeof(T));
             runs[r] = Read(x + from, n, wide_x[r]);
             if (keep) {
               for (int64_t i = 0; i < n; ++i) {
@@ -130,6 +132,8 @@ inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
     S* to[kRuns];
     for (int r = 0; r < tile.runs; ++r) {
       const int64_t at = tile.at[r];
+      Prefetch(x + at + tile.ahead, tile.n * sizeof(T));
+      Prefetch(dy + at + tile.ahead, tile.n * sizeof(T));
       read[r] = ReadKept(x + at, tile.n, tile.keep, wide_x[r]);
       const S* given = Read(dy + at, tile.n, wide_dy[r]);
       g[r] = Before(function, read[r], given, tile.row, tile.n, before[r]);

@@ -122,6 +122,7 @@ inline void AddSpan(const T* x, int64_t length, int64_t width, int64_t tile,
     if (keep == nullptr && o + 3 * width + w <= length) {
       const S* runs[4];
       for (int r = 0; r < 4; ++r) {
+        Prefetch(x + o + (kAhead + r) * width, w * sizeof(T));
         runs[r] = Read(x + o + r * width, w, buffer[r]);
       }
       sums->AddSquares(runs, pivot + tile, w);

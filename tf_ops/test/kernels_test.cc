@@ -26,7 +26,7 @@ int failures = 0;
 void Check(bool good, const std::string& what) {
   if (good) return;
   ++failures;
-  if (failures < 30) std::printf("FAILED: %s\n", what.c_str());
+  if (failures <= 30) std::printf("FAILED: %s\n", what.c_str());
 }
 
 template <class T>
@@ -452,12 +452,14 @@ void Indices() {
 
 }  // namespace
 
-int main() {
+// `few`: a part of the cases, for sanitizers.
+int main(int arguments, char**) {
+  const bool few = arguments > 1;
   const std::vector<kn::View> views = {
       {2, 5, 3, 1},   {1, 1, 1, 1},    {3, 7, 1, 1},   {2, 1, 6, 1},
       {2, 1, 6, 9},   {1, 3, 5, 131},  {4, 300, 4, 1}, {1, 70, 96, 7},
       {2, 33, 517, 1}, {0, 4, 6, 1},   {2, 0, 6, 1},   {2, 3, 6, 0},
-      {1, 5000, 20, 1}, {1, 2, 1, 40001}, {1, 60, 600, 1},
+      {1, 900, 20, 1},  {1, 2, 1, 40001}, {1, 60, 600, 1},
   };
   int cases = 0;
   for (const char* name : {"Baseline", "Avx2", "Avx512"}) {
@@ -465,10 +467,12 @@ int main() {
     if (kernels == nullptr) continue;
     for (const kn::View& view : views) {
       const int64_t size = view.rows * view.positions() * view.channels;
+      if (few && size > 20000) continue;
       for (const bool masked : {false, true}) {
         for (int f = 0; f < 8; ++f) {
           // All functions on the small, two on the large.
           if (size > 2000 && f != 0 && f != 2) continue;
+          if (few && f > 2) continue;
           const Case given = {view, masked, f == 0 ? 1e4 : 0.5,
                               static_cast<kn::Activation>(f)};
           Try<float>(given, *kernels);

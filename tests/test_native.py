@@ -1,0 +1,457 @@
+"""The native library: where it runs, what it gives, and its absence."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_norms import layers
+from keras_norms import library
+from keras_norms import ops
+from keras_norms.library import cache
+from tests.test_errors import refusal
+
+ROOT = pathlib.Path(__file__).parents[1]
+built = pytest.mark.skipif(
+    bool(library.reason()), reason=f"not built: {library.reason()}"
+)
+NOT_BUILT = (
+    "It has not been built for this TensorFlow. Build it with `python -m "
+    "keras_norms build`."
+)
+X = np.random.default_rng(0).normal(3, 2, (5, 6, 7, 12)).astype("float32")
+
+
+def operations(function, *arguments):
+    """The native operations in a function's graph."""
+    graph = tf.function(function).get_concrete_function(*arguments).graph
+    names = (operation.type for operation in graph.get_operations())
+    return sorted(n.partition(">")[2] for n in names if "KerasNorms>" in n)
+
+
+def gradients(layer, **call):
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, **call)
+        return y, tape.gradient(y, [x, *(v.value for v in layer.weights)])
+
+    return both
+
+
+@built
+def test_group_norm_is_one_kernel_and_batch_norm_the_two_passes():
+    x = tf.constant(X)
+    with ops.using_native("always"):
+        group = layers.GroupNormalization(groups=4, activation="silu")
+        assert operations(gradients(group), x) == [
+            "GroupNorm",
+            "GroupNormGradient",
+        ]
+        four = ["Apply", "GradientCombine", "GradientSums", "Moments"]
+        masked = gradients(group, mask=np.ones((5, 6), bool))
+        assert operations(masked, x) == four
+        batch = layers.BatchNormalization()
+        assert operations(gradients(batch, training=True), x) == four
+        assert operations(batch, x) == ["Apply"]
+    with ops.using_native("never"):
+        assert operations(gradients(group), x) == []
+
+
+# TensorFlow's have constants in float32, whatever the dtype.
+FLOAT32_CONSTANTS = ("gelu", "leaky_relu", ops.gelu_tanh)
+
+
+def scaled(x):
+    return keras.ops.tanh(2.0 * x)
+
+
+ACTIVATIONS = (
+    *("relu", "silu", "gelu", "leaky_relu", "sigmoid", "tanh", "linear"),
+    *(ops.gelu_tanh, scaled),
+)
+
+
+@built
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("batch", [False, True])
+def test_activations_are_those_of_keras(activation, jit, dtype, batch):
+    """Also in the gradient, and in the gradient of that."""
+    kind = layers.BatchNormalization if batch else layers.GroupNormalization
+    arguments = {} if batch else {"groups": 3}
+    call = {"training": True} if batch else {}
+    x = tf.constant(X[:, :, 0], dtype)
+
+    def third_of(mode):
+        keras.utils.set_random_seed(0)
+        layer = kind(activation=activation, dtype=dtype, **arguments)
+        layer.build(x.shape)
+        layer.gamma.assign(np.linspace(-1, 2, 12))
+
+        @tf.function(jit_compile=jit)
+        def run(x):
+            with tf.GradientTape() as outer:
+                outer.watch(x)
+                with tf.GradientTape() as inner:
+                    inner.watch(x)
+                    y = layer(x, **call)
+                    loss = tf.reduce_sum(y**3)
+                sources = [x, layer.gamma.value, layer.beta.value]
+                first = inner.gradient(loss, sources)
+                twice = sum(tf.reduce_sum(g**2) for g in first)
+            return y, first, outer.gradient(twice, sources)
+
+        with ops.using_native(mode):
+            return tf.nest.flatten(run(x))
+
+    close = 1e-11 if dtype == "float64" else 2e-4
+    if dtype == "float64" and activation in FLOAT32_CONSTANTS:
+        close = 1e-6
+    for got, want in zip(third_of("always"), third_of("never"), strict=True):
+        scale = np.abs(want).max() + 1
+        np.testing.assert_allclose(got / scale, want / scale, 0, close)
+
+
+@built
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_large_mean_costs_no_digits_in_gradients(jit):
+    x = np.float64(X[:, :, 0]) + 1e4
+    dy = np.random.default_rng(1).normal(size=x.shape)
+
+    def gradient(dtype, mode):
+        layer = layers.GroupNormalization(groups=3, dtype=dtype)
+        with ops.using_native(mode):
+            layer.build(x.shape)
+
+            @tf.function(jit_compile=jit)
+            def run(x, dy):
+                with tf.GradientTape() as tape:
+                    tape.watch(x)
+                    y = layer(x)
+                return y, tape.gradient(y, x, dy)
+
+            float32 = np.float32(x)
+            return run(*(tf.constant(a, dtype) for a in (float32, dy)))
+
+    want = gradient("float64", "never")
+    for got, exact in zip(gradient("float32", "always"), want, strict=True):
+        np.testing.assert_allclose(got, exact, atol=1e-5)
+
+
+# In a process of its own: what is loaded stays.
+HEAD = """
+import os, sys, warnings
+import numpy as np
+import tensorflow as tf
+tf.config.threading.set_intra_op_parallelism_threads(
+    int(os.environ.get("THREADS", "2")))
+import keras_norms
+from keras_norms import layers, library, ops
+x = tf.constant(np.random.default_rng(0).normal(size=(4, 9, 8)), "float32")
+layer = layers.GroupNormalization(groups=2)
+def native(function, *arguments):
+    graph = tf.function(function).get_concrete_function(*arguments).graph
+    return any("KerasNorms>" in o.type for o in graph.get_operations())
+"""
+
+
+def process(code, **environment):
+    """What a process printed that ran HEAD, then code."""
+    result = subprocess.run(
+        [sys.executable, "-c", HEAD + code],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "KERAS_NORMS_NATIVE": "auto",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return result.stdout
+
+
+FALLS_BACK = """
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    for _ in range(3):
+        y = layer(x)
+assert not native(layer, x)
+told = [str(t.message) for t in told]
+assert len(told) == 1, told
+print(told[0])
+os.environ["KERAS_NORMS_NATIVE"] = "never"
+np.testing.assert_array_equal(y, layer(x))
+os.environ["KERAS_NORMS_NATIVE"] = "always"
+try:
+    layer(x)
+except RuntimeError as error:
+    print("always:", error)
+"""
+SLOWER = "keras_norms runs without its native library, slower. "
+NO_MORE = " KERAS_NORMS_NATIVE=never says no more of it."
+
+
+def fallback(folder):
+    """What a process tells of a library in a folder, told once."""
+    told, always = process(
+        FALLS_BACK, KERAS_NORMS_CACHE=str(folder)
+    ).splitlines()[:2]
+    assert always.startswith("always: ")
+    assert told.startswith(SLOWER)
+    assert told.endswith(NO_MORE)
+    return told.removeprefix(SLOWER).removesuffix(NO_MORE)
+
+
+def test_without_a_library_the_composed_path_runs(tmp_path):
+    assert fallback(tmp_path) == NOT_BUILT
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A folder with a copy of the library, and the library's path in it."""
+    place = tmp_path / "cache" / cache.key()
+    shutil.copytree(cache.folder(), place)
+    place.parent.chmod(0o700)
+    return place / cache.LIBRARY
+
+
+@built
+def test_a_truncated_library_is_not_loaded(copied):
+    whole = copied.read_bytes()
+    copied.write_bytes(whole[: len(whole) // 2])
+    assert fallback(copied.parents[1]) == (
+        f"{copied} is not as it was built. Build it again with `python -m "
+        "keras_norms build --force`."
+    )
+
+
+@built
+@pytest.mark.parametrize("what", ["library", "folder", "cache"])
+def test_what_others_can_write_is_not_loaded(copied, what):
+    open_to_all = {
+        "library": copied,
+        "folder": copied.parent,
+        "cache": copied.parents[1],
+    }[what]
+    open_to_all.chmod(open_to_all.stat().st_mode | 0o002)
+    assert fallback(copied.parents[1]) == (
+        f"Other users can write {open_to_all}, and it would be run. Let only "
+        "yours: `chmod go-w`, or have KERAS_NORMS_CACHE name a folder of your "
+        "own."
+    )
+
+
+@built
+def test_a_library_that_is_none_is_told_of(copied):
+    copied.write_bytes(b"no library")
+    cache.record(copied.parent)
+    assert "It cannot be loaded: " in fallback(copied.parents[1])
+
+
+@built
+def test_without_xla_s_part_compiled_functions_are_composed(copied):
+    (copied.parent / cache.XLA_LIBRARY).unlink()
+    code = """
+assert native(layer, x)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    y = tf.function(layer, jit_compile=True)(x)
+assert "keras_norms build" in str(told[0].message)
+np.testing.assert_allclose(y, layer(x), atol=1e-6)
+print("good")
+"""
+    assert "good" in process(code, KERAS_NORMS_CACHE=str(copied.parents[1]))
+
+
+@built
+def test_the_library_loads_after_xla_has_compiled_and_again():
+    code = """
+tf.function(lambda x: x + 1, jit_compile=True)(x)
+first = library.load()
+y = tf.function(layer, jit_compile=True)(x)
+assert library.load() is first
+for name in [n for n in sys.modules if n.split(".")[0] == "keras_norms"]:
+    del sys.modules[name]
+from keras_norms import library as again, layers
+assert again.load() is first
+os.environ["KERAS_NORMS_NATIVE"] = "always"
+second = layers.GroupNormalization(groups=2)
+np.testing.assert_allclose(second(x), layer(x), atol=1e-6)
+np.testing.assert_allclose(
+    tf.function(second, jit_compile=True)(x), y, atol=1e-6)
+print("good")
+"""
+    assert "good" in process(code)
+
+
+@built
+def test_bits_do_not_depend_on_the_number_of_threads():
+    code = """
+import hashlib
+x = tf.random.stateless_normal((3, 40, 41, 96), (1, 2)) + 100
+digest = hashlib.sha256()
+for layer, call in (
+    (layers.GroupNormalization(activation="silu"), {}),
+    (layers.BatchNormalization(), {"training": True}),
+    (layers.DynamicNormalization(), {"training": True}),
+):
+    layer.build(x.shape)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x, **call)
+        loss = y**2
+    for each in (y, tape.gradient(loss, x)):
+        digest.update(each.numpy().tobytes())
+print(digest.hexdigest())
+"""
+    digests = [process(code, THREADS=str(n)) for n in (1, 2, 2, 5)]
+    assert len(set(digests)) == 1
+
+
+@built
+@pytest.mark.parametrize("way", ["export", "save", "archive"])
+def test_exports_load_where_the_package_is_absent(tmp_path, way):
+    inputs = keras.Input((6, 7, 12))
+    y = layers.GroupNormalization(groups=3)(inputs)
+    model = keras.Model(inputs, layers.BatchNormalization()(y))
+    want = model.predict(X, verbose=0)
+    if way == "export":
+        model.export(tmp_path / "model", verbose=False)
+    elif way == "archive":
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        signature = [tf.TensorSpec((None, 6, 7, 12))]
+        archive.add_endpoint("serve", model.call, signature)
+        archive.write_out(tmp_path / "model", verbose=False)
+    else:
+        tf.saved_model.save(model, str(tmp_path / "model"))
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "want.npy", want)
+    code = """
+import sys, numpy as np, tensorflow as tf
+model = tf.saved_model.load("model")
+x = np.load("x.npy")
+if hasattr(model, "serve"):
+    got = model.serve(x)
+else:
+    [got] = model.signatures["serving_default"](tf.constant(x)).values()
+np.testing.assert_allclose(got, np.load("want.npy"), atol=1e-5)
+assert "keras_norms" not in sys.modules
+print("good")
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "good" in result.stdout, result.stderr[-2000:]
+
+
+@built
+def test_native_operations_are_exported_on_request(tmp_path):
+    """Here of a function that was traced with them before it is saved."""
+    layer = layers.GroupNormalization(groups=3)
+    module = tf.Module()
+    module.layer = layer
+    with ops.using_native("always"):
+        module.run = tf.function(layer)
+        module.run(tf.constant(X))
+    tf.saved_model.save(module, str(tmp_path / "model"))
+    again = tf.saved_model.load(str(tmp_path / "model"))
+    [traced] = again.run.concrete_functions
+    names = [o.type for o in traced.graph.get_operations()]
+    assert any("Call" in name for name in names)
+    np.testing.assert_array_equal(again.run(tf.constant(X)), layer(X))
+
+
+def test_builds_tell_what_the_compiler_said(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_NORMS_CACHE", str(tmp_path / "new"))
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(library.UnusableError) as refused:
+        library.build(xla=False)
+    assert str(refused.value) == (
+        "No C++ compiler: no-such-compiler is not found. Install g++ 10 or "
+        "later (`apt install g++`), or have CXX name another."
+    )
+    broken = tmp_path / "broken"
+    broken.write_text(
+        "#!/bin/sh\necho kernels.cc:1: error: all wrong >&2\nexit 3\n"
+    )
+    broken.chmod(0o755)
+    monkeypatch.setenv("CXX", str(broken))
+    with pytest.raises(library.UnusableError) as refused:
+        library.build(xla=False, show=lambda _: None)
+    assert "The compiler failed (3).\n$ " in str(refused.value)
+    assert str(refused.value).endswith("kernels.cc:1: error: all wrong\n")
+    assert not list((tmp_path / "new").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler")
+def test_two_builds_at_once_leave_one_good_library(tmp_path):
+    environment = {**os.environ, "KERAS_NORMS_CACHE": str(tmp_path)}
+    command = [sys.executable, "-m", "keras_norms", "build", "--no-xla"]
+    runs = [
+        subprocess.Popen(command, cwd=ROOT, env=environment) for _ in range(2)
+    ]
+    assert [run.wait(timeout=400) for run in runs] == [0, 0]
+    assert len(list(tmp_path.iterdir())) == 1
+    code = "assert native(layer, x)\nprint('good')\n"
+    assert "good" in process(code, KERAS_NORMS_CACHE=str(tmp_path))
+
+
+def test_a_mode_is_one_of_three(monkeypatch):
+    message = (
+        "KERAS_NORMS_NATIVE must be one of ['auto', 'always', 'never']. "
+        "Received: 'on'. Unset it for 'auto'."
+    )
+    monkeypatch.setenv("KERAS_NORMS_NATIVE", "on")
+    layer = layers.InstanceNormalization()
+    assert message in refusal(layer, X)
+    monkeypatch.delenv("KERAS_NORMS_NATIVE")
+    assert refusal(ops.using_native("on").__enter__) == message
+
+
+@built
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"axis": 4}, "axis must be"),
+        ({"center": np.zeros((2, 12))}, "center must have shape [5,12]"),
+        ({"mask": np.ones((3,), bool)}, "mask must be empty or have 210"),
+    ],
+)
+def test_operations_refuse_what_does_not_fit(change, message):
+    """Called by hand: layers check before."""
+    table = np.ones((5, 12), "float32")
+    given = {
+        "x": X,
+        "mask": np.ones((0,), bool),
+        "center": table,
+        "scale": table,
+        "shift": table,
+        "axis": 3,
+        "examples": 1,
+        "activation": "identity",
+        **change,
+    }
+    given["center"] = np.float32(given["center"])
+    with pytest.raises(tf.errors.InvalidArgumentError) as refused:
+        library.load().keras_norms_apply(**given)
+    assert message in str(refused.value)
