@@ -12,13 +12,10 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras
-import numpy as np
-import tensorflow as tf
 from tqdm import tqdm
 
-import keras_norms
 from benchmarks import timing
+from keras_norms import benchmark
 
 SHAPES = [
     (8, 56, 56, 256),
@@ -30,57 +27,18 @@ SHAPES = [
 ]
 QUICK = SHAPES[:2]
 
-PAIRS = {
-    "GroupNormalization": (
-        keras.layers.GroupNormalization,
-        keras_norms.layers.GroupNormalization,
-        {},
-    ),
-    "BatchNormalization": (
-        keras.layers.BatchNormalization,
-        keras_norms.layers.BatchNormalization,
-        {"training": True},
-    ),
-}
-
-
-def candidate(layer_class, call_arguments, shape, dtype, jit, backward):
-    """A function of no arguments that runs the layer once."""
-    policy = "float32" if dtype == "float32" else f"mixed_{dtype}"
-    layer = layer_class(dtype=policy)
-    layer.build(shape)
-    x = tf.cast(tf.random.normal(shape, seed=1), dtype)
-    dy = tf.cast(tf.random.normal(shape, seed=2), dtype)
-
-    @tf.function(jit_compile=jit)
-    def forward(x, dy):
-        return layer(x, **call_arguments)
-
-    @tf.function(jit_compile=jit)
-    def both(x, dy):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = layer(x, **call_arguments)
-        sources = [x, *(v.value for v in layer.trainable_variables)]
-        return y, tape.gradient(y, sources, dy)
-
-    function = both if backward else forward
-    return lambda: function(x, dy)
-
 
 def measure(shape, dtype, rounds, progress):
     """Rows of the csv for one shape."""
-    x = np.ones(shape, "float32" if dtype == "float32" else "float16")
-    target = np.empty_like(x)
-    for name, (baseline, ours, call_arguments) in PAIRS.items():
+    for name, (baseline, ours, call_arguments) in benchmark.PAIRS.items():
         for jit in (False, True):
             for backward in (False, True):
                 settings = (call_arguments, shape, dtype, jit, backward)
-                times = timing.medians(
+                times = benchmark.medians(
                     {
-                        "keras": candidate(baseline, *settings),
-                        "ours": candidate(ours, *settings),
-                        "copy": lambda: np.copyto(target, x),
+                        "keras": benchmark.candidate(baseline, *settings),
+                        "ours": benchmark.candidate(ours, *settings),
+                        "copy": benchmark.copying(shape, dtype),
                     },
                     rounds,
                 )
@@ -112,7 +70,9 @@ def main():
     options = parser.parse_args()
     shapes = QUICK if options.quick else SHAPES
     rows = []
-    with tqdm(total=len(shapes) * len(PAIRS) * 4, unit="case") as progress:
+    with tqdm(
+        total=len(shapes) * len(benchmark.PAIRS) * 4, unit="case"
+    ) as progress:
         for shape in shapes:
             rows += measure(shape, options.dtype, options.rounds, progress)
     environment = timing.environment()

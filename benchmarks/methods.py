@@ -16,6 +16,7 @@ import tensorflow as tf
 
 import keras_norms
 from benchmarks import timing
+from keras_norms import benchmark
 
 BASELINE = "BatchNormalization"
 METHODS = {
@@ -75,7 +76,7 @@ def main():
             name: candidate(name, options.shape, mode == "jit")
             for name in METHODS
         }
-        times = timing.medians(candidates, options.rounds)
+        times = benchmark.medians(candidates, options.rounds)
         for name, time in times.items():
             rows.append(
                 {

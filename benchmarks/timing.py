@@ -1,31 +1,9 @@
-"""Interleaved timing: every candidate in every round, medians over rounds."""
+"""What a figure depends on, and csv."""
 
 import csv
 import datetime
 import os
 import platform
-import statistics
-import time
-
-
-def medians(candidates, rounds):
-    """Median milliseconds of each function, by name.
-
-    Rounds are interleaved, so that what else the machine does falls on all
-    alike; only ratios within one call mean anything.
-    """
-    for function in candidates.values():
-        function()
-        function()
-    times = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, function in candidates.items():
-            start = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - start)
-    return {
-        name: 1e3 * statistics.median(values) for name, values in times.items()
-    }
 
 
 def environment():

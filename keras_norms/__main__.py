@@ -43,18 +43,19 @@ def build(options):
         sys.exit(why)
 
 
-def benchmark(_):
+def compare(_):
     """Times the layers on this machine against those of Keras."""
-    from keras_norms import timing
+    from keras_norms import benchmark
 
-    timing.main()
+    benchmark.main()
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m keras_norms")
     commands = parser.add_subparsers(required=True)
-    for command in (info, build, benchmark):
-        sub = commands.add_parser(command.__name__, help=command.__doc__)
+    named = {"info": info, "build": build, "benchmark": compare}
+    for name, command in named.items():
+        sub = commands.add_parser(name, help=command.__doc__)
         sub.set_defaults(run=command)
         if command is build:
             sub.add_argument(

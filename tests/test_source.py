@@ -1,6 +1,7 @@
 """Rules that the sources keep."""
 
 import ast
+import configparser
 import pathlib
 
 import pytest
@@ -14,7 +15,14 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 # keeps x alone.
 NAME_TENSORFLOW = {
     *("gradient.py", "native.py", "native_ops.py", "native_passes.py"),
-    *("replicas.py", "__main__.py", "build.py", "cache.py", "load.py"),
+    *(
+        "replicas.py",
+        "__main__.py",
+        "benchmark.py",
+        "build.py",
+        "cache.py",
+        "load.py",
+    ),
 }
 PRIVATE_TENSORFLOW = {"native.py", "replicas.py"}
 
@@ -61,6 +69,15 @@ def test_a_layer_a_file(path):
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
     assert len(classes) <= 1
+
+
+def test_every_package_is_installed():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = config["options"]["packages"].split()
+    folders = [path.parent for path in SOURCES if path.name == "__init__.py"]
+    names = [".".join(f.relative_to(ROOT).parts) for f in folders]
+    assert sorted(listed) == sorted([*names, "keras_norms.tf_ops"])
 
 
 def test_every_module_says_what_it_is_for():

@@ -12,7 +12,7 @@ from keras_norms import library
 
 _MODES = ("auto", "always", "never")
 # Of all threads: those of replicas are started anew for each call.
-_blocks = []
+_blocks: list[str] = []
 
 
 def mode():

@@ -1,0 +1,158 @@
+"""The native library against others: `python -m benchmarks.native`.
+
+Group norm and batch norm (training), forward and forward + backward, in copies
+of x by one thread (`numpy.copyto`), medians of interleaved rounds of one run.
+Baselines: Keras, the composed path of this package, TensorFlow's fused batch
+norm, and PyTorch where it is installed, in both of its layouts.
+"""
+
+import argparse
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import tensorflow as tf
+from tqdm import tqdm
+
+from benchmarks import timing
+from keras_norms import benchmark
+from keras_norms import layers
+from keras_norms import ops
+
+SHAPES = [
+    (32, 56, 56, 64),
+    (8, 112, 112, 64),
+    (8, 56, 56, 256),
+    (32, 32, 32, 64),
+    (128, 7, 7, 2048),
+    (1, 256, 256, 128),
+    (16, 196, 768),
+]
+CALLS = {"GroupNormalization": {}, "BatchNormalization": {"training": True}}
+
+
+def ours(mode, name, shape, dtype, jit, backward):
+    """A candidate that is traced one way or the other."""
+    function = benchmark.candidate(
+        getattr(layers, name), CALLS[name], shape, dtype, jit, backward
+    )
+    with ops.using_native(mode):
+        function()
+    return function
+
+
+def tensorflow_fused(shape, dtype, backward):
+    """`tf.compat.v1.nn.fused_batch_norm`, of rank 4 only."""
+    x, dy = (tf.cast(tf.random.normal(shape, seed=s), dtype) for s in (1, 2))
+    scale, offset = tf.ones(shape[-1]), tf.zeros(shape[-1])
+
+    @tf.function
+    def forward(x):
+        normalize = tf.compat.v1.nn.fused_batch_norm
+        return normalize(x, scale, offset, is_training=True)[0]
+
+    @tf.function
+    def both(x, dy):
+        with tf.GradientTape() as tape:
+            tape.watch([x, scale, offset])
+            y = forward(x)
+        return y, tape.gradient(y, [x, scale, offset], dy)
+
+    return (lambda: both(x, dy)) if backward else (lambda: forward(x))
+
+
+def torchs(name, shape, dtype, backward, channels_last):
+    """PyTorch's function of the same name."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count())
+    batch, *sizes, channels = shape
+    made = torch.randn(batch, channels, *sizes, dtype=getattr(torch, dtype))
+    if channels_last and len(sizes) == 2:
+        made = made.contiguous(memory_format=torch.channels_last)
+    x = made.detach().requires_grad_(backward)
+    dy = torch.randn_like(made)
+    weights = [
+        torch.ones(channels, dtype=made.dtype, requires_grad=backward)
+        for _ in range(2)
+    ]
+
+    def run():
+        if name == "GroupNormalization":
+            y = torch.nn.functional.group_norm(x, 32, *weights)
+        else:
+            y = torch.nn.functional.batch_norm(
+                x, None, None, *weights, training=True
+            )
+        if backward:
+            torch.autograd.grad(y, [x, *weights], dy)
+
+    return run
+
+
+def candidates(name, shape, dtype, backward):
+    theirs = getattr(keras.layers, name)
+    found = {"copy": benchmark.copying(shape, dtype)}
+    for mode, jit in (("graph", False), ("jit", True)):
+        how = (shape, dtype, jit, backward)
+        found[f"keras {mode}"] = benchmark.candidate(theirs, CALLS[name], *how)
+        found[f"composed {mode}"] = ours("never", name, *how)
+        found[f"native {mode}"] = ours("always", name, *how)
+    if name == "BatchNormalization" and len(shape) == 4:
+        found["tensorflow fused"] = tensorflow_fused(shape, dtype, backward)
+    try:
+        import torch  # noqa: F401  optional
+    except ImportError:
+        return found
+    for last in (True, False) if len(shape) == 4 else (False,):
+        layout = "torch channels last" if last else "torch contiguous"
+        found[layout] = torchs(name, shape, dtype, backward, last)
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--shapes", type=int, default=len(SHAPES))
+    path = pathlib.Path(__file__).parent / "results" / "native.csv"
+    parser.add_argument("--csv", type=pathlib.Path, default=path)
+    options = parser.parse_args()
+    rows, environment = [], timing.environment()
+    cases = [
+        (dtype, shape, name, backward)
+        for dtype in options.dtypes
+        for shape in SHAPES[: options.shapes]
+        for name in CALLS
+        for backward in (False, True)
+    ]
+    for dtype, shape, name, backward in tqdm(cases, unit="case"):
+        times = benchmark.medians(
+            candidates(name, shape, dtype, backward), options.rounds
+        )
+        rows += [
+            {
+                "layer": name,
+                "shape": "x".join(map(str, shape)),
+                "dtype": dtype,
+                "pass": "forward+backward" if backward else "forward",
+                "candidate": candidate,
+                "ms": round(time, 3),
+                "copies": round(time / times["copy"], 2),
+                **environment,
+            }
+            for candidate, time in times.items()
+        ]
+        timing.write(options.csv, rows)
+        found = ", ".join(
+            f"{c} {t / times['copy']:.2f}" for c, t in times.items()
+        )
+        way = "f+b" if backward else "f"
+        tqdm.write(f"{dtype} {shape} {name[:5]} {way}: {found}")
+    print(f"written: {options.csv.name}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""Layers against those of Keras on this machine, in one run.
+
+`python -m keras_norms benchmark` prints it; `benchmarks/` of the repository
+has more shapes, baselines and csv.
+"""
+
+import statistics
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_norms import layers
+
+SHAPES = ((32, 32, 32, 64), (8, 56, 56, 256))
+
+PAIRS = {
+    "GroupNormalization": (
+        keras.layers.GroupNormalization,
+        layers.GroupNormalization,
+        {},
+    ),
+    "BatchNormalization": (
+        keras.layers.BatchNormalization,
+        layers.BatchNormalization,
+        {"training": True},
+    ),
+}
+
+
+def medians(candidates, rounds):
+    """Median milliseconds of each function, by name.
+
+    Rounds are interleaved, so that what else the machine does falls on all
+    alike; only ratios within one call mean anything.
+    """
+    for function in candidates.values():
+        function()
+        function()
+    times = {name: [] for name in candidates}
+    for _ in range(rounds):
+        for name, function in candidates.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
+    return {
+        name: 1e3 * statistics.median(values) for name, values in times.items()
+    }
+
+
+def candidate(layer_class, call_arguments, shape, dtype, jit, backward):
+    """A function of no arguments that runs the layer once.
+
+    With `backward`, the output and the gradients of input, gamma and beta.
+    """
+    policy = dtype if dtype.startswith("float32") else f"mixed_{dtype}"
+    layer = layer_class(dtype=policy)
+    layer.build(shape)
+    x = tf.cast(tf.random.normal(shape, seed=1), dtype)
+    dy = tf.cast(tf.random.normal(shape, seed=2), dtype)
+
+    @tf.function(jit_compile=jit)
+    def forward(x, dy):
+        return layer(x, **call_arguments)
+
+    @tf.function(jit_compile=jit)
+    def both(x, dy):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, **call_arguments)
+        sources = [x, *(v.value for v in layer.trainable_variables)]
+        return y, tape.gradient(y, sources, dy)
+
+    function = both if backward else forward
+    return lambda: function(x, dy)
+
+
+def copying(shape, dtype):
+    """One thread's copy of x: the unit of times."""
+    x = np.ones(shape, "float32" if dtype == "float32" else "float16")
+    target = np.empty_like(x)
+    return lambda: np.copyto(target, x)
+
+
+def main(rounds=15):
+    """Prints times as multiples of a copy of x, and ratios to Keras."""
+    head = ("layer", "shape", "mode", "pass", "Keras", "ours", "ratio")
+    print("{:20}{:15}{:6}{:18}{:>7}{:>7}{:>7}".format(*head))
+    for shape in SHAPES:
+        for name, (theirs, ours, call) in PAIRS.items():
+            for jit in (False, True):
+                for backward in (False, True):
+                    how = (call, shape, "float32", jit, backward)
+                    times = medians(
+                        {
+                            "theirs": candidate(theirs, *how),
+                            "ours": candidate(ours, *how),
+                            "copy": copying(shape, "float32"),
+                        },
+                        rounds,
+                    )
+                    unit = times["copy"]
+                    print(
+                        f"{name:20}{'x'.join(map(str, shape)):15}"
+                        f"{'jit' if jit else 'graph':6}"
+                        f"{'forward+backward' if backward else 'forward':18}"
+                        f"{times['theirs'] / unit:7.1f}"
+                        f"{times['ours'] / unit:7.1f}"
+                        f"{times['theirs'] / times['ours']:6.1f}x"
+                    )
+    print("Keras, ours: in copies of x. Noisy machines: compare ratios.")
