@@ -80,9 +80,15 @@ ACTIVATIONS = (
 
 @built
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
-@pytest.mark.parametrize("jit", [False, True])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("batch", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "dtype", "jit"),
+    [
+        (False, "float32", False),
+        (False, "float64", False),
+        (True, "float64", False),
+        (True, "float32", True),
+    ],
+)
 def test_activations_are_those_of_keras(activation, jit, dtype, batch):
     """Also in the gradient, and in the gradient of that."""
     kind = layers.BatchNormalization if batch else layers.GroupNormalization
@@ -433,7 +439,7 @@ def test_a_mode_is_one_of_three(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"axis": 4}, "axis must be"),
+        ({"axis": 4}, "x must have rank 2 or more and axis 4 be one"),
         ({"center": np.zeros((2, 12))}, "center must have shape [5,12]"),
         ({"mask": np.ones((3,), bool)}, "mask must be empty or have 210"),
     ],

@@ -191,7 +191,9 @@ void Apply(const View& view, const T* x, const Line& line, T* y,
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
   const bool streams = chunks.large(2);
-  Parallel(workers, view.rows * count, [&](int64_t i) {
+  // From the end, of which most is in the cache where x was read just before.
+  Parallel(workers, view.rows * count, [&](int64_t item) {
+    const int64_t i = view.rows * count - 1 - item;
     const Chunk chunk = chunks.at(i / count, i % count);
     const Row<S> row = RowOf<S>(line, chunk.row, view.channels);
     ApplyChunk(view, chunk, x, row, line.function, line.mask, y, streams);

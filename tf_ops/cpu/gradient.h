@@ -209,7 +209,9 @@ void GradientCombine(const View& view, const T* x, const T* dy,
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
   const bool streams = chunks.large(3);
-  Parallel(workers, view.rows * count, [&](int64_t i) {
+  // From the end, as in Apply.
+  Parallel(workers, view.rows * count, [&](int64_t item) {
+    const int64_t i = view.rows * count - 1 - item;
     const Chunk chunk = chunks.at(i / count, i % count);
     const Row<S> row = RowOf<S>(line, chunk.row, view.channels, b, d);
     ChunkCombine(view, chunk, x, dy, row, line.function, line.mask, dx,
