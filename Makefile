@@ -2,8 +2,10 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+JOBS ?= 2
 READY := $(VENV)/.ready
 EXTRAS := cpu,tutorials,test,lint
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 # The tests of the two passes that do not choose which way they run.
 COMPOSED := tests/test_layers.py tests/test_ops_properties.py \
@@ -17,13 +19,13 @@ quickstart: native
 	$(BIN)/python -m tutorials.quickstart
 
 test: native
-	$(BIN)/python -m pytest -m "not slow" -q
+	$(PYTEST) -m "not slow"
 
 # The second stage: what takes long, the passes without the native library,
 # and its kernels alone.
 test-slow: native
-	$(BIN)/python -m pytest -m slow -q
-	KERAS_NORMS_NATIVE=never $(BIN)/python -m pytest -m "not slow" -q $(COMPOSED)
+	$(PYTEST) -m slow
+	KERAS_NORMS_NATIVE=never $(PYTEST) -m "not slow" $(COMPOSED)
 	$(MAKE) -C tf_ops test sanitize
 
 lint: $(READY)
