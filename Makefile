@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 # The tests of the two passes that do not choose which way they run.
 COMPOSED := tests/test_layers.py tests/test_ops_properties.py \
-	tests/test_faults.py tests/test_replicas.py
+	tests/test_faults.py
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 

@@ -102,6 +102,8 @@ def record(place, **known):
     files = {path.name: _hash(path) for path in place.glob("*.so")}
     text = json.dumps({"files": files, **known}, indent=1)
     (place / MANIFEST).write_text(text)
+    for path in place.iterdir():
+        path.chmod(0o644)  # Whatever the user's mask: see `_trust`.
 
 
 def _hash(path):

@@ -25,6 +25,27 @@ void Typed(Type type, const F& work) {
   }
 }
 
+// The calling thread.
+class Alone : public Workers {
+ public:
+  int threads() const override { return 1; }
+  void Run(int64_t items, void (*work)(void*, int64_t),
+           void* context) const override {
+    for (int64_t i = 0; i < items; ++i) work(context, i);
+  }
+};
+
+// Less than this is done before another thread has woken.
+constexpr int64_t kWorthWaking = 1 << 18;
+
+const Workers& Crew(const View& view, Type type, const Workers& workers) {
+  static const Alone alone;
+  int64_t bytes = 0;
+  Typed(type, [&](auto t, auto) { bytes = sizeof(t); });
+  bytes *= view.rows * view.positions() * view.channels;
+  return bytes < kWorthWaking ? static_cast<const Workers&>(alone) : workers;
+}
+
 template <class T>
 const T* As(const void* data, T) {
   return static_cast<const T*>(data);
@@ -40,14 +61,15 @@ void TypedMoments(const View& view, Type type, const void* x, const bool* mask,
                   const Workers& workers) {
   Typed(type, [&](auto t, auto s) {
     Moments(view, As(x, t), mask, As(count, s), As(mean, s), As(variance, s),
-            As(residual, s), workers);
+            As(residual, s), Crew(view, type, workers));
   });
 }
 
 void TypedApply(const View& view, Type type, const void* x, const Line& line,
                 void* y, const Workers& workers) {
   Typed(type, [&](auto t, auto s) {
-    Apply<decltype(t), decltype(s)>(view, As(x, t), line, As(y, t), workers);
+    Apply<decltype(t), decltype(s)>(view, As(x, t), line, As(y, t),
+                                    Crew(view, type, workers));
   });
 }
 
@@ -56,7 +78,7 @@ void TypedGradientSums(const View& view, Type type, const void* x,
                        void* product, const Workers& workers) {
   Typed(type, [&](auto t, auto s) {
     GradientSums(view, As(x, t), As(dy, t), line, As(sum, s), As(product, s),
-                 workers);
+                 Crew(view, type, workers));
   });
 }
 
@@ -65,7 +87,7 @@ void TypedGradientCombine(const View& view, Type type, const void* x,
                           const void* d, void* dx, const Workers& workers) {
   Typed(type, [&](auto t, auto s) {
     GradientCombine(view, As(x, t), As(dy, t), line, As(b, s), As(d, s),
-                    As(dx, t), workers);
+                    As(dx, t), Crew(view, type, workers));
   });
 }
 
@@ -79,7 +101,8 @@ void TypedGroupNorm(const View& view, Type type, const void* x,
                     const Groups& groups, void* y, const GroupMoments& moments,
                     const Workers& workers) {
   Typed(type, [&](auto t, auto s) {
-    GroupNorm(view, As(x, t), groups, As(y, t), KeptOf(moments, s), workers);
+    GroupNorm(view, As(x, t), groups, As(y, t), KeptOf(moments, s),
+              Crew(view, type, workers));
   });
 }
 
@@ -90,7 +113,7 @@ void TypedGroupNormGradient(const View& view, Type type, const void* x,
                             const Workers& workers) {
   Typed(type, [&](auto t, auto s) {
     GroupNormGradient(view, As(x, t), As(dy, t), groups, KeptOf(moments, s),
-                      As(dx, t), As(d_gamma, s), As(d_beta, s), workers);
+                      As(dx, t), As(d_gamma, s), As(d_beta, s), Crew(view, type, workers));
   });
 }
 
