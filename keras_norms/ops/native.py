@@ -61,7 +61,7 @@ def runs():
     how = mode()
     if how == "never" or not _on_cpu():
         return False
-    if "always" not in _blocks and _exporting():
+    if _blocks[-1:] != ["always"] and _exporting():
         return False
     try:
         library.load()

@@ -1,108 +1,9 @@
 // The ops on CPUs: tensors in, pointers out, on the device's own threads.
 
-#include <string>
-#include <vector>
-
-#include "../cpu/kernels.h"
-#include "../cpu/pool.h"
-#include "attributes.h"
-#include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/platform/threadpool.h"
+#include "base.h"
 
 namespace keras_norms {
 namespace {
-
-using tensorflow::DataTypeToEnum;
-using tensorflow::errors::InvalidArgument;
-using tensorflow::OpKernel;
-using tensorflow::OpKernelConstruction;
-using tensorflow::OpKernelContext;
-using tensorflow::Tensor;
-using tensorflow::TensorShape;
-
-Pool PoolOf(OpKernelContext* context) {
-  const auto* threads = context->device()->tensorflow_cpu_worker_threads();
-  return Pool(threads->num_threads,
-              [workers = threads->workers](std::function<void()> task) {
-                workers->Schedule(std::move(task));
-              });
-}
-
-// What the kernels' ops share: how x is seen, and checks of what goes with it.
-template <class T>
-class Base : public OpKernel {
- public:
-  explicit Base(OpKernelConstruction* construction) : OpKernel(construction) {
-    OP_REQUIRES_OK(construction, construction->GetAttr("axis", &axis_));
-    if (construction->HasAttr("examples")) {
-      OP_REQUIRES_OK(construction,
-                     construction->GetAttr("examples", &examples_));
-    }
-    if (construction->HasAttr("activation")) {
-      std::string name;
-      OP_REQUIRES_OK(construction, construction->GetAttr("activation", &name));
-      OP_REQUIRES(construction, ActivationNamed(name, &activation_),
-                  InvalidArgument("unknown activation ", name));
-    }
-  }
-
- protected:
-  static constexpr Type type() { return TypeOf(DataTypeToEnum<T>::value); }
-
-  absl::Status View(OpKernelContext* context, keras_norms::View* view) const {
-    const TensorShape& shape = context->input(0).shape();
-    if (shape.dims() < 2 || axis_ < 1 || axis_ >= shape.dims()) {
-      return InvalidArgument("x must have rank 2 or more and axis ", axis_,
-                             " be one of its own. Received: shape ",
-                             shape.DebugString());
-    }
-    std::vector<int64_t> sizes;
-    for (int i = 0; i < shape.dims(); ++i) sizes.push_back(shape.dim_size(i));
-    *view = ViewOf(sizes.data(), shape.dims(), axis_, examples_);
-    return absl::OkStatus();
-  }
-
-  static absl::Status Same(OpKernelContext* context, const char* name,
-                           const Tensor& found, const TensorShape& shape) {
-    if (found.shape() == shape) return absl::OkStatus();
-    return InvalidArgument(name, " must have shape ", shape.DebugString(),
-                           ". Received: ", found.shape().DebugString());
-  }
-
-  static absl::Status Mask(const Tensor& mask, const keras_norms::View& view,
-                           const bool** data) {
-    *data = nullptr;
-    if (mask.NumElements() == 0) return absl::OkStatus();
-    if (mask.NumElements() != view.rows * view.positions()) {
-      return InvalidArgument("mask must be empty or have ",
-                             view.rows * view.positions(),
-                             " elements. Received: ", mask.NumElements());
-    }
-    *data = mask.flat<bool>().data();
-    return absl::OkStatus();
-  }
-
-  // The inputs from `first` on: mask, center, scale, shift.
-  absl::Status LineOf(OpKernelContext* context, int first,
-                      const keras_norms::View& view, Line* line) const {
-    TF_RETURN_IF_ERROR(Mask(context->input(first), view, &line->mask));
-    const TensorShape table({view.rows, view.channels});
-    const char* const names[] = {"center", "scale", "shift"};
-    const void** to[] = {&line->tables.center, &line->tables.scale,
-                         &line->tables.shift};
-    for (int i = 0; i < 3; ++i) {
-      const Tensor& found = context->input(first + 1 + i);
-      TF_RETURN_IF_ERROR(Same(context, names[i], found, table));
-      *to[i] = found.data();
-    }
-    line->function = activation_;
-    return absl::OkStatus();
-  }
-
-  int axis_ = 1;
-  int64_t examples_ = 1;
-  Activation activation_ = Activation::kIdentity;
-};
 
 template <class T>
 class MomentsOp : public Base<T> {
@@ -133,9 +34,8 @@ class ApplyOp : public Base<T> {
   using Base<T>::Base;
   void Compute(OpKernelContext* context) override {
     keras_norms::View view;
-    OP_REQUIRES_OK(context, this->View(context, &view));
     Line line;
-    OP_REQUIRES_OK(context, this->LineOf(context, 1, view, &line));
+    OP_REQUIRES_OK(context, this->Given(context, 1, &view, &line));
     Tensor* y;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
                                 {0}, 0, context->input(0).shape(), &y));
@@ -150,12 +50,10 @@ class GradientSumsOp : public Base<T> {
   using Base<T>::Base;
   void Compute(OpKernelContext* context) override {
     keras_norms::View view;
-    OP_REQUIRES_OK(context, this->View(context, &view));
+    Line line;
+    OP_REQUIRES_OK(context, this->Given(context, 2, &view, &line));
     const Tensor& x = context->input(0);
     const Tensor& dy = context->input(1);
-    OP_REQUIRES_OK(context, this->Same(context, "dy", dy, x.shape()));
-    Line line;
-    OP_REQUIRES_OK(context, this->LineOf(context, 2, view, &line));
     const TensorShape table({view.rows, view.channels});
     Tensor *sum, *product;
     OP_REQUIRES_OK(context, context->allocate_output(0, table, &sum));
@@ -172,19 +70,17 @@ class GradientCombineOp : public Base<T> {
   using Base<T>::Base;
   void Compute(OpKernelContext* context) override {
     keras_norms::View view;
-    OP_REQUIRES_OK(context, this->View(context, &view));
+    Line line;
+    OP_REQUIRES_OK(context, this->Given(context, 2, &view, &line));
     const Tensor& x = context->input(0);
     const Tensor& dy = context->input(1);
-    OP_REQUIRES_OK(context, this->Same(context, "dy", dy, x.shape()));
-    Line line;
-    OP_REQUIRES_OK(context, this->LineOf(context, 2, view, &line));
     const Tensor& b = context->input(6);
     const Tensor& d = context->input(7);
     const bool through = b.NumElements() > 0;
     if (through) {
       const TensorShape table({view.rows, view.channels});
-      OP_REQUIRES_OK(context, this->Same(context, "b", b, table));
-      OP_REQUIRES_OK(context, this->Same(context, "d", d, table));
+      OP_REQUIRES_OK(context, this->Same("b", b, table));
+      OP_REQUIRES_OK(context, this->Same("d", d, table));
     }
     Tensor* dx;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
@@ -194,41 +90,6 @@ class GradientCombineOp : public Base<T> {
                                    through ? d.data() : nullptr, dx->data(),
                                    PoolOf(context));
   }
-};
-
-template <class T>
-class GroupBase : public Base<T> {
- public:
-  explicit GroupBase(OpKernelConstruction* construction)
-      : Base<T>(construction) {
-    OP_REQUIRES_OK(construction, construction->GetAttr("groups", &groups_));
-    std::string epsilon;
-    OP_REQUIRES_OK(construction, construction->GetAttr("epsilon", &epsilon));
-    epsilon_ = NumberOf(epsilon);
-  }
-
- protected:
-  // gamma and beta are the inputs from `first` on.
-  absl::Status GroupsOf(OpKernelContext* context, int first,
-                        const keras_norms::View& view, Groups* groups) const {
-    if (groups_ < 1 || view.channels % groups_ != 0) {
-      return InvalidArgument("groups must divide the channels. Received: ",
-                             "groups=", groups_, " for ", view.channels);
-    }
-    *groups = {groups_, epsilon_, this->activation_, nullptr, nullptr};
-    const void** to[] = {&groups->gamma, &groups->beta};
-    for (int i = 0; i < 2; ++i) {
-      const Tensor& found = context->input(first + i);
-      if (found.NumElements() == 0) continue;
-      TF_RETURN_IF_ERROR(this->Same(context, i ? "beta" : "gamma", found,
-                                    TensorShape({view.channels})));
-      *to[i] = found.data();
-    }
-    return absl::OkStatus();
-  }
-
-  int64_t groups_;
-  double epsilon_;
 };
 
 template <class T>
@@ -266,12 +127,12 @@ class GroupNormGradientOp : public GroupBase<T> {
     OP_REQUIRES_OK(context, this->GroupsOf(context, 2, view, &groups));
     const Tensor& x = context->input(0);
     const Tensor& dy = context->input(1);
-    OP_REQUIRES_OK(context, this->Same(context, "dy", dy, x.shape()));
+    OP_REQUIRES_OK(context, this->Same("dy", dy, x.shape()));
     const TensorShape table({view.rows, groups.count});
     void* kept[3];
     for (int i = 0; i < 3; ++i) {
       const Tensor& found = context->input(4 + i);
-      OP_REQUIRES_OK(context, this->Same(context, "moments", found, table));
+      OP_REQUIRES_OK(context, this->Same("moments", found, table));
       kept[i] = found.data();
     }
     Tensor* out[3];
