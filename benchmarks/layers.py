@@ -68,6 +68,7 @@ def main():
         default=pathlib.Path(__file__).parent / "results" / "layers.csv",
     )
     options = parser.parse_args()
+    timing.keep_memory()
     shapes = QUICK if options.quick else SHAPES
     rows = []
     with tqdm(

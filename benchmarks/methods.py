@@ -7,12 +7,11 @@ count.
 """
 
 import argparse
+import functools
 import os
 import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import tensorflow as tf
 
 import keras_norms
 from benchmarks import timing
@@ -40,22 +39,11 @@ METHODS = {
 
 
 def candidate(name, shape, jit):
-    """A function of no arguments that trains the layer once."""
+    """A function of no arguments that trains layers once."""
     layer_class = getattr(keras_norms.layers, name.partition(",")[0])
-    layer = layer_class(**METHODS[name])
-    layer.build(shape)
-    x = tf.random.normal(shape, mean=1.0, seed=1)
-    dy = tf.random.normal(shape, seed=2)
-
-    @tf.function(jit_compile=jit)
-    def train(x, dy):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = layer(x, training=True)
-        sources = [x, *(v.value for v in layer.trainable_variables)]
-        return y, tape.gradient(y, sources, dy)
-
-    return lambda: train(x, dy)
+    layer = functools.partial(layer_class, **METHODS[name])
+    training = {"training": True}
+    return benchmark.candidate(layer, training, shape, "float32", jit, True)
 
 
 def main():
@@ -70,6 +58,7 @@ def main():
         default=pathlib.Path(__file__).parent / "results" / "methods.csv",
     )
     options = parser.parse_args()
+    timing.keep_memory()
     rows = []
     for mode in ("graph", "jit"):
         candidates = {

@@ -1,7 +1,8 @@
 """The native library against others: `python -m benchmarks.native`.
 
 Group norm and batch norm (training), forward and forward + backward, in copies
-of x by one thread (`numpy.copyto`), medians of interleaved rounds of one run.
+of x by one thread (`numpy.copyto`), medians of interleaved rounds of one run,
+each of some layers one on the other, as in a model.
 Baselines: Keras, the composed path of this package, TensorFlow's fused batch
 norm, and PyTorch where it is installed, in both of its layouts.
 """
@@ -45,22 +46,18 @@ def ours(mode, name, shape, dtype, jit, backward):
 
 def tensorflow_fused(shape, dtype, backward):
     """`tf.compat.v1.nn.fused_batch_norm`, of rank 4 only."""
-    x, dy = (tf.cast(tf.random.normal(shape, seed=s), dtype) for s in (1, 2))
-    scale, offset = tf.ones(shape[-1]), tf.zeros(shape[-1])
+    weights = [
+        [tf.ones(shape[-1]), tf.zeros(shape[-1])]
+        for _ in range(benchmark.LAYERS)
+    ]
 
-    @tf.function
-    def forward(x):
-        normalize = tf.compat.v1.nn.fused_batch_norm
-        return normalize(x, scale, offset, is_training=True)[0]
+    def apply(x):
+        for pair in weights:
+            x = tf.compat.v1.nn.fused_batch_norm(x, *pair, is_training=True)[0]
+        return x
 
-    @tf.function
-    def both(x, dy):
-        with tf.GradientTape() as tape:
-            tape.watch([x, scale, offset])
-            y = forward(x)
-        return y, tape.gradient(y, [x, scale, offset], dy)
-
-    return (lambda: both(x, dy)) if backward else (lambda: forward(x))
+    sources = [tensor for pair in weights for tensor in pair]
+    return benchmark.training(apply, sources, shape, dtype, False, backward)
 
 
 def torchs(name, shape, dtype, backward, channels_last):
@@ -76,16 +73,19 @@ def torchs(name, shape, dtype, backward, channels_last):
     dy = torch.randn_like(made)
     weights = [
         torch.ones(channels, dtype=made.dtype, requires_grad=backward)
-        for _ in range(2)
+        for _ in range(2 * benchmark.LAYERS)
     ]
 
     def run():
-        if name == "GroupNormalization":
-            y = torch.nn.functional.group_norm(x, 32, *weights)
-        else:
-            y = torch.nn.functional.batch_norm(
-                x, None, None, *weights, training=True
-            )
+        y = x
+        for i in range(0, len(weights), 2):
+            pair = weights[i : i + 2]
+            if name == "GroupNormalization":
+                y = torch.nn.functional.group_norm(y, 32, *pair)
+            else:
+                y = torch.nn.functional.batch_norm(
+                    y, None, None, *pair, training=True
+                )
         if backward:
             torch.autograd.grad(y, [x, *weights], dy)
 
@@ -120,6 +120,7 @@ def main():
     path = pathlib.Path(__file__).parent / "results" / "native.csv"
     parser.add_argument("--csv", type=pathlib.Path, default=path)
     options = parser.parse_args()
+    timing.keep_memory()
     rows, environment = [], timing.environment()
     cases = [
         (dtype, shape, name, backward)

@@ -1,9 +1,22 @@
 """What a figure depends on, and csv."""
 
 import csv
+import ctypes
 import datetime
 import os
 import platform
+
+
+def keep_memory():
+    """Keeps the C library from giving freed memory back to the system.
+
+    By its history in the process one candidate would pay for new pages, more
+    than for its work, and another would not.
+    """
+    options = {"M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_MMAP_MAX": (-4, 0)}
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    for option in options.values() if mallopt else ():
+        mallopt(*option)
 
 
 def environment():

@@ -29,8 +29,13 @@ PAIRS = {
 }
 
 
+# One on the other, so that they share what a call of a graph costs in Python
+# and TensorFlow, as the layers of a model do.
+LAYERS = 8
+
+
 def medians(candidates, rounds):
-    """Median milliseconds of each function, by name.
+    """Median milliseconds of each function, by name, for one layer of LAYERS.
 
     Rounds are interleaved, so that what else the machine does falls on all
     alike; only ratios within one call mean anything.
@@ -45,42 +50,60 @@ def medians(candidates, rounds):
             function()
             times[name].append(time.perf_counter() - start)
     return {
-        name: 1e3 * statistics.median(values) for name, values in times.items()
+        name: 1e3 * statistics.median(values) / LAYERS
+        for name, values in times.items()
     }
 
 
 def candidate(layer_class, call_arguments, shape, dtype, jit, backward):
-    """A function of no arguments that runs the layer once.
+    """A function of no arguments that runs LAYERS layers once.
 
     With `backward`, the output and the gradients of input, gamma and beta.
     """
     policy = dtype if dtype.startswith("float32") else f"mixed_{dtype}"
-    layer = layer_class(dtype=policy)
-    layer.build(shape)
+    stack = [layer_class(dtype=policy) for _ in range(LAYERS)]
+    for layer in stack:
+        layer.build(shape)
+
+    def apply(x):
+        for layer in stack:
+            x = layer(x, **call_arguments)
+        return x
+
+    weights = [v.value for layer in stack for v in layer.trainable_variables]
+    return training(apply, weights, shape, dtype, jit, backward)
+
+
+def training(apply, weights, shape, dtype, jit, backward):
+    """A function of no arguments: `apply` of noise, and its gradients."""
     x = tf.cast(tf.random.normal(shape, seed=1), dtype)
     dy = tf.cast(tf.random.normal(shape, seed=2), dtype)
 
     @tf.function(jit_compile=jit)
     def forward(x, dy):
-        return layer(x, **call_arguments)
+        return apply(x)
 
     @tf.function(jit_compile=jit)
     def both(x, dy):
         with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = layer(x, **call_arguments)
-        sources = [x, *(v.value for v in layer.trainable_variables)]
-        return y, tape.gradient(y, sources, dy)
+            tape.watch([x, *weights])
+            y = apply(x)
+        return y, tape.gradient(y, [x, *weights], dy)
 
     function = both if backward else forward
     return lambda: function(x, dy)
 
 
 def copying(shape, dtype):
-    """One thread's copy of x: the unit of times."""
+    """One thread's LAYERS copies of x: the unit of times."""
     x = np.ones(shape, "float32" if dtype == "float32" else "float16")
     target = np.empty_like(x)
-    return lambda: np.copyto(target, x)
+
+    def copy():
+        for i in range(LAYERS):
+            np.copyto(*((x, target) if i % 2 else (target, x)))
+
+    return copy
 
 
 def main(rounds=15):

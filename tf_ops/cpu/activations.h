@@ -1,7 +1,7 @@
-// Activations and their derivatives over runs of numbers.
+// Activations and their derivatives, of one number or of a vector.
 //
-// float32 is approximated by what compilers vectorize (within 6e-7 of exact,
-// relative to the larger of 1 and the argument); float64 is the C library's.
+// float32 is approximated by polynomials (within 6e-7 of exact, relative to
+// the larger of 1 and the argument); float64 is the C library's.
 
 #ifndef KERAS_NORMS_CPU_ACTIVATIONS_H_
 #define KERAS_NORMS_CPU_ACTIVATIONS_H_
@@ -16,184 +16,190 @@ namespace {
 
 using keras_norms::Activation;
 
-template <class S>
-inline S Clamp(S value, S low, S high) {
+template <class V>
+inline V Clamp(V value, Scalar<V> low, Scalar<V> high) {
   // This way around, what is not a number stays so.
   value = value < low ? low : value;
   return value > high ? high : value;
 }
 
 // exp of 0 or less.
-inline float ExpDown(float x) {
-  x = Clamp(x, -87.3f, 0.0f);
-  // The sum's last digits are the nearest integer.
-  const float magic = x * 1.44269504f + 12582912.0f;
-  const float integer = magic - 12582912.0f;
-  const float r = (x - integer * 0.693359375f) + integer * 2.12194440e-4f;
-  float p = 1.39336521e-3f;
-  p = p * r + 8.36318173e-3f;
-  p = p * r + 4.16664667e-2f;
-  p = p * r + 1.66665763e-1f;
-  p = p * r + 0.5f;
-  p = p * (r * r) + r + 1.0f;
-  return p * FloatOf((BitsOf(magic) + 127) << 23);
+template <class V>
+inline V ExpDown(V x) {
+  if constexpr (Kinds<V>::kDouble) {
+    return EachLane(x, [](double lane, int64_t) { return std::exp(lane); });
+  } else {
+    x = Clamp(x, -87.3f, 0.0f);
+    // The sum's last digits are the nearest integer.
+    const V magic = x * 1.44269504f + 12582912.0f;
+    const V integer = magic - 12582912.0f;
+    const V r = (x - integer * 0.693359375f) + integer * 2.12194440e-4f;
+    V p = r * 1.39336521e-3f + 8.36318173e-3f;
+    p = p * r + 4.16664667e-2f;
+    p = p * r + 1.66665763e-1f;
+    p = p * r + 0.5f;
+    p = p * (r * r) + r + 1.0f;
+    return p * Same<V>((Same<Bits<V>>(magic) + 127) << 23);
+  }
 }
 
-inline double ExpDown(double x) { return std::exp(x); }
-
-inline float Magnitude(float x) { return FloatOf(BitsOf(x) & 0x7fffffff); }
-
-inline double Magnitude(double x) { return std::fabs(x); }
-
-template <class S>
-inline S Sigmoid(S x) {
-  const S e = ExpDown(-Magnitude(x));
-  return (x < 0 ? e : S(1)) / (1 + e);
+template <class V>
+inline V Magnitude(V x) {
+  return x < 0 ? -x : x;
 }
 
-template <class S>
-inline S SigmoidSlope(S x) {
-  const S e = ExpDown(-Magnitude(x));
+template <class V>
+inline V Sigmoid(V x) {
+  const V e = ExpDown(-Magnitude(x));
+  return (x < 0 ? e : Scalar<V>(1)) / (1 + e);
+}
+
+template <class V>
+inline V SigmoidSlope(V x) {
+  const V e = ExpDown(-Magnitude(x));
   return e / ((1 + e) * (1 + e));
 }
 
-inline float Tanh(float x) {
-  const float size = Magnitude(x);
-  const float e = ExpDown(-2 * size);
-  const float large = (1 - e) / (1 + e);
-  const float w = x * x;
-  float p = -6.10494800e-3f;
-  p = p * w + 2.10036412e-2f;
-  p = p * w - 5.38524985e-2f;
-  p = p * w + 1.33327827e-1f;
-  p = p * w - 3.33333284e-1f;
-  const float small = x + x * w * p;
-  return size < 0.625f ? small : (x < 0 ? -large : large);
+template <class V>
+inline V Tanh(V x) {
+  if constexpr (Kinds<V>::kDouble) {
+    return EachLane(x, [](double lane, int64_t) { return std::tanh(lane); });
+  } else {
+    const V size = Magnitude(x);
+    const V e = ExpDown(-2 * size);
+    const V large = (1 - e) / (1 + e);
+    const V w = x * x;
+    V p = w * -6.10494800e-3f + 2.10036412e-2f;
+    p = p * w - 5.38524985e-2f;
+    p = p * w + 1.33327827e-1f;
+    p = p * w - 3.33333284e-1f;
+    const V small = x + x * w * p;
+    return size < 0.625f ? small : (x < 0 ? -large : large);
+  }
 }
-
-inline double Tanh(double x) { return std::tanh(x); }
 
 // The share of a standard normal distribution that is below x.
-inline float NormalShare(float x) {
-  const float u = Magnitude(x) * 0.707106781f;
-  const float t = 1 / (1 + 0.325f * u);
-  float p = -1.58867553e-1f;
-  p = p * t + 5.91336131e-1f;
-  p = p * t - 5.75625718e-1f;
-  p = p * t + 6.22862875e-1f;
-  p = p * t - 7.83940107e-2f;
-  p = p * t + 2.43785068e-1f;
-  p = p * t + 1.70207381e-1f;
-  p = p * t + 1.84760094e-1f;
-  p = p * t - 6.42806990e-5f;
-  const float tail = 0.5f * p * ExpDown(-u * u);
-  return x < 0 ? tail : 1 - tail;
+template <class V>
+inline V NormalShare(V x) {
+  if constexpr (Kinds<V>::kDouble) {
+    return EachLane(x, [](double lane, int64_t) {
+      return 0.5 * std::erfc(-lane * 0.70710678118654752440);
+    });
+  } else {
+    const V u = Magnitude(x) * 0.707106781f;
+    const V t = 1 / (1 + 0.325f * u);
+    V p = t * -1.58867553e-1f + 5.91336131e-1f;
+    p = p * t - 5.75625718e-1f;
+    p = p * t + 6.22862875e-1f;
+    p = p * t - 7.83940107e-2f;
+    p = p * t + 2.43785068e-1f;
+    p = p * t + 1.70207381e-1f;
+    p = p * t + 1.84760094e-1f;
+    p = p * t - 6.42806990e-5f;
+    const V tail = 0.5f * p * ExpDown(-u * u);
+    return x < 0 ? tail : 1 - tail;
+  }
 }
 
-inline double NormalShare(double x) {
-  return 0.5 * std::erfc(-x * 0.70710678118654752440);
-}
-
-template <class S>
-inline S NormalDensity(S x) {
+template <class V>
+inline V NormalDensity(V x) {
+  using S = Scalar<V>;
   return S(0.39894228040143267794) * ExpDown(S(-0.5) * x * x);
 }
 
-template <class S>
-inline S TanhGeluArgument(S x) {
+template <class V>
+inline V TanhGeluArgument(V x) {
+  using S = Scalar<V>;
   return S(1.59576912160573071176) * (x + S(0.044715) * x * x * x);
 }
 
-template <class S>
-inline S TanhGeluSlope(S x) {
+template <class V>
+inline V TanhGeluSlope(V x) {
+  using S = Scalar<V>;
   // Beyond, it is 0 or 1, and cubes may overflow.
-  const S z = Clamp(x, S(-30), S(30));
-  const S argument = TanhGeluArgument(z);
-  const S inner = S(1.59576912160573071176) * (1 + S(0.134145) * z * z);
+  const V z = Clamp(x, S(-30), S(30));
+  const V argument = TanhGeluArgument(z);
+  const V inner = S(1.59576912160573071176) * (1 + S(0.134145) * z * z);
   return Sigmoid(argument) + z * inner * SigmoidSlope(argument);
 }
 
-// As in Keras.
-constexpr double kLeak = 0.2;
-
-// values[i] <- f(values[i]).
-template <class S>
-inline void Activate(Activation function, S* values, int64_t n) {
-  switch (function) {
-    case Activation::kIdentity:
-      return;
-    case Activation::kRelu:
-      for (int64_t i = 0; i < n; ++i) values[i] = values[i] < 0 ? 0 : values[i];
-      return;
-    case Activation::kLeakyRelu:
-      for (int64_t i = 0; i < n; ++i) {
-        values[i] = values[i] < 0 ? S(kLeak) * values[i] : values[i];
-      }
-      return;
-    case Activation::kSilu:
-      for (int64_t i = 0; i < n; ++i) values[i] *= Sigmoid(values[i]);
-      return;
-    case Activation::kSigmoid:
-      for (int64_t i = 0; i < n; ++i) values[i] = Sigmoid(values[i]);
-      return;
-    case Activation::kTanh:
-      for (int64_t i = 0; i < n; ++i) values[i] = Tanh(values[i]);
-      return;
-    case Activation::kGelu:
-      for (int64_t i = 0; i < n; ++i) values[i] *= NormalShare(values[i]);
-      return;
-    case Activation::kGeluTanh:
-      for (int64_t i = 0; i < n; ++i) {
-        values[i] *= Sigmoid(TanhGeluArgument(values[i]));
-      }
-      return;
+struct Identity {
+  template <class V>
+  V operator()(V z) const {
+    return z;
   }
-}
-
-// gradients[i] <- dy[i] f'(values[i]).
-template <class S>
-inline void Deactivate(Activation function, const S* values, const S* dy,
-                       S* gradients, int64_t n) {
-  switch (function) {
-    case Activation::kIdentity:
-      for (int64_t i = 0; i < n; ++i) gradients[i] = dy[i];
-      return;
-    case Activation::kRelu:
-      for (int64_t i = 0; i < n; ++i) gradients[i] = values[i] > 0 ? dy[i] : 0;
-      return;
-    case Activation::kLeakyRelu:
-      for (int64_t i = 0; i < n; ++i) {
-        gradients[i] = values[i] > 0 ? dy[i] : S(kLeak) * dy[i];
-      }
-      return;
-    case Activation::kSilu:
-      for (int64_t i = 0; i < n; ++i) {
-        const S z = values[i];
-        gradients[i] = dy[i] * (Sigmoid(z) + z * SigmoidSlope(z));
-      }
-      return;
-    case Activation::kSigmoid:
-      for (int64_t i = 0; i < n; ++i) {
-        gradients[i] = dy[i] * SigmoidSlope(values[i]);
-      }
-      return;
-    case Activation::kTanh:
-      for (int64_t i = 0; i < n; ++i) {
-        gradients[i] = dy[i] * 4 * SigmoidSlope(2 * values[i]);
-      }
-      return;
-    case Activation::kGelu:
-      for (int64_t i = 0; i < n; ++i) {
-        const S z = values[i];
-        gradients[i] = dy[i] * (NormalShare(z) + z * NormalDensity(z));
-      }
-      return;
-    case Activation::kGeluTanh:
-      for (int64_t i = 0; i < n; ++i) {
-        gradients[i] = dy[i] * TanhGeluSlope(values[i]);
-      }
-      return;
+  template <class V>
+  V Gradient(V, V dy) const {
+    return dy;
   }
+};
+
+struct Relu {
+  template <class V>
+  V operator()(V z) const {
+    return z < 0 ? V() : z;
+  }
+  template <class V>
+  V Gradient(V z, V dy) const {
+    return z > 0 ? dy : V();
+  }
+};
+
+// Any other, told apart for each vector: less than what it takes itself, and
+// one copy of the loops for all of them.
+struct Other {
+  Activation function;
+
+  template <class V>
+  __attribute__((noinline)) V operator()(V z) const {
+    switch (function) {
+      case Activation::kSilu:
+        return z * Sigmoid(z);
+      case Activation::kSigmoid:
+        return Sigmoid(z);
+      case Activation::kTanh:
+        return Tanh(z);
+      case Activation::kGelu:
+        return z * NormalShare(z);
+      case Activation::kGeluTanh:
+        return z * Sigmoid(TanhGeluArgument(z));
+      default:
+        return z < 0 ? Leak<V>() * z : z;
+    }
+  }
+
+  template <class V>
+  __attribute__((noinline)) V Gradient(V z, V dy) const {
+    switch (function) {
+      case Activation::kSilu:
+        return dy * (Sigmoid(z) + z * SigmoidSlope(z));
+      case Activation::kSigmoid:
+        return dy * SigmoidSlope(z);
+      case Activation::kTanh:
+        return dy * 4 * SigmoidSlope(2 * z);
+      case Activation::kGelu:
+        return dy * (NormalShare(z) + z * NormalDensity(z));
+      case Activation::kGeluTanh:
+        return dy * TanhGeluSlope(z);
+      default:
+        return z > 0 ? dy : Leak<V>() * dy;
+    }
+  }
+
+ private:
+  // As in Keras.
+  template <class V>
+  static constexpr Scalar<V> Leak() {
+    return Scalar<V>(0.2);
+  }
+};
+
+// use(f) with f a type for the function.
+template <class F>
+inline void WithFunction(Activation function, const F& use) {
+  if (function == Activation::kIdentity) return use(Identity());
+  if (function == Activation::kRelu) return use(Relu());
+  use(Other{function});
 }
 
 }  // namespace

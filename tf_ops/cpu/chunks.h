@@ -7,22 +7,25 @@
 #include <cstdlib>
 
 #include "kernels.h"
+#include "numbers.h"
 
 namespace {
 
 using keras_norms::View;
 using keras_norms::Workers;
 
-// Numbers worked on at a time, so that they stay in the first cache.
-constexpr int64_t kTile = 512;
+// Sums held at a time, so that they stay in the first cache.
+constexpr int64_t kTile = 1024;
 // Runs worked on at a time, that go with the same piece of the tables.
 constexpr int kRuns = 4;
-// Runs ahead of which memory is asked for: two times as many as are read.
-constexpr int kAhead = 8;
-// Channels last, tables are repeated up to so many numbers; channels first,
-// constants are spread over so many.
-constexpr int64_t kWide = 256;
-constexpr int64_t kSpread = 64;
+// How far ahead memory is asked for, of all that is read: what processors
+// foresee ends with each page.
+constexpr int64_t kAheadBytes = 4096;
+// Tables of narrow channels are repeated to whole vectors, and at least to so
+// many numbers; channels first, constants are spread over so many.
+constexpr int64_t kWide = 64;
+constexpr int64_t kWidest = 512;
+constexpr int64_t kWhole = 16;
 // A chunk has at least so many bytes, and positions where there are so many:
 // what is done once a chunk and channel must be little beside it.
 constexpr int64_t kChunkBytes = 1 << 17;
@@ -124,9 +127,12 @@ class Chunks {
 
   static int64_t Repeats(const View& view) {
     if (view.inner != 1 || view.channels == 0) return 1;
+    int64_t repeats = 1;
+    while (repeats * view.channels % kWhole) repeats *= 2;
+    while (repeats * view.channels < kWide) repeats *= 2;
     // A layout is worth its making for many times its positions.
-    const int64_t most = Least(kWide / view.channels, view.outer / 16);
-    return most < 1 ? 1 : most;
+    const bool worth = repeats <= view.outer / 16;
+    return worth && repeats * view.channels <= kWidest ? repeats : 1;
   }
 
  private:
@@ -145,7 +151,7 @@ class Walk {
       if (!masked) repeats_ = Chunks::Repeats(view);
       width_ = view.channels * repeats_;
     } else {
-      width_ = Least(view.inner, kSpread);
+      width_ = Least(view.inner, kWide);
     }
   }
 
@@ -176,6 +182,15 @@ class Walk {
     return outer * view_.inner + chunk_.inner_begin;
   }
 
+  // Whether each run of y begins with a line of the cache: results can then
+  // be stored past it.
+  template <class T>
+  bool aligned(const T* y) const {
+    const int64_t steps = offset(0, 0) | width_ | (last() ? 0 : view_.inner);
+    const auto begin = reinterpret_cast<uintptr_t>(y);
+    return kStreams && (begin | steps * sizeof(T)) % 64 == 0;
+  }
+
   // A table laid out for the spans of a channel: as it is where it can be.
   template <class S>
   const S* Lay(const S* table, int64_t channel, S* buffer) const {
@@ -203,6 +218,57 @@ class Walk {
   int64_t repeats_;
   int64_t width_;
 };
+
+template <int N>
+struct Number {
+  static constexpr int value = N;
+};
+
+// Runs that go with the same entries of tables: the first begins at `at`, the
+// others `apart`, n numbers each.
+struct Runs {
+  int64_t at;
+  int64_t apart;
+  int64_t n;
+  // As far as memory is asked for.
+  int64_t ahead;
+  // Of number i: keep[i * step]; null where all are kept. One run only.
+  const bool* keep;
+  int64_t step;
+};
+
+// f(Number<kRuns>() or Number<1>(), runs) for all runs of a channel's spans
+// that go with entries [tile, tile + n) of its tables.
+template <class F>
+KERAS_NORMS_INLINE inline void EachRuns(const Walk& walk, int64_t channel,
+                                        int64_t tile, int64_t n,
+                                        const bool* mask, int64_t ahead,
+                                        const F& f) {
+  const int64_t width = walk.width(), length = walk.length();
+  if (length == 0) return;
+  ahead = UpTo(ahead, kRuns * width) * kRuns * width;
+  for (int64_t s = 0; s < walk.spans(); ++s) {
+    const int64_t offset = walk.offset(channel, s);
+    const bool* keep = mask ? mask + walk.position(s) : nullptr;
+    int64_t i = tile;
+    for (; !keep && i + (kRuns - 1) * width + n <= length; i += kRuns * width) {
+      f(Number<kRuns>(), Runs{offset + i, width, n, ahead, nullptr, 0});
+    }
+    for (; i < length; i += width) {
+      const int64_t left = Least(n, length - i);
+      const bool* of = keep + (keep ? walk.last() ? i / width : i : 0);
+      f(Number<1>(), Runs{offset + i, width, left, ahead, of, !walk.last()});
+    }
+  }
+}
+
+// Ones, and zeros where numbers from i on are masked.
+template <class V>
+inline V Keeps(const Runs& runs, int64_t i) {
+  return EachLane(V(), [&](Scalar<V>, int64_t lane) {
+    return Scalar<V>(runs.keep[(i + lane) * runs.step]);
+  });
+}
 
 }  // namespace
 

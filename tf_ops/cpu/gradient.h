@@ -9,141 +9,75 @@
 
 namespace {
 
-// g, which is dy itself without an activation.
-template <class S>
-inline const S* Before(Activation function, const S* x, const S* dy,
-                       const Row<S>& row, int64_t n, S* g) {
-  if (function == Activation::kIdentity) return dy;
-  S z[kTile];
-  Linear(x, row, n, z);
-  Deactivate(function, z, dy, g, n);
-  return g;
-}
-
 // [sum of g, sum of g (x - center)], float64, by channel.
 template <class T, class S>
 inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
                       const T* dy, const Row<S>& row, Activation function,
                       const bool* mask, double* sum, double* product) {
   const Walk walk(view, chunk, mask != nullptr);
-  const int64_t width = walk.width(), length = walk.length();
   Laid<S> laid(walk);
-  Buffer<double> one(width), two(width);
-  alignas(64) S wide_x[4][kTile];
-  alignas(64) S wide_dy[4][kTile];
-  alignas(64) S before[4][kTile];
-  for (int64_t c = 0; c < walk.channels_apart(); ++c) {
-    const Row<S> all = laid.For(row, c);
-    for (int64_t t = 0; t < width; t += kTile) {
-      const int64_t w = Least(kTile, width - t);
-      const Row<S> at = {all.center + t, all.scale + t, all.shift + t,
-                         nullptr, nullptr};
-      Sums<S> sums(one.get() + t, two.get() + t, w);
-      for (int64_t s = 0; s < walk.spans(); ++s) {
-        const int64_t offset = walk.offset(c, s);
-        const bool* keep = mask ? mask + walk.position(s) : nullptr;
-        for (int64_t o = t; o < length;) {
-          const bool four = !keep && o + 3 * width + w <= length;
-          const int64_t n = four ? w : Least(w, length - o);
-          const S* runs[4];
-          const S* gs[4];
-          for (int r = 0; r < (four ? 4 : 1); ++r) {
-            const int64_t from = offset + o + r * width;
-            Prefetch(x + from + kAhead * width, n * sizeof(T));
-            Prefetch(dy + from + kAhead * width, n * sizeof(T));
-            runs[r] = Read(x + from, n, wide_x[r]);
-            if (keep) {
-              for (int64_t i = 0; i < n; ++i) {
-                const bool kept = walk.last() ? keep[o / width] : keep[o + i];
-                wide_x[r][i] = kept || Finite(runs[r][i]) ? runs[r][i] : 0;
-              }
-              runs[r] = wide_x[r];
+  WithFunction(function, [&](auto f) {
+    ChannelSums<S>(
+        walk, mask, kAheadBytes / 2 / sizeof(T), sum, product,
+        [&](int64_t c) { return laid.For(row, c); },
+        [&](auto count, const Runs& runs, const Row<S>& line, Sums<S>* sums) KERAS_NORMS_INLINE {
+          EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
+            using V = decltype(lanes);
+            const V center = Load<V>(line.center + i);
+            const V scale = Load<V>(line.scale + i);
+            const V shift = Load<V>(line.shift + i);
+            V sum = V(), product = V();
+            for (int r = 0; r < count.value; ++r) {
+              const int64_t at = runs.at + r * runs.apart + i;
+              __builtin_prefetch(x + at + runs.ahead);
+              __builtin_prefetch(dy + at + runs.ahead);
+              const V apart = LoadKept<V>(x + at, runs, i) - center;
+              const V g = f.Gradient(apart * scale + shift, Load<V>(dy + at));
+              sum += g;
+              product += g * apart;
             }
-            const S* given = Read(dy + from, n, wide_dy[r]);
-            gs[r] = Before(function, runs[r], given, at, n, before[r]);
-          }
-          if (four) {
-            sums.AddProducts(gs, runs, at.center, n);
-          } else {
-            sums.AddProducts(gs[0], runs[0], at.center, n);
-          }
-          o += four ? 4 * width : width;
-        }
-      }
-      sums.Fold();
-    }
-    walk.Gather(one.get(), c, sum);
-    walk.Gather(two.get(), c, product);
-  }
-}
-
-template <class S>
-inline void Combine(const S* const x[kRuns], const S* const g[kRuns],
-                    const Tile<S>& tile, S* const to[kRuns]) {
-  const S* __restrict center = tile.row.center;
-  const S* __restrict scale = tile.row.scale;
-  const S* __restrict b = tile.row.b;
-  const S* __restrict d = tile.row.d;
-  if (b != nullptr && tile.runs == kRuns) {
-    const S* __restrict x0 = x[0];
-    const S* __restrict x1 = x[1];
-    const S* __restrict x2 = x[2];
-    const S* __restrict x3 = x[3];
-    const S* __restrict g0 = g[0];
-    const S* __restrict g1 = g[1];
-    const S* __restrict g2 = g[2];
-    const S* __restrict g3 = g[3];
-    S* __restrict to0 = to[0];
-    S* __restrict to1 = to[1];
-    S* __restrict to2 = to[2];
-    S* __restrict to3 = to[3];
-    KERAS_NORMS_NO_ALIAS
-    for (int64_t i = 0; i < tile.n; ++i) {
-      const S m = center[i], s = scale[i], k = b[i], l = d[i];
-      to0[i] = g0[i] * s + ((x0[i] - m) * k + l);
-      to1[i] = g1[i] * s + ((x1[i] - m) * k + l);
-      to2[i] = g2[i] * s + ((x2[i] - m) * k + l);
-      to3[i] = g3[i] * s + ((x3[i] - m) * k + l);
-    }
-    return;
-  }
-  for (int r = 0; r < tile.runs; ++r) {
-    KERAS_NORMS_NO_ALIAS
-    for (int64_t i = 0; i < tile.n; ++i) {
-      S through = 0;
-      if (b != nullptr) through = (x[r][i] - center[i]) * b[i] + d[i];
-      if (tile.keep != nullptr) through = tile.keep[i] ? through : 0;
-      to[r][i] = g[r][i] * scale[i] + through;
-    }
-  }
+            sums->Add(i, sum, product);
+          });
+        });
+  });
 }
 
 template <class T, class S>
 inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
                          const T* dy, const Row<S>& row, Activation function,
                          const bool* mask, T* dx, bool streams) {
-  alignas(64) S wide_x[kRuns][kTile];
-  alignas(64) S wide_dy[kRuns][kTile];
-  alignas(64) S before[kRuns][kTile];
-  Output<T, S> output(streams);
-  EachTile(view, chunk, row, mask, [&](const Tile<S>& tile) {
-    const S* read[kRuns];
-    const S* g[kRuns];
-    S* to[kRuns];
-    for (int r = 0; r < tile.runs; ++r) {
-      const int64_t at = tile.at[r];
-      Prefetch(x + at + tile.ahead, tile.n * sizeof(T));
-      Prefetch(dy + at + tile.ahead, tile.n * sizeof(T));
-      read[r] = ReadKept(x + at, tile.n, tile.keep, wide_x[r]);
-      const S* given = Read(dy + at, tile.n, wide_dy[r]);
-      g[r] = Before(function, read[r], given, tile.row, tile.n, before[r]);
-      to[r] = output.Place(dx + at, tile.n, r);
-    }
-    Combine(read, g, tile, to);
-    for (int r = 0; r < tile.runs; ++r) {
-      output.Finish(dx + tile.at[r], tile.n, r);
+  const Walk walk(view, chunk, mask != nullptr);
+  Laid<S> laid(walk);
+  streams = streams && walk.aligned(dx);
+  const bool through = row.b != nullptr;
+  WithFunction(function, [&](auto f) {
+    for (int64_t c = 0; c < walk.channels_apart(); ++c) {
+      const Row<S> line = laid.For(row, c);
+      EachRuns(walk, c, 0, walk.width(), mask, kAheadBytes / 2 / sizeof(T),
+               [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
+        EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
+          using V = decltype(lanes);
+          const V center = Load<V>(line.center + i);
+          const V scale = Load<V>(line.scale + i);
+          const V shift = Load<V>(line.shift + i);
+          const V b = through ? Load<V>(line.b + i) : V();
+          const V d = through ? Load<V>(line.d + i) : V();
+          for (int r = 0; r < count.value; ++r) {
+            const int64_t at = runs.at + r * runs.apart + i;
+            Prefetch(x + at + runs.ahead, streams);
+            Prefetch(dy + at + runs.ahead, streams);
+            const V apart = LoadKept<V>(x + at, runs, i) - center;
+            const V g = f.Gradient(apart * scale + shift, Load<V>(dy + at));
+            V rest = V();
+            if (through) rest = apart * b + d;
+            if (count.value == 1 && runs.keep) rest = Keeps<V>(runs, i) != 0 ? rest : V();
+            Put(g * scale + rest, dx + at, streams);
+          }
+        });
+      });
     }
   });
+  if (streams) EndStreams();
 }
 
 // Sums of each row in two float64 tables, given to `use`.

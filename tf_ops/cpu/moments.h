@@ -28,12 +28,6 @@ class Parts {
   Buffer<double> data_;
 };
 
-template <class T, class S>
-inline S ReadOne(const T* x) {
-  S buffer[1];
-  return Read(x, 1, buffer)[0];
-}
-
 // A value of the chunk plus the mean difference of the sample from it: where
 // all are equal, that value exactly. `stride` leads from one to the next.
 template <class T, class S>
@@ -42,7 +36,7 @@ class Pivot {
   explicit Pivot(int64_t positions) : left_(UpTo(positions, kSample)) {}
   bool full() const { return taken_ == left_; }
   void Add(const T* x) {
-    const S value = ReadOne<T, S>(x);
+    const S value = Load<S>(x);
     if (taken_ == 0) first_ = value;
     sum_ += value - first_;
     ++taken_;
@@ -61,20 +55,15 @@ template <class T, class S>
 inline void PivotsLast(const T* x, int64_t positions, int64_t channels,
                        S* pivot) {
   const int64_t sample = UpTo(positions, kSample);
-  S buffer[kTile];
-  S first[kTile];
-  for (int64_t t = 0; t < channels; t += kTile) {
-    const int64_t n = Least(kTile, channels - t);
-    const S* from = Read(x + t, n, buffer);
-    for (int64_t i = 0; i < n; ++i) first[i] = from[i];
-    for (int64_t i = 0; i < n; ++i) pivot[t + i] = 0;
+  EachVector<S>(channels, [&](auto lanes, int64_t i) {
+    using V = decltype(lanes);
+    const V first = Load<V>(x + i);
+    V sum = V();
     for (int64_t p = 1; p < sample; ++p) {
-      from = Read(x + p * channels + t, n, buffer);
-      for (int64_t i = 0; i < n; ++i) pivot[t + i] += from[i] - first[i];
+      sum += Load<V>(x + p * channels + i) - first;
     }
-    const S over = S(1) / S(sample);
-    for (int64_t i = 0; i < n; ++i) pivot[t + i] = first[i] + pivot[t + i] * over;
-  }
+    Store(first + sum * (S(1) / S(sample)), pivot + i);
+  });
 }
 
 template <class T, class S>
@@ -111,40 +100,6 @@ inline int64_t CountKept(const Chunk& chunk, const Walk& walk, const bool* mask)
   return count;
 }
 
-// Sums about the pivot over one span, for one tile of the tables' width.
-template <class T, class S>
-inline void AddSpan(const T* x, int64_t length, int64_t width, int64_t tile,
-                    const S* pivot, const bool* keep, bool keep_each,
-                    Sums<S>* sums) {
-  S buffer[4][kTile];
-  const int64_t w = Least(kTile, width - tile);
-  for (int64_t o = tile; o < length;) {
-    if (keep == nullptr && o + 3 * width + w <= length) {
-      const S* runs[4];
-      for (int r = 0; r < 4; ++r) {
-        Prefetch(x + o + (kAhead + r) * width, w * sizeof(T));
-        runs[r] = Read(x + o + r * width, w, buffer[r]);
-      }
-      sums->AddSquares(runs, pivot + tile, w);
-      o += 4 * width;
-      continue;
-    }
-    const int64_t n = Least(w, length - o);
-    const S* run = Read(x + o, n, buffer[0]);
-    if (keep != nullptr && keep_each) {
-      S* kept = buffer[1];
-      for (int64_t i = 0; i < n; ++i) {
-        kept[i] = keep[o + i] ? run[i] : pivot[tile + i];
-      }
-      run = kept;
-    }
-    if (keep == nullptr || keep_each || keep[o / width]) {
-      sums->AddSquares(run, pivot + tile, n);
-    }
-    o += width;
-  }
-}
-
 template <class T, class S>
 inline void ChunkMoments(const View& view, const Chunk& chunk, const T* x,
                          const bool* mask, Parts* parts, int64_t slot) {
@@ -160,22 +115,25 @@ inline void ChunkMoments(const View& view, const Chunk& chunk, const T* x,
   }
   Buffer<S> pivots(channels), laid(walk.width());
   Pivots(view, chunk, walk, x, mask, pivots.get());
-  Buffer<double> one(walk.width()), two(walk.width());
-  for (int64_t c = 0; c < walk.channels_apart(); ++c) {
-    const S* pivot = walk.Lay(pivots.get(), c, laid.get());
-    for (int64_t t = 0; t < walk.width(); t += kTile) {
-      Sums<S> sums(one.get() + t, two.get() + t,
-                   Least(kTile, walk.width() - t));
-      for (int64_t s = 0; s < walk.spans(); ++s) {
-        const bool* keep = mask ? mask + walk.position(s) : nullptr;
-        AddSpan(x + walk.offset(c, s), walk.length(), walk.width(), t, pivot,
-                keep, !walk.last(), &sums);
-      }
-      sums.Fold();
-    }
-    walk.Gather(one.get(), c, mean);
-    walk.Gather(two.get(), c, squares);
-  }
+  ChannelSums<S>(
+      walk, mask, kAheadBytes / sizeof(T), mean, squares,
+      [&](int64_t c) { return walk.Lay(pivots.get(), c, laid.get()); },
+      [&](auto count, const Runs& runs, const S* pivot, Sums<S>* sums) KERAS_NORMS_INLINE {
+        EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
+          using V = decltype(lanes);
+          const V about = Load<V>(pivot + i);
+          V sum = V(), squares = V();
+          for (int r = 0; r < count.value; ++r) {
+            const T* from = x + runs.at + r * runs.apart + i;
+            __builtin_prefetch(from + runs.ahead);
+            V apart = Load<V>(from) - about;
+            if (count.value == 1 && runs.keep) apart = Keeps<V>(runs, i) != 0 ? apart : V();
+            sum += apart;
+            squares += apart * apart;
+          }
+          sums->Add(i, sum, squares);
+        });
+      });
   for (int64_t c = 0; c < channels; ++c) {
     const double offset = mean[c] / count;
     const double left = squares[c] - mean[c] * offset;

@@ -1,23 +1,66 @@
-// Runs of numbers of any type, as runs of the type that is computed with.
+// Vectors of numbers as wide as the instruction set, or one number: loops are
+// written once for both. In memory they may be of a narrower type.
 
 #ifndef KERAS_NORMS_CPU_NUMBERS_H_
 #define KERAS_NORMS_CPU_NUMBERS_H_
 
 #include <cstdint>
 
-#ifdef __F16C__
+#ifdef __x86_64__
 #include <immintrin.h>
 #endif
 
-// Before a loop that writes to nothing it reads: compilers give up on proving
-// that for many pointers.
-#ifdef __clang__
-#define KERAS_NORMS_NO_ALIAS _Pragma("clang loop vectorize(assume_safety)")
-#else
-#define KERAS_NORMS_NO_ALIAS _Pragma("GCC ivdep")
-#endif
+#define KERAS_NORMS_INLINE __attribute__((always_inline))
 
 namespace {
+
+#if defined(__AVX512F__)
+constexpr int64_t kVectorBytes = 64;
+#elif defined(__AVX2__)
+constexpr int64_t kVectorBytes = 32;
+#else
+constexpr int64_t kVectorBytes = 16;
+#endif
+
+template <class S>
+constexpr int64_t kLanes = kVectorBytes / sizeof(S);
+
+template <class N, int64_t bytes>
+struct VectorOf {
+  typedef N type __attribute__((vector_size(bytes)));
+};
+
+template <class N, int64_t bytes = kVectorBytes>
+using Vector = typename VectorOf<N, bytes>::type;
+
+// Of one number or of a vector V: a number, and what holds its bits, or the
+// bits of as many numbers of 16.
+template <class V>
+struct Kinds {
+  using Scalar = decltype(V()[0] + 0);
+  static constexpr bool kDouble = sizeof(Scalar) == 8;
+  using Bits = Vector<uint32_t>;
+  using Bits16 = Vector<uint16_t, kVectorBytes / 2>;
+};
+template <>
+struct Kinds<float> {
+  using Scalar = float;
+  static constexpr bool kDouble = false;
+  using Bits = uint32_t;
+  using Bits16 = uint16_t;
+};
+template <>
+struct Kinds<double> {
+  using Scalar = double;
+  static constexpr bool kDouble = true;
+};
+
+template <class V>
+using Scalar = typename Kinds<V>::Scalar;
+template <class V>
+using Bits = typename Kinds<V>::Bits;
+template <class V>
+using Bits16 = typename Kinds<V>::Bits16;
 
 struct Half {
   uint16_t bits;
@@ -27,121 +70,201 @@ struct Bfloat16 {
   uint16_t bits;
 };
 
-inline float FloatOf(uint32_t bits) {
-  float value;
-  __builtin_memcpy(&value, &bits, 4);
-  return value;
+template <class To, class From>
+inline To Same(const From& from) {
+  static_assert(sizeof(To) == sizeof(From), "other sizes");
+  To to;
+  __builtin_memcpy(&to, &from, sizeof(to));
+  return to;
 }
 
-inline uint32_t BitsOf(float value) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, 4);
-  return bits;
-}
-
-inline float Widen(Bfloat16 value) {
-  return FloatOf(static_cast<uint32_t>(value.bits) << 16);
+template <class V>
+inline V Widen(Bits<V> bits, Bfloat16) {
+  return Same<V>(bits << 16);
 }
 
 // To the nearest, ties to even; what is not a number stays so.
-inline Bfloat16 Narrow(float value, Bfloat16) {
-  const uint32_t bits = BitsOf(value);
-  const uint32_t rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  const bool number = (bits & 0x7fffffff) <= 0x7f800000;
-  return {static_cast<uint16_t>(number ? rounded : (bits >> 16) | 0x40)};
+template <class V>
+inline Bits<V> Narrow(V value, Bfloat16) {
+  const Bits<V> bits = Same<Bits<V>>(value);
+  const Bits<V> rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
+  return (bits & 0x7fffffff) <= 0x7f800000u ? rounded : (bits >> 16) | 0x40;
 }
 
-inline float Widen(Half value) {
-  const uint32_t magnitude = value.bits & 0x7fff;
-  const uint32_t sign = static_cast<uint32_t>(value.bits & 0x8000) << 16;
+template <class V>
+inline V Widen(Bits<V> half, Half) {
+  const Bits<V> magnitude = half & 0x7fff;
   // Moved into place the exponent is 112 too small; subnormal halves come out
   // right by the multiplication.
-  const float scaled = FloatOf(magnitude << 13) * FloatOf((112 + 127) << 23);
-  const uint32_t infinite = 0x7f800000 | (magnitude << 13);
-  const uint32_t bits = magnitude >= 0x7c00 ? infinite : BitsOf(scaled);
-  return FloatOf(bits | sign);
+  const V scaled =
+      Same<V>(magnitude << 13) * Same<float>(uint32_t{(112 + 127) << 23});
+  const Bits<V> infinite = 0x7f800000 | (magnitude << 13);
+  const Bits<V> bits = magnitude >= 0x7c00u ? infinite : Same<Bits<V>>(scaled);
+  return Same<V>(bits | (half & 0x8000) << 16);
 }
 
-inline Half Narrow(float value, Half) {
-  const uint32_t bits = BitsOf(value);
-  const uint32_t sign = (bits >> 16) & 0x8000;
-  const uint32_t magnitude = bits & 0x7fffffff;
+template <class V>
+inline Bits<V> Narrow(V value, Half) {
+  const Bits<V> bits = Same<Bits<V>>(value);
+  const Bits<V> magnitude = bits & 0x7fffffff;
   // Rebiased and rounded to the nearest, ties to even; 65520 and more round
   // up to infinity.
-  const uint32_t normal =
+  const Bits<V> normal =
       (magnitude - (112u << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13;
   // Adding 0.5 leaves a subnormal half's digits last in the float.
-  const uint32_t small = BitsOf(FloatOf(magnitude) + 0.5f) - BitsOf(0.5f);
-  uint32_t half = magnitude < (113u << 23) ? small : normal;
-  half = magnitude >= 0x477ff000 ? 0x7c00 : half;
-  half = magnitude > 0x7f800000 ? 0x7e00 : half;
-  return {static_cast<uint16_t>(half | sign)};
+  const Bits<V> small = Same<Bits<V>>(Same<V>(magnitude) + 0.5f) -
+                        Same<uint32_t>(0.5f);
+  Bits<V> half = magnitude < (113u << 23) ? small : normal;
+  half = magnitude >= 0x477ff000u ? half * 0 + 0x7c00 : half;
+  half = magnitude > 0x7f800000u ? half * 0 + 0x7e00 : half;
+  return half | ((bits >> 16) & 0x8000);
 }
 
-// Asks for memory ahead of its use: what the processor foresees ends with each
-// page, of which a few runs are one.
-inline void Prefetch(const void* from, int64_t bytes) {
-  const char* at = static_cast<const char*>(from);
-  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(at + i);
+#if defined(__AVX512F__)
+inline Vector<float> Widened(Bits16<Vector<float>> bits, Half) {
+  return _mm512_cvtph_ps((__m256i)bits);
 }
-
-// n numbers at `from`: themselves, or widened into `buffer`.
-inline const float* Read(const float* from, int64_t, float*) { return from; }
-
-inline const double* Read(const double* from, int64_t, double*) {
-  return from;
+inline Bits16<Vector<float>> Narrowed(Vector<float> value, Half) {
+  return (Bits16<Vector<float>>)_mm512_cvtps_ph(value, 0);
 }
-
-template <class T>
-inline const float* Read(const T* from, int64_t n, float* buffer) {
-  for (int64_t i = 0; i < n; ++i) buffer[i] = Widen(from[i]);
-  return buffer;
+#elif defined(__F16C__)
+inline Vector<float> Widened(Bits16<Vector<float>> bits, Half) {
+  return _mm256_cvtph_ps((__m128i)bits);
 }
-
-// Where n numbers are to be computed: in their place, or in `buffer`.
-inline float* Place(float* to, float*) { return to; }
-
-inline double* Place(double* to, double*) { return to; }
-
-template <class T>
-inline float* Place(T*, float* buffer) {
-  return buffer;
-}
-
-// From where they were computed to their place.
-inline void Write(const float*, int64_t, float*) {}
-
-inline void Write(const double*, int64_t, double*) {}
-
-template <class T>
-inline void Write(const float* buffer, int64_t n, T* to) {
-  for (int64_t i = 0; i < n; ++i) to[i] = Narrow(buffer[i], T());
-}
-
-#ifdef __F16C__
-// GCC vectorizes the above as integers; this is one instruction for eight.
-template <>
-inline const float* Read(const Half* from, int64_t n, float* buffer) {
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    const __m128i bits =
-        _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i));
-    _mm256_storeu_ps(buffer + i, _mm256_cvtph_ps(bits));
-  }
-  for (; i < n; ++i) buffer[i] = Widen(from[i]);
-  return buffer;
-}
-
-template <>
-inline void Write(const float* buffer, int64_t n, Half* to) {
-  int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    const __m128i bits = _mm256_cvtps_ph(_mm256_loadu_ps(buffer + i), 0);
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), bits);
-  }
-  for (; i < n; ++i) to[i] = Narrow(buffer[i], Half());
+inline Bits16<Vector<float>> Narrowed(Vector<float> value, Half) {
+  return (Bits16<Vector<float>>)_mm256_cvtps_ph(value, 0);
 }
 #endif
+
+template <class T>
+inline Vector<float> Widened(Bits16<Vector<float>> bits, T type) {
+  using Wide = Bits<Vector<float>>;
+  return Widen<Vector<float>>(__builtin_convertvector(bits, Wide), type);
+}
+template <class T>
+inline float Widened(uint16_t bits, T type) {
+  return Widen<float>(bits, type);
+}
+template <class T>
+inline Bits16<Vector<float>> Narrowed(Vector<float> value, T type) {
+  using Short = Bits16<Vector<float>>;
+  return __builtin_convertvector(Narrow(value, type), Short);
+}
+template <class T>
+inline uint16_t Narrowed(float value, T type) {
+  return Narrow(value, type);
+}
+
+template <class S, class T>
+constexpr bool kNarrower = sizeof(T) < sizeof(S);
+
+// A V of the numbers from `from` on.
+template <class V, class T>
+KERAS_NORMS_INLINE inline V Load(const T* from) {
+  if constexpr (kNarrower<Scalar<V>, T>) {
+    Bits16<V> bits;
+    __builtin_memcpy(&bits, from, sizeof(bits));
+    return Widened(bits, T());
+  } else {
+    V value;
+    __builtin_memcpy(&value, from, sizeof(value));
+    return value;
+  }
+}
+
+// As it is in memory.
+template <class V, class T>
+KERAS_NORMS_INLINE inline auto Stored(V value, const T*) {
+  if constexpr (kNarrower<Scalar<V>, T>) {
+    return Narrowed(value, T());
+  } else {
+    return value;
+  }
+}
+
+template <class V, class T>
+KERAS_NORMS_INLINE inline void Store(V value, T* to) {
+  const auto stored = Stored(value, to);
+  __builtin_memcpy(to, &stored, sizeof(stored));
+}
+
+#ifdef __x86_64__
+constexpr bool kStreams = true;
+
+// Past the caches, which would read a line of memory before it is written.
+template <class V, class T>
+inline void Stream(V value, T* to) {
+  const auto stored = Stored(value, to);
+  if constexpr (sizeof(stored) == 8) {
+    _mm_stream_si64((long long*)to, Same<long long>(stored));
+  } else if constexpr (sizeof(stored) == 16) {
+    _mm_stream_si128((__m128i*)to, Same<__m128i>(stored));
+#ifdef __AVX2__
+  } else if constexpr (sizeof(stored) == 32) {
+    _mm256_stream_si256((__m256i*)to, Same<__m256i>(stored));
+#endif
+#ifdef __AVX512F__
+  } else if constexpr (sizeof(stored) == 64) {
+    _mm512_stream_si512((__m512i*)to, Same<__m512i>(stored));
+#endif
+  } else {
+    Store(value, to);
+  }
+}
+
+inline void EndStreams() { _mm_sfence(); }
+#else
+constexpr bool kStreams = false;
+template <class V, class T>
+inline void Stream(V value, T* to) {
+  Store(value, to);
+}
+inline void EndStreams() {}
+#endif
+
+template <class V, class T>
+KERAS_NORMS_INLINE inline void Put(V value, T* to, bool streams) {
+  if (sizeof(V) == kVectorBytes && streams) {
+    Stream(value, to);
+  } else {
+    Store(value, to);
+  }
+}
+
+// Asks for memory that is read for the last time where `last`, so that it
+// need not be kept.
+inline void Prefetch(const void* from, bool last) {
+  if (last) {
+    __builtin_prefetch(from, 0, 0);
+  } else {
+    __builtin_prefetch(from);
+  }
+}
+
+// f(lane, i) for the numbers of a vector, for what has no vector instruction.
+template <class V, class F>
+inline V EachLane(V value, const F& f) {
+  for (int64_t i = 0; i < int64_t(sizeof(V) / sizeof(Scalar<V>)); ++i) {
+    value[i] = f(value[i], i);
+  }
+  return value;
+}
+template <class F>
+inline float EachLane(float value, const F& f) {
+  return f(value, 0);
+}
+template <class F>
+inline double EachLane(double value, const F& f) {
+  return f(value, 0);
+}
+
+// f(V(), i) for n numbers: for vectors of them, then for each that is left.
+template <class S, class F>
+KERAS_NORMS_INLINE inline void EachVector(int64_t n, const F& f) {
+  int64_t i = 0;
+  for (; i + kLanes<S> <= n; i += kLanes<S>) f(Vector<S>(), i);
+  for (; i < n; ++i) f(S(), i);
+}
 
 }  // namespace
 

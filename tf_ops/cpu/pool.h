@@ -8,6 +8,7 @@
 #define KERAS_NORMS_CPU_POOL_H_
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -30,28 +31,42 @@ class Pool : public Workers {
 
   void Run(int64_t items, void (*work)(void*, int64_t),
            void* context) const override {
-    const int64_t helpers = (items < threads_ ? items : threads_) - 1;
-    if (helpers <= 0) {
+    const int64_t wanted = items < threads_ ? items : threads_;
+    if (wanted <= 1) {
       for (int64_t i = 0; i < items; ++i) work(context, i);
       return;
     }
-    auto job = std::make_shared<Job>(items, work, context);
-    for (int64_t i = 0; i < helpers; ++i) schedule_([job] { job->Work(); });
+    auto job = std::make_shared<Job>(items, wanted, work, context, schedule_);
+    job->Ask(wanted - 1);
     job->Work();
     job->Wait();
   }
 
  private:
-  class Job {
+  class Job : public std::enable_shared_from_this<Job> {
    public:
-    Job(int64_t items, void (*work)(void*, int64_t), void* context)
-        : items_(items), work_(work), context_(context) {}
+    Job(int64_t items, int64_t wanted, void (*work)(void*, int64_t),
+        void* context, Schedule schedule)
+        : items_(items),
+          wanted_(wanted),
+          work_(work),
+          context_(context),
+          schedule_(std::move(schedule)) {}
+
+    void Ask(int64_t helpers) {
+      for (int64_t i = 0; i < helpers; ++i) {
+        schedule_([job = shared_from_this()] { job->Work(); });
+      }
+    }
 
     // After the last item is taken, `context` may be gone: it is not touched.
     void Work() {
+      ++at_work_;
       int64_t done = 0;
-      for (int64_t i; (i = next_.fetch_add(1)) < items_; ++done) {
+      for (int64_t i; (i = next_.fetch_add(1)) < items_;) {
         work_(context_, i);
+        ++done;
+        if (at_work_ < wanted_) AskAgain();
       }
       if (done > 0 && done_.fetch_add(done) + done == items_) {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -68,14 +83,33 @@ class Pool : public Workers {
     }
 
    private:
-    // Some microseconds: less than a thread takes to sleep and wake.
+    using Clock = std::chrono::steady_clock;
+
+    // Less than a thread takes to sleep and wake.
     static constexpr int kSpins = 20000;
+    // More than a thread takes to wake.
+    static constexpr std::chrono::microseconds kPatience{100};
+
+    // A thread that is woken may be queued for the processor of the one that
+    // woke it, for milliseconds, while others are idle by now: once, others
+    // are asked.
+    void AskAgain() {
+      if (Clock::now() - start_ < kPatience || asked_again_.exchange(true)) {
+        return;
+      }
+      Ask(wanted_ - at_work_);
+    }
 
     const int64_t items_;
+    const int64_t wanted_;
     void (*const work_)(void*, int64_t);
     void* const context_;
+    const Schedule schedule_;
+    const Clock::time_point start_ = Clock::now();
     std::atomic<int64_t> next_{0};
+    std::atomic<int64_t> at_work_{0};
     std::atomic<int64_t> done_{0};
+    std::atomic<bool> asked_again_{false};
     std::mutex mutex_;
     std::condition_variable all_done_;
   };

@@ -6,7 +6,6 @@
 #include <cstdint>
 
 #include "chunks.h"
-#include "numbers.h"
 
 namespace {
 
@@ -24,69 +23,17 @@ class Sums {
     }
   }
 
-  // Of x - pivot, and of its square.
-  void AddSquares(const S* __restrict x, const S* __restrict pivot,
-                  int64_t n) {
-    S* __restrict a = a_;
-    S* __restrict b = b_;
-    for (int64_t i = 0; i < n; ++i) {
-      const S d = x[i] - pivot[i];
-      a[i] += d;
-      b[i] += d * d;
-    }
-    Count(1);
+  // To entries from i on.
+  template <class V>
+  KERAS_NORMS_INLINE inline void Add(int64_t i, V a, V b) {
+    Store(Load<V>(a_ + i) + a, a_ + i);
+    Store(Load<V>(b_ + i) + b, b_ + i);
   }
 
-  // Of four runs: the sums are read and written once for all.
-  void AddSquares(const S* const x[4], const S* __restrict pivot, int64_t n) {
-    S* __restrict a = a_;
-    S* __restrict b = b_;
-    const S* __restrict x0 = x[0];
-    const S* __restrict x1 = x[1];
-    const S* __restrict x2 = x[2];
-    const S* __restrict x3 = x[3];
-    for (int64_t i = 0; i < n; ++i) {
-      const S d0 = x0[i] - pivot[i];
-      const S d1 = x1[i] - pivot[i];
-      const S d2 = x2[i] - pivot[i];
-      const S d3 = x3[i] - pivot[i];
-      a[i] += (d0 + d1) + (d2 + d3);
-      b[i] += (d0 * d0 + d1 * d1) + (d2 * d2 + d3 * d3);
-    }
-    Count(4);
-  }
-
-  // Of g, and of g (x - center).
-  void AddProducts(const S* __restrict g, const S* __restrict x,
-                   const S* __restrict center, int64_t n) {
-    S* __restrict a = a_;
-    S* __restrict b = b_;
-    for (int64_t i = 0; i < n; ++i) {
-      a[i] += g[i];
-      b[i] += g[i] * (x[i] - center[i]);
-    }
-    Count(1);
-  }
-
-  void AddProducts(const S* const g[4], const S* const x[4],
-                   const S* __restrict center, int64_t n) {
-    S* __restrict a = a_;
-    S* __restrict b = b_;
-    const S* __restrict g0 = g[0];
-    const S* __restrict g1 = g[1];
-    const S* __restrict g2 = g[2];
-    const S* __restrict g3 = g[3];
-    const S* __restrict x0 = x[0];
-    const S* __restrict x1 = x[1];
-    const S* __restrict x2 = x[2];
-    const S* __restrict x3 = x[3];
-    for (int64_t i = 0; i < n; ++i) {
-      const S m = center[i];
-      a[i] += (g0[i] + g1[i]) + (g2[i] + g3[i]);
-      b[i] += (g0[i] * (x0[i] - m) + g1[i] * (x1[i] - m)) +
-              (g2[i] * (x2[i] - m) + g3[i] * (x3[i] - m));
-    }
-    Count(4);
+  // After runs have been added.
+  void Count(int64_t runs) {
+    runs_ += runs;
+    if (runs_ >= kFold) Fold();
   }
 
   void Fold() {
@@ -99,11 +46,6 @@ class Sums {
   }
 
  private:
-  void Count(int64_t runs) {
-    runs_ += runs;
-    if (runs_ >= kFold) Fold();
-  }
-
   alignas(64) S a_[kTile];
   alignas(64) S b_[kTile];
   double* one_;
@@ -111,6 +53,30 @@ class Sums {
   int64_t width_;
   int64_t runs_;
 };
+
+// The two sums of each channel of a chunk: lay(channel) gives tables, and
+// add(count, runs, tables from the runs' first entry on, sums) adds runs.
+template <class S, class L, class F>
+inline void ChannelSums(const Walk& walk, const bool* mask, int64_t ahead,
+                        double* one, double* two, const L& lay,
+                        const F& add) {
+  const int64_t width = walk.width();
+  Buffer<double> wide_one(width), wide_two(width);
+  for (int64_t c = 0; c < walk.channels_apart(); ++c) {
+    const auto tables = lay(c);
+    for (int64_t t = 0; t < width; t += kTile) {
+      const int64_t w = Least(kTile, width - t);
+      Sums<S> sums(wide_one.get() + t, wide_two.get() + t, w);
+      EachRuns(walk, c, t, w, mask, ahead, [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
+        add(count, runs, tables + t, &sums);
+        sums.Count(count.value);
+      });
+      sums.Fold();
+    }
+    walk.Gather(wide_one.get(), c, one);
+    walk.Gather(wide_two.get(), c, two);
+  }
+}
 
 }  // namespace
 

@@ -16,14 +16,16 @@ namespace {
 
 template <class T>
 double Value(T x) {
-  return Widen(x);
+  return Load<float>(&x);
 }
 double Value(float x) { return x; }
 double Value(double x) { return x; }
 
 template <class T>
 T Of(double x) {
-  return Narrow(static_cast<float>(x), T());
+  T stored;
+  Store(static_cast<float>(x), &stored);
+  return stored;
 }
 template <>
 float Of<float>(double x) {
