@@ -26,7 +26,7 @@ test: native
 test-slow: native
 	$(BIN)/python -m pytest -q -m slow
 	KERAS_NORMS_NATIVE=never $(PYTEST) -m "not slow" $(COMPOSED)
-	$(MAKE) -C tf_ops test sanitize
+	$(MAKE) -C tf_ops -j $(JOBS) test sanitize
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -34,7 +34,8 @@ lint: $(READY)
 	$(BIN)/mypy
 
 benchmark: native
-	$(BIN)/python -m benchmarks.layers
+	$(BIN)/python -m benchmarks.layers --shapes 2 --dtypes float32
+	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.methods
 
 papers: native

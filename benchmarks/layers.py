@@ -1,9 +1,12 @@
-"""Layers against those of Keras, in one run: `python -m benchmarks.layers`.
+"""Layers against others: `python -m benchmarks.layers`.
 
-Forward, and forward + backward (output and the gradients of input, gamma and
-beta), in graph mode and under `jit_compile=True`. Prints medians, their
-multiples of a copy of x, and ratios (above 1: faster than Keras), and writes
-them as csv with versions. These machines are noisy: only ratios count.
+Group norm and batch norm (training), forward and forward + backward, in copies
+of x by one thread (`numpy.copyto`), medians of interleaved rounds of one run,
+each of some layers one on the other, as in a model.
+Each layer runs composed of TensorFlow's operations, and by the native library.
+Baselines: Keras, TensorFlow's fused batch norm, and PyTorch where it is
+installed, in both of its layouts. Written as csv with versions. These machines
+are noisy: only ratios count.
 """
 
 import argparse
@@ -12,81 +15,150 @@ import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import keras
+import tensorflow as tf
 from tqdm import tqdm
 
 from benchmarks import timing
 from keras_norms import benchmark
+from keras_norms import layers
+from keras_norms import library
+from keras_norms import ops
 
 SHAPES = [
-    (8, 56, 56, 256),
-    (32, 32, 32, 64),
     (32, 56, 56, 64),
     (8, 112, 112, 64),
+    (8, 56, 56, 256),
+    (32, 32, 32, 64),
     (128, 7, 7, 2048),
     (1, 256, 256, 128),
+    (16, 196, 768),
 ]
-QUICK = SHAPES[:2]
+CALLS = {"GroupNormalization": {}, "BatchNormalization": {"training": True}}
 
 
-def measure(shape, dtype, rounds, progress):
-    """Rows of the csv for one shape."""
-    for name, (baseline, ours, call_arguments) in benchmark.PAIRS.items():
-        for jit in (False, True):
-            for backward in (False, True):
-                settings = (call_arguments, shape, dtype, jit, backward)
-                times = benchmark.medians(
-                    {
-                        "keras": benchmark.candidate(baseline, *settings),
-                        "ours": benchmark.candidate(ours, *settings),
-                        "copy": benchmark.copying(shape, dtype),
-                    },
-                    rounds,
+def ours(mode, name, shape, dtype, jit, backward):
+    """A candidate that is traced one way or the other."""
+    function = benchmark.candidate(
+        getattr(layers, name), CALLS[name], shape, dtype, jit, backward
+    )
+    with ops.using_native(mode):
+        function()
+    return function
+
+
+def tensorflow_fused(shape, dtype, backward):
+    """`tf.compat.v1.nn.fused_batch_norm`, of rank 4 only."""
+    weights = [
+        [tf.ones(shape[-1]), tf.zeros(shape[-1])]
+        for _ in range(benchmark.LAYERS)
+    ]
+
+    def apply(x):
+        for pair in weights:
+            x = tf.compat.v1.nn.fused_batch_norm(x, *pair, is_training=True)[0]
+        return x
+
+    sources = [tensor for pair in weights for tensor in pair]
+    return benchmark.training(apply, sources, shape, dtype, False, backward)
+
+
+def torchs(name, shape, dtype, backward, channels_last):
+    """PyTorch's function of the same name."""
+    import torch
+
+    torch.set_num_threads(os.cpu_count())
+    batch, *sizes, channels = shape
+    made = torch.randn(batch, channels, *sizes, dtype=getattr(torch, dtype))
+    if channels_last and len(sizes) == 2:
+        made = made.contiguous(memory_format=torch.channels_last)
+    x = made.detach().requires_grad_(backward)
+    dy = torch.randn_like(made)
+    weights = [
+        torch.ones(channels, dtype=made.dtype, requires_grad=backward)
+        for _ in range(2 * benchmark.LAYERS)
+    ]
+
+    def run():
+        y = x
+        for i in range(0, len(weights), 2):
+            pair = weights[i : i + 2]
+            if name == "GroupNormalization":
+                y = torch.nn.functional.group_norm(y, 32, *pair)
+            else:
+                y = torch.nn.functional.batch_norm(
+                    y, None, None, *pair, training=True
                 )
-                progress.update()
-                yield {
-                    "layer": name,
-                    "shape": "x".join(map(str, shape)),
-                    "dtype": dtype,
-                    "mode": "jit" if jit else "graph",
-                    "pass": "forward+backward" if backward else "forward",
-                    "keras_ms": round(times["keras"], 3),
-                    "ours_ms": round(times["ours"], 3),
-                    "keras_copies": round(times["keras"] / times["copy"], 2),
-                    "ours_copies": round(times["ours"] / times["copy"], 2),
-                    "ratio": round(times["keras"] / times["ours"], 2),
-                }
+        if backward:
+            torch.autograd.grad(y, [x, *weights], dy)
+
+    return run
+
+
+def candidates(name, shape, dtype, backward):
+    theirs = getattr(keras.layers, name)
+    found = {"copy": benchmark.copying(shape, dtype)}
+    for mode, jit in (("graph", False), ("jit", True)):
+        how = (shape, dtype, jit, backward)
+        found[f"keras {mode}"] = benchmark.candidate(theirs, CALLS[name], *how)
+        found[f"composed {mode}"] = ours("never", name, *how)
+        if not library.reason():
+            found[f"native {mode}"] = ours("always", name, *how)
+    if name == "BatchNormalization" and len(shape) == 4:
+        found["tensorflow fused"] = tensorflow_fused(shape, dtype, backward)
+    try:
+        import torch  # noqa: F401  optional
+    except ImportError:
+        return found
+    for last in (True, False) if len(shape) == 4 else (False,):
+        layout = "torch channels last" if last else "torch contiguous"
+        found[layout] = torchs(name, shape, dtype, backward, last)
+    return found
+
+
+def measure(name, shape, dtype, backward, rounds):
+    """Rows of the csv for one case."""
+    times = benchmark.medians(candidates(name, shape, dtype, backward), rounds)
+    for candidate, time in times.items():
+        yield {
+            "layer": name,
+            "shape": "x".join(map(str, shape)),
+            "dtype": dtype,
+            "pass": "forward+backward" if backward else "forward",
+            "candidate": candidate,
+            "ms": round(time, 4),
+            "copies": round(time / times["copy"], 2),
+        }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two shapes")
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument(
-        "--csv",
-        type=pathlib.Path,
-        default=pathlib.Path(__file__).parent / "results" / "layers.csv",
+        "--shapes", type=int, default=len(SHAPES), help="the first so many"
     )
+    path = pathlib.Path(__file__).parent / "results" / "layers.csv"
+    parser.add_argument("--csv", type=pathlib.Path, default=path)
     options = parser.parse_args()
     timing.keep_memory()
-    shapes = QUICK if options.quick else SHAPES
-    rows = []
-    with tqdm(
-        total=len(shapes) * len(benchmark.PAIRS) * 4, unit="case"
-    ) as progress:
-        for shape in shapes:
-            rows += measure(shape, options.dtype, options.rounds, progress)
-    environment = timing.environment()
-    timing.write(options.csv, [{**row, **environment} for row in rows])
-    print(
-        f"{'layer':20} {'shape':16} {'mode':6} {'pass':17}"
-        f"{'keras':>8} {'ours':>8}  copies of x   ratio"
-    )
-    for row in rows:
-        print(
-            f"{row['layer']:20} {row['shape']:16} {row['mode']:6} "
-            f"{row['pass']:17}{row['keras_copies']:8} {row['ours_copies']:8}"
-            f"{row['ratio']:21}"
+    rows, environment = [], timing.environment()
+    cases = [
+        (name, shape, dtype, backward)
+        for dtype in options.dtypes
+        for shape in SHAPES[: options.shapes]
+        for name in CALLS
+        for backward in (False, True)
+    ]
+    for case in tqdm(cases, unit="case"):
+        found = list(measure(*case, options.rounds))
+        rows += [{**row, **environment} for row in found]
+        timing.write(options.csv, rows)
+        copies = (f"{row['candidate']} {row['copies']}" for row in found)
+        first = found[0]
+        tqdm.write(
+            f"{first['dtype']} {first['shape']} {first['layer']} "
+            f"{first['pass']}: {', '.join(copies)}"
         )
     print(f"written: {options.csv.name}")
 

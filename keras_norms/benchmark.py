@@ -31,11 +31,11 @@ PAIRS = {
 
 # One on the other, so that they share what a call of a graph costs in Python
 # and TensorFlow, as the layers of a model do.
-LAYERS = 8
+LAYERS = 16
 
 
-def medians(candidates, rounds):
-    """Median milliseconds of each function, by name, for one layer of LAYERS.
+def medians(candidates, rounds, layers=None):
+    """Median milliseconds of each function, by name, for one of its layers.
 
     Rounds are interleaved, so that what else the machine does falls on all
     alike; only ratios within one call mean anything.
@@ -50,18 +50,20 @@ def medians(candidates, rounds):
             function()
             times[name].append(time.perf_counter() - start)
     return {
-        name: 1e3 * statistics.median(values) / LAYERS
+        name: 1e3 * statistics.median(values) / (layers or LAYERS)
         for name, values in times.items()
     }
 
 
-def candidate(layer_class, call_arguments, shape, dtype, jit, backward):
-    """A function of no arguments that runs LAYERS layers once.
+def candidate(
+    layer_class, call_arguments, shape, dtype, jit, backward, layers=None
+):
+    """A function of no arguments that runs so many layers once.
 
     With `backward`, the output and the gradients of input, gamma and beta.
     """
     policy = dtype if dtype.startswith("float32") else f"mixed_{dtype}"
-    stack = [layer_class(dtype=policy) for _ in range(LAYERS)]
+    stack = [layer_class(dtype=policy) for _ in range(layers or LAYERS)]
     for layer in stack:
         layer.build(shape)
 

@@ -157,6 +157,52 @@ def test_a_large_mean_costs_no_digits_in_gradients(jit):
 
 
 # In a process of its own: what is loaded stays.
+@built
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+def test_moments_have_gradients_of_both_orders(masked, jit):
+    """Of a sum of weighted means and variances, and of its gradient's square,
+    by the formulas: 2 w (x - mean) / n, w / n, (2 w / n)**2 (x - mean)."""
+    random = np.random.default_rng(1)
+    x, keep = X.astype("float64"), np.ones(X.shape[:-1], bool)
+    if masked:
+        keep = random.random(keep.shape) > 0.5
+        keep[0] = False
+    kept, count = keep[..., None], np.maximum(keep.sum((1, 2)), 1)
+    about, over = (random.normal(size=(5, 12)) for _ in range(2))
+    mean = (x * kept).sum((1, 2)) / count[:, None]
+    apart = (x - mean[:, None, None]) * kept
+    slope = (2 * over / count[:, None])[:, None, None]
+    first = slope * apart + (about / count[:, None])[:, None, None] * kept
+
+    @tf.function(jit_compile=jit)
+    def derivatives(x, mask):
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape(persistent=True) as inner:
+                inner.watch(x)
+                moments = ops.instance_moments(x, mask)
+                spread = tf.reduce_sum(over * moments.variance)
+                total = tf.reduce_sum(about * moments.mean) + spread
+            squares = tf.reduce_sum(inner.gradient(spread, x) ** 2) / 2
+        return inner.gradient(total, x), outer.gradient(squares, x)
+
+    with ops.using_native("always"):
+        have = derivatives(tf.constant(x), keep if masked else None)
+    np.testing.assert_allclose(have[0], first, atol=1e-14)
+    np.testing.assert_allclose(have[1], slope**2 * apart, atol=1e-14)
+
+
+@built
+@pytest.mark.parametrize("masked", [False, True])
+def test_similarity_reads_squares_from_moments(masked):
+    mask = np.ones(X.shape[:-1], bool) if masked else None
+    with ops.using_native("always"):
+        assert operations(
+            lambda x: ops.feature_similarity(x, mask), tf.constant(X)
+        ) == ["Moments"]
+
+
 HEAD = """
 import os, sys, warnings
 import numpy as np
@@ -399,7 +445,7 @@ def test_builds_tell_what_the_compiler_said(tmp_path, monkeypatch):
     with pytest.raises(library.UnusableError) as refused:
         library.build(xla=False)
     assert str(refused.value) == (
-        "No C++ compiler: no-such-compiler is not found. Install g++ 10 or "
+        "No C++ compiler: no-such-compiler is not found. Install g++ 11 or "
         "later (`apt install g++`), or have CXX name another."
     )
     broken = tmp_path / "broken"
@@ -471,3 +517,60 @@ def test_operations_refuse_what_does_not_fit(change, message):
     with pytest.raises(tf.errors.InvalidArgumentError) as refused:
         library.load().keras_norms_apply(**given)
     assert message in str(refused.value)
+
+
+@built
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"center": 6}, "argument 2 must have 60 elements. Received: 72"),
+        ({"mask": 3}, "argument 1 must have 210 elements. Received: 3"),
+    ],
+)
+def test_compiled_operations_refuse_what_does_not_fit(change, message):
+    library.load(library.XLA_LIBRARY)
+    rows = {"center": 5, "mask": 0, **change}
+    table = tf.ones((5, 12))
+
+    @tf.function(jit_compile=True)
+    def apply(x):
+        return library.load().keras_norms_apply(
+            x,
+            tf.ones((rows["mask"],), "bool"),
+            tf.ones((rows["center"], 12)),
+            table,
+            table,
+            axis=3,
+            examples=1,
+            activation="identity",
+        )
+
+    with pytest.raises(tf.errors.InvalidArgumentError) as refused:
+        apply(X)
+    assert message in str(refused.value)
+
+
+@built
+@pytest.mark.parametrize("epsilon", [0.25, np.float32(0.25)])
+def test_epsilon_is_any_kind_of_number(epsilon):
+    """It goes to the library as text."""
+    x = np.array([[2.0, 2.0]], "float32")
+    with ops.using_native("always"):
+        y = ops.group_normalization(
+            x, groups=1, epsilon=epsilon, beta=np.array([0.0, 1.0])
+        )
+    np.testing.assert_array_equal(y, [[0.0, 1.0]])
+
+
+@built
+def test_the_smallest_halves_count_in_sums():
+    """TensorFlow's threads read subnormal floats as 0."""
+    tiny = 2.0**-20
+    dy = np.full((1, 2, 3), tiny, "float16")
+    layer = layers.GroupNormalization(groups=1, dtype="mixed_float16")
+    layer.build((None, 2, 3))
+    x = tf.constant(np.arange(6.0).reshape(1, 2, 3), "float16")
+    with ops.using_native("always"), tf.GradientTape() as tape:
+        y = layer(x)
+    beta = tape.gradient(y, layer.beta.value, tf.constant(dy))
+    np.testing.assert_array_equal(beta, np.full(3, 2 * tiny, "float32"))

@@ -71,7 +71,7 @@ def _compiler():
     found = shutil.which(named)
     if found is None:
         raise cache.UnusableError(
-            f"No C++ compiler: {named} is not found. Install g++ 10 or later "
+            f"No C++ compiler: {named} is not found. Install g++ 11 or later "
             "(`apt install g++`), or have CXX name another."
         )
     return found
@@ -111,6 +111,7 @@ def _commands(compiler, aside, xla):
     commands = [
         command(cache.LIBRARY, "tensorflow/ops.cc", "ops", of_tensorflow),
         command(cache.LIBRARY, "tensorflow/kernels.cc", "tf", of_tensorflow),
+        command(cache.LIBRARY, "cpu/cache.cc", "cache"),
         command(cache.LIBRARY, "cpu/dispatch.cc", "dispatch"),
     ]
     for name, more in _isas().items():
@@ -145,7 +146,8 @@ def _compile(compiler, aside, made, xla, show):
         objects = [str(o) for name, o, _ in commands if name == library]
         if library == cache.XLA_LIBRARY:
             objects += [
-                str(aside / f"{name}.o") for name in ("dispatch", *_isas())
+                str(aside / f"{name}.o")
+                for name in ("cache", "dispatch", *_isas())
             ]
         _link(compiler, objects, made / library)
 

@@ -54,16 +54,7 @@ def feature_similarity(
     own formula could not be read.
     """
     x, mask = arguments.inputs(x, mask, axis)
-    x = ops.stop_gradient(as_float(x))
-    if pooled:
-        moments = instance_moments(x, mask, axis)
-        features = moments.mean + moments.residual
-        square = ops.square(features)
-    else:
-        layout, features = Layout(x, axis), x
-        if mask is not None:
-            features = ops.where(layout.mask(mask), x, 0.0)
-        square = layout.sum(ops.square(features))
+    features, square = _features(ops.stop_gradient(x), mask, axis, pooled)
     square = ops.sum(square, axis=1)
     present = ops.ones_like(square, "bool")
     if mask is not None:
@@ -83,6 +74,22 @@ def feature_similarity(
     valid = ops.logical_and(count > 1, ops.isfinite(similarity))
     similarity = ops.where(valid, similarity, 0.0)
     return ops.stop_gradient(ops.clip(similarity, -1.0, 1.0))
+
+
+def _features(x, mask, axis, pooled):
+    """Of each example, with the sum of their squares in each channel."""
+    if pooled or native.runs():
+        moments = instance_moments(x, mask, axis)
+        mean = moments.mean + moments.residual
+    if pooled:
+        return mean, ops.square(mean)
+    layout, features = Layout(x, axis), as_float(x)
+    if mask is not None:
+        features = ops.where(layout.mask(mask), features, 0.0)
+    if native.runs():
+        square = moments.variance + ops.square(mean)
+        return features, moments.count[:, None] * square
+    return features, layout.sum(ops.square(features))
 
 
 def _weighted_sum(weight, features):

@@ -1,8 +1,10 @@
 """Pass 1: the moments of each row, from one read of x."""
 
+import keras
 from keras import ops
 
 from keras_norms import arguments
+from keras_norms.ops import native
 from keras_norms.ops.layout import Layout
 from keras_norms.ops.layout import inverse
 from keras_norms.ops.moments import Moments
@@ -39,8 +41,15 @@ def instance_moments(x, mask=None, axis=-1):
     [[11.25 11.25 11.25]]
     """
     x, mask = arguments.inputs(x, mask, axis)
+    if not keras.backend.is_float_dtype(x.dtype):
+        x = as_float(x)
     layout = Layout(x, axis)
-    view, mask = layout.view(as_float(x)), layout.mask(mask)
+    mask = layout.mask(mask)
+    if native.runs():
+        from keras_norms.ops.native_moments import native_moments
+
+        return native_moments(layout, x, mask)
+    view = layout.view(as_float(x))
     pivot = find_pivot(layout, view, mask)
     shifted = view - layout.spread_all(pivot)
     moments = shifted_moments(layout, shifted, pivot, mask)

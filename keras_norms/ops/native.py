@@ -59,7 +59,9 @@ def using_native(mode):
 def runs():
     """Whether the library computes what is asked for now."""
     how = mode()
-    if how == "never" or not _on_cpu():
+    if how == "never" or keras.backend.backend() != "tensorflow":
+        return False
+    if not _on_cpu():
         return False
     if _blocks[-1:] != ["always"] and _exporting():
         return False

@@ -101,7 +101,7 @@ def group_norm(x, gamma, beta, groups, epsilon, activation, axis):
         _empty(gamma, dtype),
         _empty(beta, dtype),
         groups=x.shape[axis] if groups == -1 else groups,
-        epsilon=repr(epsilon),
+        epsilon=repr(float(epsilon)),
         activation=activation,
         axis=axis,
     )
@@ -131,7 +131,7 @@ def group_norm_gradient(
         residual,
         inverse,
         groups=x.shape[axis] if groups == -1 else groups,
-        epsilon=repr(epsilon),
+        epsilon=repr(float(epsilon)),
         activation=activation,
         axis=axis,
     )

@@ -10,7 +10,7 @@
 #include <cstdint>
 
 #include "kernels.h"
-#include "numbers.h"
+#include "vectors.h"
 
 namespace {
 
@@ -29,6 +29,7 @@ inline V ExpDown(V x) {
   if constexpr (Kinds<V>::kDouble) {
     return EachLane(x, [](double lane, int64_t) { return std::exp(lane); });
   } else {
+    const auto least = x < -87.3f;
     x = Clamp(x, -87.3f, 0.0f);
     // The sum's last digits are the nearest integer.
     const V magic = x * 1.44269504f + 12582912.0f;
@@ -39,7 +40,7 @@ inline V ExpDown(V x) {
     p = p * r + 1.66665763e-1f;
     p = p * r + 0.5f;
     p = p * (r * r) + r + 1.0f;
-    return p * Same<V>((Same<Bits<V>>(magic) + 127) << 23);
+    return least ? V() : p * Same<V>((Same<Bits<V>>(magic) + 127) << 23);
   }
 }
 

@@ -4,8 +4,7 @@
 #define KERAS_NORMS_CPU_APPLY_H_
 
 #include "activations.h"
-#include "chunks.h"
-#include "numbers.h"
+#include "walk.h"
 
 namespace {
 
@@ -69,32 +68,45 @@ KERAS_NORMS_INLINE inline V LoadKept(const T* x, const Runs& runs, int64_t i) {
   return Keeps<V>(runs, i) != 0 ? value : known;
 }
 
+// f(lanes, count, runs, line, i) for the vectors of a chunk: of each of the
+// runs the one from i on, which goes with the entries from i on of the line.
+template <class S, class F>
+KERAS_NORMS_INLINE inline void EachPiece(const Walk& walk, const Row<S>& row,
+                                         const bool* mask, int64_t ahead,
+                                         const F& f) {
+  Laid<S> laid(walk);
+  for (int64_t c = 0; c < walk.channels_apart(); ++c) {
+    const Row<S> line = laid.For(row, c);
+    EachRuns(walk, c, 0, walk.width(), mask, ahead,
+             [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
+      EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
+        f(lanes, count, runs, line, i);
+      });
+    });
+  }
+}
+
 template <class T, class S>
 inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
                        const Row<S>& row, Activation function,
                        const bool* mask, T* y, bool streams) {
   const Walk walk(view, chunk, mask != nullptr);
-  Laid<S> laid(walk);
   streams = streams && walk.aligned(y);
   WithFunction(function, [&](auto f) {
-    for (int64_t c = 0; c < walk.channels_apart(); ++c) {
-      const Row<S> line = laid.For(row, c);
-      EachRuns(walk, c, 0, walk.width(), mask, kAheadBytes / sizeof(T),
-               [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
-        EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
-          using V = decltype(lanes);
-          const V center = Load<V>(line.center + i);
-          const V scale = Load<V>(line.scale + i);
-          const V shift = Load<V>(line.shift + i);
-          for (int r = 0; r < count.value; ++r) {
-            const int64_t at = runs.at + r * runs.apart + i;
-            Prefetch(x + at + runs.ahead, streams);
-            const V value = LoadKept<V>(x + at, runs, i);
-            Put(f((value - center) * scale + shift), y + at, streams);
-          }
-        });
-      });
-    }
+    EachPiece(walk, row, mask, kAheadBytes / sizeof(T),
+              [&](auto lanes, auto count, const Runs& runs, const Row<S>& line,
+                  int64_t i) KERAS_NORMS_INLINE {
+      using V = decltype(lanes);
+      const V center = Load<V>(line.center + i);
+      const V scale = Load<V>(line.scale + i);
+      const V shift = Load<V>(line.shift + i);
+      for (int r = 0; r < count.value; ++r) {
+        const int64_t at = runs.at + r * runs.apart + i;
+        Prefetch(x + at + runs.ahead, streams);
+        const V value = LoadKept<V>(x + at, runs, i);
+        Put(f((value - center) * scale + shift), y + at, streams);
+      }
+    });
   });
   if (streams) EndStreams();
 }

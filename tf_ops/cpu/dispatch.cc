@@ -1,7 +1,5 @@
 // Which instruction set this processor runs best.
 
-#include <unistd.h>
-
 #include <cstring>
 #include <initializer_list>
 
@@ -42,19 +40,6 @@ const Kernels& BestKernels() {
     return KernelsNamed("Baseline");
   }();
   return *best;
-}
-
-int64_t CacheBytes() {
-  static const int64_t bytes = [] {
-    int64_t found = 0;
-#ifdef _SC_LEVEL3_CACHE_SIZE
-    found = sysconf(_SC_LEVEL3_CACHE_SIZE);
-#endif
-    // Some hosts tell of more than one processor is given.
-    const int64_t usual = int64_t{32} << 20;
-    return found > 0 && found < usual ? found : usual;
-  }();
-  return bytes;
 }
 
 View ViewOf(const int64_t* sizes, int rank, int axis, int64_t examples) {

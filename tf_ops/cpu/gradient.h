@@ -47,35 +47,30 @@ inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
                          const T* dy, const Row<S>& row, Activation function,
                          const bool* mask, T* dx, bool streams) {
   const Walk walk(view, chunk, mask != nullptr);
-  Laid<S> laid(walk);
   streams = streams && walk.aligned(dx);
   const bool through = row.b != nullptr;
   WithFunction(function, [&](auto f) {
-    for (int64_t c = 0; c < walk.channels_apart(); ++c) {
-      const Row<S> line = laid.For(row, c);
-      EachRuns(walk, c, 0, walk.width(), mask, kAheadBytes / 2 / sizeof(T),
-               [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
-        EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
-          using V = decltype(lanes);
-          const V center = Load<V>(line.center + i);
-          const V scale = Load<V>(line.scale + i);
-          const V shift = Load<V>(line.shift + i);
-          const V b = through ? Load<V>(line.b + i) : V();
-          const V d = through ? Load<V>(line.d + i) : V();
-          for (int r = 0; r < count.value; ++r) {
-            const int64_t at = runs.at + r * runs.apart + i;
-            Prefetch(x + at + runs.ahead, streams);
-            Prefetch(dy + at + runs.ahead, streams);
-            const V apart = LoadKept<V>(x + at, runs, i) - center;
-            const V g = f.Gradient(apart * scale + shift, Load<V>(dy + at));
-            V rest = V();
-            if (through) rest = apart * b + d;
-            if (count.value == 1 && runs.keep) rest = Keeps<V>(runs, i) != 0 ? rest : V();
-            Put(g * scale + rest, dx + at, streams);
-          }
-        });
-      });
-    }
+    EachPiece(walk, row, mask, kAheadBytes / 2 / sizeof(T),
+              [&](auto lanes, auto count, const Runs& runs, const Row<S>& line,
+                  int64_t i) KERAS_NORMS_INLINE {
+      using V = decltype(lanes);
+      const V center = Load<V>(line.center + i);
+      const V scale = Load<V>(line.scale + i);
+      const V shift = Load<V>(line.shift + i);
+      const V b = through ? Load<V>(line.b + i) : V();
+      const V d = through ? Load<V>(line.d + i) : V();
+      for (int r = 0; r < count.value; ++r) {
+        const int64_t at = runs.at + r * runs.apart + i;
+        Prefetch(x + at + runs.ahead, streams);
+        Prefetch(dy + at + runs.ahead, streams);
+        const V apart = LoadKept<V>(x + at, runs, i) - center;
+        const V g = f.Gradient(apart * scale + shift, Load<V>(dy + at));
+        V rest = V();
+        if (through) rest = apart * b + d;
+        if (runs.keep) rest = Keeps<V>(runs, i) != 0 ? rest : V();
+        Put(g * scale + rest, dx + at, streams);
+      }
+    });
   });
   if (streams) EndStreams();
 }

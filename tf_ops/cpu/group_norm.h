@@ -1,5 +1,6 @@
-// Group norm as a whole: a row is read for its moments and again for y while
-// it is in a core's cache, from its end, of which most is there.
+// Group norm as a whole: a thread reads a row for its moments and again for y
+// while it is in its cache, from its end, of which most is there. Of few rows
+// each is shared by the threads, in two passes.
 
 #ifndef KERAS_NORMS_CPU_GROUP_NORM_H_
 #define KERAS_NORMS_CPU_GROUP_NORM_H_
@@ -25,6 +26,7 @@ template <class S>
 inline void PoolGroups(const Groups& groups, int64_t channels, Parts* parts,
                        int64_t slot, int64_t row, const Kept<S>& kept) {
   const int64_t size = channels / groups.count;
+  if (size == 0) return;
   const double count = *parts->count(slot);
   for (int64_t g = 0; g < groups.count; ++g) {
     const double* means = parts->mean(slot) + g * size;
@@ -87,6 +89,7 @@ class GroupRow {
         table(4)[c] = S(d);
       }
     }
+    derived_ = true;
   }
 
   // b and d, for other threads.
@@ -95,16 +98,20 @@ class GroupRow {
   }
   void Restore(const S* from) {
     for (int64_t i = 0; i < 2 * channels_; ++i) table(3)[i] = from[i];
+    derived_ = true;
   }
 
   Row<S> row() {
-    return {table(0), table(1), table(2), table(3), table(4)};
+    S* const none = nullptr;
+    return {table(0), table(1), table(2), derived_ ? table(3) : none,
+            derived_ ? table(4) : none};
   }
 
  private:
   S* table(int64_t i) { return data_.get() + i * channels_; }
   int64_t channels_;
   Buffer<S> data_;
+  bool derived_ = false;
 };
 
 template <class T, class S>

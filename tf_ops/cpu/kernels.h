@@ -18,7 +18,8 @@
 // chunks are merged in their order: the same bits for any number of threads.
 //
 // `mask` is null, or a boolean for each position [rows, outer, inner]. Where
-// it is false, x is in no sum, and is read as 0 if it is not finite.
+// it is false, x is not in Moments, dx does not go through them, and x is read
+// as 0 if it is not finite.
 
 #ifndef KERAS_NORMS_CPU_KERNELS_H_
 #define KERAS_NORMS_CPU_KERNELS_H_

@@ -3,9 +3,8 @@
 #ifndef KERAS_NORMS_CPU_MOMENTS_H_
 #define KERAS_NORMS_CPU_MOMENTS_H_
 
-#include "chunks.h"
-#include "numbers.h"
 #include "sums.h"
+#include "walk.h"
 
 namespace {
 
@@ -78,8 +77,7 @@ inline void Pivots(const View& view, const Chunk& chunk, const Walk& walk,
     const int64_t length = walk.last() ? chunk.positions() : walk.length();
     const int64_t stride = walk.last() ? view.channels : 1;
     for (int64_t s = 0; s < walk.spans() && !of.full(); ++s) {
-      const T* from = x + walk.offset(walk.last() ? 0 : c, s);
-      if (walk.last()) from += c;
+      const T* from = x + walk.offset(c, s);
       const bool* keep = mask ? mask + walk.position(s) : nullptr;
       for (int64_t i = 0; i < length && !of.full(); ++i) {
         if (keep == nullptr || keep[i]) of.Add(from + i * stride);
@@ -127,7 +125,7 @@ inline void ChunkMoments(const View& view, const Chunk& chunk, const T* x,
             const T* from = x + runs.at + r * runs.apart + i;
             __builtin_prefetch(from + runs.ahead);
             V apart = Load<V>(from) - about;
-            if (count.value == 1 && runs.keep) apart = Keeps<V>(runs, i) != 0 ? apart : V();
+            if (runs.keep) apart = Keeps<V>(runs, i) != 0 ? apart : V();
             sum += apart;
             squares += apart * apart;
           }

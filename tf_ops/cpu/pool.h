@@ -59,14 +59,15 @@ class Pool : public Workers {
       }
     }
 
-    // After the last item is taken, `context` may be gone: it is not touched.
+    // `context`, and what schedules, are there until the last item is done:
+    // after that neither is touched.
     void Work() {
       ++at_work_;
       int64_t done = 0;
       for (int64_t i; (i = next_.fetch_add(1)) < items_;) {
         work_(context_, i);
         ++done;
-        if (at_work_ < wanted_) AskAgain();
+        if (at_work_ < wanted_ && next_ < items_) AskAgain();
       }
       if (done > 0 && done_.fetch_add(done) + done == items_) {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -94,10 +95,8 @@ class Pool : public Workers {
     // woke it, for milliseconds, while others are idle by now: once, others
     // are asked.
     void AskAgain() {
-      if (Clock::now() - start_ < kPatience || asked_again_.exchange(true)) {
-        return;
-      }
-      Ask(wanted_ - at_work_);
+      if (asked_again_ || Clock::now() - start_ < kPatience) return;
+      if (!asked_again_.exchange(true)) Ask(wanted_ - at_work_);
     }
 
     const int64_t items_;

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "chunks.h"
+#include "walk.h"
 
 namespace {
 

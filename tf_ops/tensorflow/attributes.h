@@ -4,6 +4,8 @@
 #define KERAS_NORMS_TENSORFLOW_ATTRIBUTES_H_
 
 #include <iterator>
+#include <locale>
+#include <sstream>
 #include <string>
 
 #include "../cpu/kernels.h"
@@ -38,8 +40,12 @@ inline bool ActivationNamed(const std::string& name, Activation* activation) {
 }
 
 // Attributes hold floats, of which none is the 1e-3 that float64 layers are
-// given: epsilon comes as text.
-inline double NumberOf(const std::string& digits) { return std::stod(digits); }
+// given: epsilon comes as text, written as in C whatever the user's language.
+inline bool NumberOf(const std::string& digits, double* number) {
+  std::istringstream text(digits);
+  text.imbue(std::locale::classic());
+  return (text >> *number) && text.eof();
+}
 
 }  // namespace keras_norms
 

@@ -121,7 +121,9 @@ class GroupBase : public Base<T> {
     OP_REQUIRES_OK(construction, construction->GetAttr("groups", &groups_));
     std::string epsilon;
     OP_REQUIRES_OK(construction, construction->GetAttr("epsilon", &epsilon));
-    epsilon_ = NumberOf(epsilon);
+    OP_REQUIRES(construction, NumberOf(epsilon, &epsilon_),
+                InvalidArgument("epsilon must be a number. Received: ",
+                                epsilon));
   }
 
  protected:

@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "../cpu/kernels.h"
-#include "../cpu/numbers.h"
+#include "../cpu/vectors.h"
 
 namespace kn = keras_norms;
 

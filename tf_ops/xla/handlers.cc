@@ -4,6 +4,7 @@
 // Arguments, results and attributes are those of ../tensorflow/ops.cc, but
 // for `activation`, a number as in ../cpu/kernels.h, and `epsilon`, a double.
 
+#include <initializer_list>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,6 +22,16 @@ namespace keras_norms {
 namespace {
 
 namespace ffi = xla::ffi;
+
+// How many elements an argument has: as many as x, as positions, ...
+enum class Size {
+  kX,
+  kMask,
+  kTable,
+  kTableOrNone,
+  kChannelsOrNone,
+  kGroups,
+};
 
 class Call {
  public:
@@ -64,13 +75,54 @@ class Call {
     }
   }
 
-  View view(int64_t examples) const {
+  View view() const {
     const auto sizes = argument(0).dimensions();
     const std::vector<int64_t> all(sizes.begin(), sizes.end());
     return ViewOf(all.data(), static_cast<int>(all.size()),
-                  static_cast<int>(number("axis")), examples);
+                  static_cast<int>(number("axis")),
+                  attributes_.contains("examples") ? number("examples") : 1);
   }
-  View view() const { return view(number("examples")); }
+
+  // What does not fit, or nothing: of no argument may more be read than it
+  // has.
+  std::string Wrong(std::initializer_list<Size> wanted) const {
+    if (arguments_.size() != wanted.size()) {
+      return "other arguments than it takes";
+    }
+    const int64_t rank = argument(0).dimensions().size();
+    if (number("axis") < 1 || number("axis") >= rank) {
+      return "axis must be one of x's own. Received: " +
+             std::to_string(number("axis"));
+    }
+    const View all = view();
+    int64_t groups = 1;
+    if (attributes_.contains("groups")) groups = number("groups");
+    if (groups < 1 || all.channels % groups != 0) {
+      return "groups must divide the channels. Received: groups=" +
+             std::to_string(groups) + " for " + std::to_string(all.channels);
+    }
+    const int64_t table = all.rows * all.channels;
+    size_t i = 0;
+    for (const Size size : wanted) {
+      const int64_t sizes[] = {table * all.positions(),
+                               all.rows * all.positions(),
+                               table,
+                               table,
+                               all.channels,
+                               all.rows * groups};
+      const int64_t found = argument(i).element_count();
+      const bool none = found == 0 && (size == Size::kMask ||
+                                       size == Size::kTableOrNone ||
+                                       size == Size::kChannelsOrNone);
+      if (!none && found != sizes[static_cast<int>(size)]) {
+        return "argument " + std::to_string(i) + " must have " +
+               std::to_string(sizes[static_cast<int>(size)]) +
+               " elements. Received: " + std::to_string(found);
+      }
+      ++i;
+    }
+    return "";
+  }
 
   Activation activation() const {
     return static_cast<Activation>(number("activation"));
@@ -120,7 +172,7 @@ void GradientCombine(const Call& call) {
 }
 
 void GroupNorm(const Call& call) {
-  BestKernels().group_norm(call.view(1), call.type(), call.data(0),
+  BestKernels().group_norm(call.view(), call.type(), call.data(0),
                            call.groups(1), call.result(0),
                            {call.result(1), call.result(2), call.result(3)},
                            call.pool());
@@ -129,15 +181,18 @@ void GroupNorm(const Call& call) {
 void GroupNormGradient(const Call& call) {
   const auto kept = [&](size_t i) { return const_cast<void*>(call.data(i)); };
   BestKernels().group_norm_gradient(
-      call.view(1), call.type(), call.data(0), call.data(1), call.groups(2),
+      call.view(), call.type(), call.data(0), call.data(1), call.groups(2),
       {kept(4), kept(5), kept(6)}, call.result(0), call.result(1),
       call.result(2), call.pool());
 }
 
-template <void (*run)(const Call&)>
+template <void (*run)(const Call&), Size... sizes>
 ffi::Error Handle(ffi::ThreadPool threads, ffi::RemainingArgs arguments,
                   ffi::RemainingRets results, ffi::Dictionary attributes) {
-  run(Call(threads, arguments, results, attributes));
+  const Call call(threads, arguments, results, attributes);
+  const std::string wrong = call.Wrong({sizes...});
+  if (!wrong.empty()) return ffi::Error::InvalidArgument(wrong);
+  run(call);
   return ffi::Error::Success();
 }
 
@@ -152,15 +207,31 @@ auto Binding() {
 }  // namespace
 }  // namespace keras_norms
 
-// Visible by name for those who register it themselves.
-#define KERAS_NORMS_HANDLER(symbol, run)                                   \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(symbol, keras_norms::Handle<keras_norms::run>, \
-                                keras_norms::Binding());                   \
+// Visible by name, also in a library that hides the rest, for those who
+// register it themselves.
+#define KERAS_NORMS_HANDLER(symbol, ...)                                  \
+  _Pragma("GCC visibility push(default)")                                 \
+  XLA_FFI_DEFINE_HANDLER_SYMBOL(symbol, (keras_norms::Handle<__VA_ARGS__>), \
+                                keras_norms::Binding());                  \
+  _Pragma("GCC visibility pop")                                           \
   XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), #symbol, "Host", symbol)
 
-KERAS_NORMS_HANDLER(keras_norms_moments, Moments);
-KERAS_NORMS_HANDLER(keras_norms_apply, Apply);
-KERAS_NORMS_HANDLER(keras_norms_gradient_sums, GradientSums);
-KERAS_NORMS_HANDLER(keras_norms_gradient_combine, GradientCombine);
-KERAS_NORMS_HANDLER(keras_norms_group_norm, GroupNorm);
-KERAS_NORMS_HANDLER(keras_norms_group_norm_gradient, GroupNormGradient);
+using keras_norms::Size;
+
+KERAS_NORMS_HANDLER(keras_norms_moments, keras_norms::Moments, Size::kX,
+                    Size::kMask);
+KERAS_NORMS_HANDLER(keras_norms_apply, keras_norms::Apply, Size::kX,
+                    Size::kMask, Size::kTable, Size::kTable, Size::kTable);
+KERAS_NORMS_HANDLER(keras_norms_gradient_sums, keras_norms::GradientSums,
+                    Size::kX, Size::kX, Size::kMask, Size::kTable,
+                    Size::kTable, Size::kTable);
+KERAS_NORMS_HANDLER(keras_norms_gradient_combine, keras_norms::GradientCombine,
+                    Size::kX, Size::kX, Size::kMask, Size::kTable,
+                    Size::kTable, Size::kTable, Size::kTableOrNone,
+                    Size::kTableOrNone);
+KERAS_NORMS_HANDLER(keras_norms_group_norm, keras_norms::GroupNorm, Size::kX,
+                    Size::kChannelsOrNone, Size::kChannelsOrNone);
+KERAS_NORMS_HANDLER(keras_norms_group_norm_gradient,
+                    keras_norms::GroupNormGradient, Size::kX, Size::kX,
+                    Size::kChannelsOrNone, Size::kChannelsOrNone,
+                    Size::kGroups, Size::kGroups, Size::kGroups);

@@ -50,9 +50,14 @@ class Lowered : public XlaOpKernel {
       OP_REQUIRES_OK(construction, construction->GetAttr("groups", &groups_));
       OP_REQUIRES_OK(construction,
                      construction->GetAttr("epsilon", &epsilon));
+      double number;
+      OP_REQUIRES(construction, NumberOf(epsilon, &number),
+                  tensorflow::errors::InvalidArgument(
+                      "epsilon must be a number. Received: ", epsilon));
+      opaque_.imbue(std::locale::classic());
       opaque_.precision(17);
       opaque_ << ", groups = " << groups_ << " : i64, epsilon = "
-              << std::scientific << NumberOf(epsilon) << " : f64";
+              << std::scientific << number << " : f64";
     }
     opaque_ << "}";
   }

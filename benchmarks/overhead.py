@@ -1,0 +1,68 @@
+"""What a call costs that has next to nothing to compute.
+
+`python -m benchmarks.overhead`: one layer on a small input, in graph mode,
+against `tf.nn.relu`, forward, and forward + backward; medians of interleaved
+rounds of one run, as csv with versions.
+"""
+
+import argparse
+import os
+import pathlib
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import tensorflow as tf
+
+from benchmarks import timing
+from keras_norms import benchmark
+from keras_norms import layers
+
+SHAPE = (1, 8, 8, 32)
+BASELINE = "tf.nn.relu"
+LAYERS = {
+    "GroupNormalization": (layers.GroupNormalization, {}),
+    "BatchNormalization": (layers.BatchNormalization, {"training": True}),
+    "BatchNormalization, inference": (
+        layers.BatchNormalization,
+        {"training": False},
+    ),
+    "keras GroupNormalization": (keras.layers.GroupNormalization, {}),
+    "keras BatchNormalization": (
+        keras.layers.BatchNormalization,
+        {"training": True},
+    ),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=1001)
+    path = pathlib.Path(__file__).parent / "results" / "overhead.csv"
+    parser.add_argument("--csv", type=pathlib.Path, default=path)
+    options = parser.parse_args()
+    rows, environment = [], timing.environment()
+    for backward in (False, True):
+        how = (SHAPE, "float32", False, backward)
+        candidates = {BASELINE: benchmark.training(tf.nn.relu, [], *how)}
+        for name, (layer, call) in LAYERS.items():
+            candidates[name] = benchmark.candidate(layer, call, *how, layers=1)
+        times = benchmark.medians(candidates, options.rounds, layers=1)
+        rows += [
+            {
+                "layer": name,
+                "pass": "forward+backward" if backward else "forward",
+                "ms": round(time, 4),
+                "times_relu": round(time / times[BASELINE], 2),
+                **environment,
+            }
+            for name, time in times.items()
+        ]
+    timing.write(options.csv, rows)
+    for row in rows:
+        print(f"{row['layer']:32}{row['pass']:18}{row['times_relu']:6}")
+    print(f"written: {options.csv.name}")
+
+
+if __name__ == "__main__":
+    main()
