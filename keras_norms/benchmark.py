@@ -108,7 +108,7 @@ def copying(shape, dtype):
     return copy
 
 
-def main(rounds=15):
+def main(rounds=7):
     """Prints times as multiples of a copy of x, and ratios to Keras."""
     head = ("layer", "shape", "mode", "pass", "Keras", "ours", "ratio")
     print("{:20}{:15}{:6}{:18}{:>7}{:>7}{:>7}".format(*head))
