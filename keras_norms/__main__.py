@@ -26,6 +26,8 @@ def info(_):
         (cache.XLA_LIBRARY, "under XLA"),
     ):
         why = library.reason(name)
+        if native.mode() == "never":
+            why = "not used, as KERAS_NORMS_NATIVE=never asks"
         print(f"native library, {what}: {why or 'active'}")
     print(f"its folder: {cache.folder()}")
 
@@ -33,14 +35,16 @@ def info(_):
 def build(options):
     """Compiles the native library for the TensorFlow that is installed."""
     from keras_norms import library
+    from keras_norms.library import cache
 
     try:
         library.build(force=options.force, xla=options.xla)
     except library.UnusableError as error:
         sys.exit(str(error))
-    why = library.reason()
-    if why:
-        sys.exit(why)
+    for name in (cache.LIBRARY, cache.XLA_LIBRARY)[: 1 + options.xla]:
+        why = library.reason(name)
+        if why:
+            sys.exit(why)
 
 
 def compare(_):

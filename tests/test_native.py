@@ -480,14 +480,40 @@ def test_two_builds_at_once_leave_one_good_library(tmp_path):
 
 def test_a_mode_is_one_of_three(monkeypatch):
     message = (
-        "KERAS_NORMS_NATIVE must be one of ['auto', 'always', 'never']. "
-        "Received: 'on'. Unset it for 'auto'."
+        "{} must be one of ['auto', 'always', 'never']. Received: 'on'. "
+        "'auto' uses the native library where it is there."
     )
     monkeypatch.setenv("KERAS_NORMS_NATIVE", "on")
     layer = layers.InstanceNormalization()
-    assert message in refusal(layer, X)
+    assert message.format("KERAS_NORMS_NATIVE") in refusal(layer, X)
     monkeypatch.delenv("KERAS_NORMS_NATIVE")
-    assert refusal(ops.using_native("on").__enter__) == message
+    block = message.format("The mode of `using_native`")
+    assert refusal(ops.using_native("on").__enter__) == block
+
+
+@built
+def test_forward_mode_is_refused_and_composed():
+    x = tf.constant(X)
+    layer = layers.GroupNormalization(groups=4)
+
+    def along():
+        with tf.autodiff.ForwardAccumulator(x, x) as forward:
+            y = layer(x)
+        return forward.jvp(y)
+
+    with ops.using_native("always"):
+        with pytest.raises(NotImplementedError) as refused:
+            along()
+        # Within what Keras says of the layer.
+        assert (
+            "The native library differentiates in reverse mode, layers as a "
+            "whole, and KerasNorms>GroupNorm was to be differentiated by "
+            "itself, as `tf.autodiff.ForwardAccumulator` does. Trace such "
+            "code within `keras_norms.ops.using_native('never')`."
+        ) in str(refused.value)
+    with ops.using_native("never"):
+        # A norm of a multiple of x is that of x, but for epsilon.
+        np.testing.assert_allclose(along(), 0 * X, atol=2e-3)
 
 
 @built

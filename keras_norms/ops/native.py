@@ -19,14 +19,15 @@ def mode():
     """What is asked for: by a block, or else by the environment."""
     if _blocks:
         return _blocks[-1]
-    return _checked(os.environ.get("KERAS_NORMS_NATIVE", "auto"))
+    variable = "KERAS_NORMS_NATIVE"
+    return _checked(variable, os.environ.get(variable, "auto"))
 
 
-def _checked(name):
+def _checked(what, name):
     if name not in _MODES:
         raise ValueError(
-            f"KERAS_NORMS_NATIVE must be one of {list(_MODES)}. Received: "
-            f"{name!r}. Unset it for 'auto'."
+            f"{what} must be one of {list(_MODES)}. Received: {name!r}. "
+            "'auto' uses the native library where it is there."
         )
     return name
 
@@ -49,7 +50,7 @@ def using_native(mode):
     What has been traced before, as by `tf.function` or `fit`, stays. The block
     is one for all threads.
     """
-    _blocks.append(_checked(mode))
+    _blocks.append(_checked("The mode of `using_native`", mode))
     try:
         yield
     finally:
