@@ -1,5 +1,6 @@
 """The native library: where it runs, what it gives, and its absence."""
 
+import dataclasses
 import os
 import pathlib
 import shutil
@@ -15,6 +16,7 @@ from keras_norms import layers
 from keras_norms import library
 from keras_norms import ops
 from keras_norms.library import cache
+from keras_norms.ops import native
 from tests.test_errors import refusal
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -506,14 +508,164 @@ def test_forward_mode_is_refused_and_composed():
             along()
         # Within what Keras says of the layer.
         assert (
-            "The native library differentiates in reverse mode, layers as a "
-            "whole, and KerasNorms>GroupNorm was to be differentiated by "
+            "The native library differentiates once, and layers as a whole "
+            "again; KerasNorms>GroupNormGradient was to be differentiated by "
             "itself, as `tf.autodiff.ForwardAccumulator` does. Trace such "
             "code within `keras_norms.ops.using_native('never')`."
         ) in str(refused.value)
     with ops.using_native("never"):
         # A norm of a multiple of x is that of x, but for epsilon.
         np.testing.assert_allclose(along(), 0 * X, atol=2e-3)
+
+
+def both_ways(function):
+    """What a function gives by the library, and without it."""
+    found = []
+    for mode in ("always", "never"):
+        with ops.using_native(mode):
+            found.append(np.array(function(), "float64"))
+    return found
+
+
+@built
+def test_results_wider_than_x_are_not_rounded_to_x():
+    x, dy = tf.cast(X, "float16"), 1e5 * tf.cast(X, "float32")
+
+    def gradient():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y, _ = ops.normalize(
+                x, lambda m: ops.affine(m, 1e5), dtype="float32"
+            )
+        return y, tf.cast(tape.gradient(y, x, dy * 1e-6), "float32")
+
+    ours, composed = both_ways(gradient)
+    np.testing.assert_allclose(ours[0], composed[0], rtol=1e-5, atol=1e-1)
+    np.testing.assert_allclose(ours[1], composed[1], rtol=2e-3, atol=1e-1)
+
+
+@built
+def test_activations_unknown_to_the_library_are_given_float32():
+    x = tf.cast(X, "float16")
+    layer = layers.GroupNormalization(
+        groups=4, activation=lambda z: tf.sin(tf.constant(200.0) * z)
+    )
+    layer.build(x.shape)
+    layer.dtype_policy = keras.DTypePolicy("mixed_float16")
+    ours, composed = both_ways(lambda: layer(x))
+    np.testing.assert_allclose(ours, composed, atol=5e-3)
+
+
+@built
+@pytest.mark.parametrize("jit", [False, True])
+def test_every_byte_but_0_is_true_in_a_mask(jit):
+    mask = np.frombuffer(bytes([255, 2, 0, 0]), bool).reshape(1, 4)
+    x = np.array([1.0, 3.0, 100.0, 100.0], "float32").reshape(1, 4, 1)
+
+    @tf.function(jit_compile=jit)
+    def tables(x, mask):
+        moments = ops.instance_moments(x, mask)
+        return moments.count[:, None], moments.mean, moments.variance
+
+    with ops.using_native("always"):
+        have = tables(tf.constant(x), tf.constant(mask))
+    np.testing.assert_array_equal(np.ravel(have), [2, 2, 1])
+
+
+@built
+def test_gradients_of_moments_keep_their_digits_beside_a_large_mean():
+    x = (1e4 + np.random.default_rng(2).normal(size=X.shape)).astype("float32")
+    exact = x.astype("float64")
+    want = 2 * (exact - exact.mean((1, 2), keepdims=True)) / 42
+    with ops.using_native("always"), tf.GradientTape() as tape:
+        x = tf.constant(x)
+        tape.watch(x)
+        variance = ops.instance_moments(x).variance
+    np.testing.assert_allclose(tape.gradient(variance, x), want, atol=1e-6)
+
+
+@built
+def test_what_is_traced_plain_is_compiled_later():
+    """In a process that has compiled nothing before."""
+    code = (
+        "inner = tf.function(layer)\n"
+        "plain = inner(x)\n"
+        "compiled = tf.function(inner, jit_compile=True)(x)\n"
+        "np.testing.assert_allclose(plain, compiled, atol=1e-6)\n"
+        "print('same')\n"
+    )
+    assert "same" in process(code)
+
+
+@built
+def test_sizes_that_depend_on_values_are_refused_under_xla():
+    layer = layers.GroupNormalization(groups=4)
+    layer.build(X.shape)
+
+    @tf.function(jit_compile=True)
+    def some(x, keep):
+        return tf.reduce_sum(layer(tf.boolean_mask(x, keep)))
+
+    arguments = tf.constant(X), tf.constant([True, False, True, True, False])
+    refusing = pytest.raises(tf.errors.InvalidArgumentError)
+    with ops.using_native("always"), refusing as refused:
+        some(*arguments)
+    assert "using_native('never')" in str(refused.value)
+
+
+@built
+@pytest.mark.parametrize("name", ["GroupNormalization", "BatchNormalization"])
+def test_vectorized_maps_have_gradients(name):
+    layer = getattr(layers, name)()
+    layer.build((None, 6, 7, 12 if name[0] == "B" else 32))
+    x = tf.tile(tf.constant(X), [1, 1, 1, 3])[..., : layer.gamma.shape[0]]
+
+    def gradient():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.vectorized_map(lambda e: layer(e[None])[0], x)
+        return tape.gradient(y, x, tf.sin(x))
+
+    ours, composed = both_ways(gradient)
+    np.testing.assert_allclose(ours, composed, atol=1e-4)
+
+
+@built
+def test_arguments_the_library_cannot_take_run_composed():
+    x = tf.constant(X)
+
+    @dataclasses.dataclass
+    class Unhashable:
+        slope: float = 2.0
+
+        def __call__(self, z):
+            return self.slope * z
+
+    for options in (
+        {"activation": Unhashable()},
+        {"gamma": np.array([2.0], "float32")},
+        {"epsilon": tf.constant(0.5)},
+    ):
+        ours, composed = both_ways(
+            lambda options=options: ops.group_normalization(
+                x, groups=4, **options
+            )
+        )
+        np.testing.assert_allclose(ours, composed, atol=1e-5)
+
+
+def test_blocks_of_threads_end_their_own():
+    first, second = ops.using_native("never"), ops.using_native("always")
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert native.mode() == "always"
+    second.__exit__(None, None, None)
+    assert native.mode() == mode_of_environment()
+
+
+def mode_of_environment():
+    return os.environ.get("KERAS_NORMS_NATIVE", "auto")
 
 
 @built

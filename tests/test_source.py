@@ -15,9 +15,9 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 # keeps x alone.
 NAME_TENSORFLOW = {
     *("gradient.py", "native.py", "native_ops.py", "native_passes.py"),
-    "native_moments.py",
     *(
         "replicas.py",
+        "gradients.py",
         "__main__.py",
         "benchmark.py",
         "build.py",

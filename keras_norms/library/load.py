@@ -11,11 +11,6 @@ _LOADED = sys.modules.setdefault(
     "_keras_norms_loaded", types.ModuleType("_keras_norms_loaded")
 )
 
-_OPERATIONS = (
-    *("Moments", "Apply", "GradientSums", "GradientCombine"),
-    *("GroupNorm", "GroupNormGradient"),
-)
-
 
 def load(name=cache.LIBRARY):
     """The module of a library's ops (True for XLA's part).
@@ -36,6 +31,8 @@ def load(name=cache.LIBRARY):
 def _load(name):
     import tensorflow as tf
 
+    from keras_norms.library import gradients
+
     path = str(cache.found(name))
     try:
         if name == cache.XLA_LIBRARY:
@@ -43,24 +40,13 @@ def _load(name):
             tf.load_library(path)
             return True
         operations = tf.load_op_library(path)
-        for operation in _OPERATIONS:
-            tf.RegisterGradient(f"KerasNorms>{operation}")(_refuse)
+        gradients.register(operations)
         return operations
     except (tf.errors.OpError, OSError) as error:
         raise cache.UnusableError(
             f"It cannot be loaded: {error}. Build it again with `python -m "
             "keras_norms build --force`."
         ) from error
-
-
-def _refuse(operation, *_):
-    """Layers bring gradients of their own; forward mode looks for this."""
-    raise NotImplementedError(
-        f"The native library differentiates in reverse mode, layers as a "
-        f"whole, and {operation.type} was to be differentiated by itself, as "
-        "`tf.autodiff.ForwardAccumulator` does. Trace such code within "
-        "`keras_norms.ops.using_native('never')`."
-    )
 
 
 def reason(name=cache.LIBRARY):

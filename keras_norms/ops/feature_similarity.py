@@ -78,7 +78,7 @@ def feature_similarity(
 
 def _features(x, mask, axis, pooled):
     """Of each example, with the sum of their squares in each channel."""
-    if pooled or native.runs():
+    if pooled or native.runs(x):
         moments = instance_moments(x, mask, axis)
         mean = moments.mean + moments.residual
     if pooled:
@@ -86,7 +86,7 @@ def _features(x, mask, axis, pooled):
     layout, features = Layout(x, axis), as_float(x)
     if mask is not None:
         features = ops.where(layout.mask(mask), features, 0.0)
-    if native.runs():
+    if native.runs(x):
         square = moments.variance + ops.square(mean)
         return features, moments.count[:, None] * square
     return features, layout.sum(ops.square(features))

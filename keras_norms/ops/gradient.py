@@ -15,8 +15,10 @@ import tensorflow as tf
 from keras_norms.ops import native
 from keras_norms.ops.coefficients import Coefficients
 from keras_norms.ops.layout import inverse
+from keras_norms.ops.native_ops import activation
 from keras_norms.ops.native_passes import NativeGroupNorm
 from keras_norms.ops.native_passes import NativePasses
+from keras_norms.ops.tables import as_float
 from keras_norms.ops.tables import column
 from keras_norms.ops.tables import statistics_dtype
 
@@ -30,8 +32,11 @@ _STRAYS = (
 
 def two_passes(passes, x, parameters):
     """`(y, extras)`, differentiable in x and in the parameters."""
-    if not native.runs():
+    if not native.runs(x):
         return _run(ComposedGradient(passes), x, parameters)
+    if passes.dtype != x.dtype.name or activation(passes.activation) is None:
+        # The line is not rounded to x's 16 bits on its way.
+        x = as_float(x)
     if NativeGroupNorm.fits(passes, parameters):
         way = NativeGroupNorm(passes)
     else:

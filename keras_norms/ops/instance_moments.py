@@ -45,8 +45,8 @@ def instance_moments(x, mask=None, axis=-1):
         x = as_float(x)
     layout = Layout(x, axis)
     mask = layout.mask(mask)
-    if native.runs():
-        from keras_norms.ops.native_moments import native_moments
+    if native.runs(x):
+        from keras_norms.ops.native_passes import native_moments
 
         return native_moments(layout, x, mask)
     view = layout.view(as_float(x))

@@ -11,14 +11,15 @@ import keras
 from keras_norms import library
 
 _MODES = ("auto", "always", "never")
+_DTYPES = ("float16", "bfloat16", "float32", "float64")
 # Of all threads: those of replicas are started anew for each call.
-_blocks: list[str] = []
+_blocks: list[list[str]] = []
 
 
 def mode():
     """What is asked for: by a block, or else by the environment."""
     if _blocks:
-        return _blocks[-1]
+        return _blocks[-1][0]
     variable = "KERAS_NORMS_NATIVE"
     return _checked(variable, os.environ.get(variable, "auto"))
 
@@ -50,26 +51,32 @@ def using_native(mode):
     What has been traced before, as by `tf.function` or `fit`, stays. The block
     is one for all threads.
     """
-    _blocks.append(_checked("The mode of `using_native`", mode))
+    block = [_checked("The mode of `using_native`", mode)]
+    _blocks.append(block)
     try:
         yield
     finally:
-        _blocks.pop()
+        # Its own: those of other threads may have come since.
+        _blocks[:] = [other for other in _blocks if other is not block]
 
 
-def runs():
-    """Whether the library computes what is asked for now."""
+def runs(x):
+    """Whether the library computes what is asked for now, of such an x."""
     how = mode()
     if how == "never" or keras.backend.backend() != "tensorflow":
         return False
-    if not _on_cpu():
+    dtype = keras.backend.standardize_dtype(x.dtype)
+    if not _on_cpu() or dtype not in _DTYPES:
         return False
-    if _blocks[-1:] != ["always"] and _exporting():
+    if _blocks[-1:] != [["always"]] and _exporting():
         return False
     try:
         library.load()
         if compiling():
             library.load(library.XLA_LIBRARY)
+        elif _in_graph():
+            # What is traced now may be called by what is compiled later.
+            library.reason(library.XLA_LIBRARY)
     except library.UnusableError as error:
         if how == "always":
             raise RuntimeError(
@@ -95,6 +102,12 @@ def _on_cpu():
     import tensorflow as tf
 
     return not tf.config.list_logical_devices("GPU")
+
+
+def _in_graph():
+    import tensorflow as tf
+
+    return not tf.executing_eagerly()
 
 
 def _exporting():

@@ -13,7 +13,10 @@ def activation(function):
     """The library's name of an activation, None where it has none."""
     if function is None:
         return "identity"
-    return _activations().get(function)
+    try:
+        return _activations().get(function)
+    except TypeError:  # not hashable, so none of these
+        return None
 
 
 @functools.cache

@@ -1,5 +1,7 @@
 """The same two passes by the kernels of the native library."""
 
+import numbers
+
 import tensorflow as tf
 
 from keras_norms.ops import native_ops as native
@@ -32,11 +34,10 @@ class NativePasses:
 
     def moments(self, x):
         layout, mask = self.passes.layout, self.passes.mask
-        count, mean, variance, residual = native.moments(x, mask, layout)
+        moments = native_moments(layout, x, mask)
         if mask is None:
-            count = layout.count(layout.view(x))
-        residual = tf.stop_gradient(residual)
-        return Moments(count, mean, variance, residual, layout.examples)
+            moments.count = layout.count(layout.view(x))
+        return moments
 
     def backward(self, x, dy, tables, algebra):
         """dx, and the gradients of the parameters."""
@@ -64,6 +65,13 @@ class NativePasses:
         return native.apply(x, passes.mask, tables, activation, passes.layout)
 
 
+def native_moments(layout, x, mask):
+    """Moments of each row, from one read of x."""
+    count, mean, variance, residual = native.moments(x, mask, layout)
+    count, residual = map(tf.stop_gradient, (count, residual))
+    return Moments(count, mean, variance, residual, layout.examples)
+
+
 class NativeGroupNorm:
     """Group norm as a whole, example by example in the cache: one kernel."""
 
@@ -80,8 +88,12 @@ class NativeGroupNorm:
             isinstance(passes.coefficients, PooledAffine)
             and passes.mask is None
             and passes.layout.examples == 1
+            and isinstance(passes.coefficients.epsilon, numbers.Real)
             and set(parameters) <= {"gamma", "beta"}
-            and all(len(p.shape) == 1 for p in parameters.values())
+            and all(
+                p.shape == [passes.layout.channels]
+                for p in parameters.values()
+            )
             and native.activation(passes.activation) is not None
         )
 

@@ -72,7 +72,7 @@ KERAS_NORMS_INLINE inline V LoadKept(const T* x, const Runs& runs, int64_t i) {
 // runs the one from i on, which goes with the entries from i on of the line.
 template <class S, class F>
 KERAS_NORMS_INLINE inline void EachPiece(const Walk& walk, const Row<S>& row,
-                                         const bool* mask, int64_t ahead,
+                                         const Truth* mask, int64_t ahead,
                                          const F& f) {
   Laid<S> laid(walk);
   for (int64_t c = 0; c < walk.channels_apart(); ++c) {
@@ -89,7 +89,7 @@ KERAS_NORMS_INLINE inline void EachPiece(const Walk& walk, const Row<S>& row,
 template <class T, class S>
 inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
                        const Row<S>& row, Activation function,
-                       const bool* mask, T* y, bool streams) {
+                       const Truth* mask, T* y, bool streams) {
   const Walk walk(view, chunk, mask != nullptr);
   streams = streams && walk.aligned(y);
   WithFunction(function, [&](auto f) {

@@ -13,7 +13,7 @@ namespace {
 template <class T, class S>
 inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
                       const T* dy, const Row<S>& row, Activation function,
-                      const bool* mask, double* sum, double* product) {
+                      const Truth* mask, double* sum, double* product) {
   const Walk walk(view, chunk, mask != nullptr);
   Laid<S> laid(walk);
   WithFunction(function, [&](auto f) {
@@ -45,7 +45,7 @@ inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
 template <class T, class S>
 inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
                          const T* dy, const Row<S>& row, Activation function,
-                         const bool* mask, T* dx, bool streams) {
+                         const Truth* mask, T* dx, bool streams) {
   const Walk walk(view, chunk, mask != nullptr);
   streams = streams && walk.aligned(dx);
   const bool through = row.b != nullptr;
@@ -78,7 +78,7 @@ inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
 // Sums of each row in two float64 tables, given to `use`.
 template <class T, class S, class F, class R>
 inline void EachRowsSums(const View& view, const T* x, const T* dy,
-                         Activation function, const bool* mask,
+                         Activation function, const Truth* mask,
                          const Workers& workers, const R& row_of,
                          const F& use) {
   const Chunks chunks(view, sizeof(T));

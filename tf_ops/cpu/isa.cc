@@ -56,7 +56,7 @@ T* As(void* data, T) {
   return static_cast<T*>(data);
 }
 
-void TypedMoments(const View& view, Type type, const void* x, const bool* mask,
+void TypedMoments(const View& view, Type type, const void* x, const Truth* mask,
                   void* count, void* mean, void* variance, void* residual,
                   const Workers& workers) {
   Typed(type, [&](auto t, auto s) {

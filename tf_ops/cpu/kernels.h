@@ -17,7 +17,7 @@
 // for float64. How a row is cut into chunks depends on its shape alone, and
 // chunks are merged in their order: the same bits for any number of threads.
 //
-// `mask` is null, or a boolean for each position [rows, outer, inner]. Where
+// `mask` is null, or a byte for each position [rows, outer, inner]. Where
 // it is false, x is not in Moments, dx does not go through them, and x is read
 // as 0 if it is not finite.
 
@@ -27,6 +27,10 @@
 #include <cstdint>
 
 namespace keras_norms {
+
+// Of a mask: false where it is 0. Not every byte that says true is a 1, and
+// C++ has no other.
+using Truth = unsigned char;
 
 enum class Type { kFloat, kDouble, kHalf, kBfloat16 };
 
@@ -70,7 +74,7 @@ struct Tables {
 struct Line {
   Tables tables;
   Activation function;
-  const bool* mask;
+  const Truth* mask;
 };
 
 struct Groups {
@@ -90,7 +94,7 @@ struct GroupMoments {
 
 struct Kernels {
   const char* name;
-  void (*moments)(const View&, Type, const void* x, const bool* mask,
+  void (*moments)(const View&, Type, const void* x, const Truth* mask,
                   void* count, void* mean, void* variance, void* residual,
                   const Workers&);
   void (*apply)(const View&, Type, const void* x, const Line&, void* y,

@@ -67,7 +67,7 @@ inline void PivotsLast(const T* x, int64_t positions, int64_t channels,
 
 template <class T, class S>
 inline void Pivots(const View& view, const Chunk& chunk, const Walk& walk,
-                   const T* x, const bool* mask, S* pivot) {
+                   const T* x, const Truth* mask, S* pivot) {
   if (walk.last() && mask == nullptr) {
     PivotsLast(x + walk.offset(0, 0), chunk.positions(), view.channels, pivot);
     return;
@@ -78,7 +78,7 @@ inline void Pivots(const View& view, const Chunk& chunk, const Walk& walk,
     const int64_t stride = walk.last() ? view.channels : 1;
     for (int64_t s = 0; s < walk.spans() && !of.full(); ++s) {
       const T* from = x + walk.offset(c, s);
-      const bool* keep = mask ? mask + walk.position(s) : nullptr;
+      const Truth* keep = mask ? mask + walk.position(s) : nullptr;
       for (int64_t i = 0; i < length && !of.full(); ++i) {
         if (keep == nullptr || keep[i]) of.Add(from + i * stride);
       }
@@ -87,20 +87,20 @@ inline void Pivots(const View& view, const Chunk& chunk, const Walk& walk,
   }
 }
 
-inline int64_t CountKept(const Chunk& chunk, const Walk& walk, const bool* mask) {
+inline int64_t CountKept(const Chunk& chunk, const Walk& walk, const Truth* mask) {
   if (mask == nullptr) return chunk.positions();
   int64_t count = 0;
   const int64_t length = walk.last() ? chunk.positions() : walk.length();
   for (int64_t s = 0; s < walk.spans(); ++s) {
-    const bool* keep = mask + walk.position(s);
-    for (int64_t i = 0; i < length; ++i) count += keep[i];
+    const Truth* keep = mask + walk.position(s);
+    for (int64_t i = 0; i < length; ++i) count += keep[i] != 0;
   }
   return count;
 }
 
 template <class T, class S>
 inline void ChunkMoments(const View& view, const Chunk& chunk, const T* x,
-                         const bool* mask, Parts* parts, int64_t slot) {
+                         const Truth* mask, Parts* parts, int64_t slot) {
   const Walk walk(view, chunk, mask != nullptr);
   const int64_t channels = view.channels;
   const int64_t count = CountKept(chunk, walk, mask);
@@ -173,7 +173,7 @@ inline void Merge(Parts* parts, int64_t first, int64_t slots,
 
 // Gives each row's parts, in a slot of `Parts`, to `use`.
 template <class T, class S, class F>
-inline void EachRowsMoments(const View& view, const T* x, const bool* mask,
+inline void EachRowsMoments(const View& view, const T* x, const Truth* mask,
                             const Workers& workers, const F& use) {
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
@@ -200,7 +200,7 @@ inline void EachRowsMoments(const View& view, const T* x, const bool* mask,
 }
 
 template <class T, class S>
-void Moments(const View& view, const T* x, const bool* mask, S* count,
+void Moments(const View& view, const T* x, const Truth* mask, S* count,
              S* mean, S* variance, S* residual, const Workers& workers) {
   const int64_t channels = view.channels;
   EachRowsMoments<T, S>(

@@ -73,7 +73,7 @@ class Base : public OpKernel {
   }
 
   static absl::Status Mask(const Tensor& mask, const keras_norms::View& view,
-                           const bool** data) {
+                           const Truth** data) {
     *data = nullptr;
     if (mask.NumElements() == 0) return absl::OkStatus();
     if (mask.NumElements() != view.rows * view.positions()) {
@@ -81,7 +81,7 @@ class Base : public OpKernel {
                              view.rows * view.positions(),
                              " elements. Received: ", mask.NumElements());
     }
-    *data = mask.flat<bool>().data();
+    *data = static_cast<const Truth*>(mask.data());
     return absl::OkStatus();
   }
 

@@ -12,7 +12,7 @@ class MomentsOp : public Base<T> {
   void Compute(OpKernelContext* context) override {
     keras_norms::View view;
     OP_REQUIRES_OK(context, this->View(context, &view));
-    const bool* mask;
+    const Truth* mask;
     OP_REQUIRES_OK(context, this->Mask(context->input(1), view, &mask));
     Tensor* out[4];
     OP_REQUIRES_OK(context, context->allocate_output(

@@ -83,9 +83,9 @@ class Tried {
       x_.push_back(Of<T>(given.mean + normal(random)));
       dy_.push_back(Of<T>(normal(random)));
     }
-    keep_.reset(new bool[view_.rows * view_.positions() + 1]);
+    keep_.reset(new kn::Truth[view_.rows * view_.positions() + 1]);
     for (int64_t i = 0; i < view_.rows * view_.positions(); ++i) {
-      keep_[i] = i % 3 != 1;
+      keep_[i] = i % 3 == 1 ? 0 : i % 3 == 2 ? 255 : 1;
     }
     if (given.masked && size > 0) {
       // What is masked may be anything.
@@ -139,7 +139,7 @@ class Tried {
     return !kept(r, p) && !std::isfinite(x) ? 0 : x;
   }
 
-  const bool* mask() const { return given_.masked ? keep_.get() : nullptr; }
+  const kn::Truth* mask() const { return given_.masked ? keep_.get() : nullptr; }
 
   void Close(double got, double want, double size, double bound,
              const char* what) {
@@ -362,7 +362,7 @@ class Tried {
   const kn::Workers& pool_;
   const int64_t checked_;
   std::vector<T> x_, dy_;
-  std::unique_ptr<bool[]> keep_;
+  std::unique_ptr<kn::Truth[]> keep_;
   std::vector<S> center_, scale_, shift_, b_, d_;
 };
 

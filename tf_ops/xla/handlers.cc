@@ -132,7 +132,7 @@ class Call {
   Line line(size_t first) const {
     return {{data(first + 1), data(first + 2), data(first + 3)},
             activation(),
-            static_cast<const bool*>(given(first))};
+            static_cast<const Truth*>(given(first))};
   }
 
   Groups groups(size_t first) const {
@@ -149,7 +149,7 @@ class Call {
 
 void Moments(const Call& call) {
   BestKernels().moments(call.view(), call.type(), call.data(0),
-                        static_cast<const bool*>(call.given(1)),
+                        static_cast<const Truth*>(call.given(1)),
                         call.result(0), call.result(1), call.result(2),
                         call.result(3), call.pool());
 }

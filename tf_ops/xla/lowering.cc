@@ -85,6 +85,12 @@ class Lowered : public XlaOpKernel {
       operands.push_back(context->Input(i));
       auto shape = context->builder()->GetShape(operands.back());
       OP_REQUIRES_OK(context, shape.status());
+      OP_REQUIRES(context, shape->is_static(),
+                  tensorflow::errors::InvalidArgument(
+                      "The native library takes no sizes that depend on "
+                      "values, as those of tf.boolean_mask, under XLA. Trace "
+                      "the function within keras_norms.ops.using_native("
+                      "'never')."));
       *shape->mutable_layout() =
           xla::LayoutUtil::MakeDescendingLayout(shape->dimensions().size());
       shapes.push_back(*shape);
