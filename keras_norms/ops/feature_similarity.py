@@ -78,7 +78,8 @@ def feature_similarity(
 
 def _features(x, mask, axis, pooled):
     """Of each example, with the sum of their squares in each channel."""
-    if pooled or native.runs(x):
+    by_moments = native.runs(x)
+    if pooled or by_moments:
         moments = instance_moments(x, mask, axis)
         mean = moments.mean + moments.residual
     if pooled:
@@ -86,7 +87,7 @@ def _features(x, mask, axis, pooled):
     layout, features = Layout(x, axis), as_float(x)
     if mask is not None:
         features = ops.where(layout.mask(mask), features, 0.0)
-    if native.runs(x):
+    if by_moments:
         square = moments.variance + ops.square(mean)
         return features, moments.count[:, None] * square
     return features, layout.sum(ops.square(features))

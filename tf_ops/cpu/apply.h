@@ -59,6 +59,20 @@ class Laid {
   Buffer<S> buffer_;
 };
 
+// Some entries of a line, and z = (x - center) scale + shift of them.
+template <class V>
+struct Entries {
+  V center, scale, shift;
+
+  V Linear(V apart) const { return apart * scale + shift; }
+};
+
+template <class V, class S>
+KERAS_NORMS_INLINE inline Entries<V> EntriesOf(const Row<S>& line, int64_t i) {
+  return {Load<V>(line.center + i), Load<V>(line.scale + i),
+          Load<V>(line.shift + i)};
+}
+
 // x, but 0 where it is masked and not finite.
 template <class V, class T>
 KERAS_NORMS_INLINE inline V LoadKept(const T* x, const Runs& runs, int64_t i) {
@@ -97,14 +111,12 @@ inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
               [&](auto lanes, auto count, const Runs& runs, const Row<S>& line,
                   int64_t i) KERAS_NORMS_INLINE {
       using V = decltype(lanes);
-      const V center = Load<V>(line.center + i);
-      const V scale = Load<V>(line.scale + i);
-      const V shift = Load<V>(line.shift + i);
+      const Entries<V> entries = EntriesOf<V>(line, i);
       for (int r = 0; r < count.value; ++r) {
         const int64_t at = runs.at + r * runs.apart + i;
         Prefetch(x + at + runs.ahead, streams);
-        const V value = LoadKept<V>(x + at, runs, i);
-        Put(f((value - center) * scale + shift), y + at, streams);
+        const V apart = LoadKept<V>(x + at, runs, i) - entries.center;
+        Put(f(entries.Linear(apart)), y + at, streams);
       }
     });
   });

@@ -20,19 +20,18 @@ inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
     ChannelSums<S>(
         walk, mask, kAheadBytes / 2 / sizeof(T), sum, product,
         [&](int64_t c) { return laid.For(row, c); },
-        [&](auto count, const Runs& runs, const Row<S>& line, Sums<S>* sums) KERAS_NORMS_INLINE {
+        [&](auto count, const Runs& runs, const Row<S>& line,
+            Sums<S>* sums) KERAS_NORMS_INLINE {
           EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
             using V = decltype(lanes);
-            const V center = Load<V>(line.center + i);
-            const V scale = Load<V>(line.scale + i);
-            const V shift = Load<V>(line.shift + i);
+            const Entries<V> entries = EntriesOf<V>(line, i);
             V sum = V(), product = V();
             for (int r = 0; r < count.value; ++r) {
               const int64_t at = runs.at + r * runs.apart + i;
               __builtin_prefetch(x + at + runs.ahead);
               __builtin_prefetch(dy + at + runs.ahead);
-              const V apart = LoadKept<V>(x + at, runs, i) - center;
-              const V g = f.Gradient(apart * scale + shift, Load<V>(dy + at));
+              const V apart = LoadKept<V>(x + at, runs, i) - entries.center;
+              const V g = f.Gradient(entries.Linear(apart), Load<V>(dy + at));
               sum += g;
               product += g * apart;
             }
@@ -54,21 +53,19 @@ inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
               [&](auto lanes, auto count, const Runs& runs, const Row<S>& line,
                   int64_t i) KERAS_NORMS_INLINE {
       using V = decltype(lanes);
-      const V center = Load<V>(line.center + i);
-      const V scale = Load<V>(line.scale + i);
-      const V shift = Load<V>(line.shift + i);
+      const Entries<V> entries = EntriesOf<V>(line, i);
       const V b = through ? Load<V>(line.b + i) : V();
       const V d = through ? Load<V>(line.d + i) : V();
       for (int r = 0; r < count.value; ++r) {
         const int64_t at = runs.at + r * runs.apart + i;
         Prefetch(x + at + runs.ahead, streams);
         Prefetch(dy + at + runs.ahead, streams);
-        const V apart = LoadKept<V>(x + at, runs, i) - center;
-        const V g = f.Gradient(apart * scale + shift, Load<V>(dy + at));
+        const V apart = LoadKept<V>(x + at, runs, i) - entries.center;
+        const V g = f.Gradient(entries.Linear(apart), Load<V>(dy + at));
         V rest = V();
         if (through) rest = apart * b + d;
         if (runs.keep) rest = Keeps<V>(runs, i) != 0 ? rest : V();
-        Put(g * scale + rest, dx + at, streams);
+        Put(g * entries.scale + rest, dx + at, streams);
       }
     });
   });

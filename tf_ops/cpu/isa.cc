@@ -56,9 +56,9 @@ T* As(void* data, T) {
   return static_cast<T*>(data);
 }
 
-void TypedMoments(const View& view, Type type, const void* x, const Truth* mask,
-                  void* count, void* mean, void* variance, void* residual,
-                  const Workers& workers) {
+void TypedMoments(const View& view, Type type, const void* x,
+                  const Truth* mask, void* count, void* mean, void* variance,
+                  void* residual, const Workers& workers) {
   Typed(type, [&](auto t, auto s) {
     Moments(view, As(x, t), mask, As(count, s), As(mean, s), As(variance, s),
             As(residual, s), Crew(view, type, workers));
@@ -113,7 +113,8 @@ void TypedGroupNormGradient(const View& view, Type type, const void* x,
                             const Workers& workers) {
   Typed(type, [&](auto t, auto s) {
     GroupNormGradient(view, As(x, t), As(dy, t), groups, KeptOf(moments, s),
-                      As(dx, t), As(d_gamma, s), As(d_beta, s), Crew(view, type, workers));
+                      As(dx, t), As(d_gamma, s), As(d_beta, s),
+                      Crew(view, type, workers));
   });
 }
 

@@ -87,7 +87,8 @@ inline void Pivots(const View& view, const Chunk& chunk, const Walk& walk,
   }
 }
 
-inline int64_t CountKept(const Chunk& chunk, const Walk& walk, const Truth* mask) {
+inline int64_t CountKept(const Chunk& chunk, const Walk& walk,
+                         const Truth* mask) {
   if (mask == nullptr) return chunk.positions();
   int64_t count = 0;
   const int64_t length = walk.last() ? chunk.positions() : walk.length();
@@ -116,7 +117,8 @@ inline void ChunkMoments(const View& view, const Chunk& chunk, const T* x,
   ChannelSums<S>(
       walk, mask, kAheadBytes / sizeof(T), mean, squares,
       [&](int64_t c) { return walk.Lay(pivots.get(), c, laid.get()); },
-      [&](auto count, const Runs& runs, const S* pivot, Sums<S>* sums) KERAS_NORMS_INLINE {
+      [&](auto count, const Runs& runs, const S* pivot,
+          Sums<S>* sums) KERAS_NORMS_INLINE {
         EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
           using V = decltype(lanes);
           const V about = Load<V>(pivot + i);

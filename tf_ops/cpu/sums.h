@@ -67,10 +67,11 @@ inline void ChannelSums(const Walk& walk, const Truth* mask, int64_t ahead,
     for (int64_t t = 0; t < width; t += kTile) {
       const int64_t w = Least(kTile, width - t);
       Sums<S> sums(wide_one.get() + t, wide_two.get() + t, w);
-      EachRuns(walk, c, t, w, mask, ahead, [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
-        add(count, runs, tables + t, &sums);
-        sums.Count(count.value);
-      });
+      EachRuns(walk, c, t, w, mask, ahead,
+               [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
+                 add(count, runs, tables + t, &sums);
+                 sums.Count(count.value);
+               });
       sums.Fold();
     }
     walk.Gather(wide_one.get(), c, one);

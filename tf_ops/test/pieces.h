@@ -1,0 +1,83 @@
+// What the kernels stand on: sizes, halves, threads.
+
+#ifndef KERAS_NORMS_TEST_PIECES_H_
+#define KERAS_NORMS_TEST_PIECES_H_
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "../cpu/kernels.h"
+#include "../cpu/pool.h"
+#include "../cpu/vectors.h"
+#include "check.h"
+#include "threads.h"
+
+namespace kn = keras_norms;
+
+namespace {
+
+// Of the smallest numbers of 16 bits, where floats as small are read as 0, as
+// TensorFlow has it on its threads.
+void Subnormals() {
+#ifdef __x86_64__
+  const unsigned before = _mm_getcsr();
+  _mm_setcsr(before | 0x8040);
+#endif
+  Half halves[2 * kLanes<float>];
+  for (int bits = 1; bits < 0x400; ++bits) {
+    for (Half& half : halves) half.bits = bits;
+    const float want = bits * 5.9604645e-8f;
+    const auto found = Load<Vector<float>>(halves);
+    Check(Load<float>(halves) == want, "a subnormal half");
+    Check(found[0] == want, "a vector of subnormal halves");
+  }
+#ifdef __x86_64__
+  _mm_setcsr(before);
+#endif
+}
+
+// A thread that was asked and does not come is asked for again, once; what
+// comes late finds nothing to do.
+void LateThreads() {
+  std::vector<std::function<void()>> late;
+  std::atomic<int64_t> done{0};
+  {
+    Threads threads(1);
+    const kn::Pool pool(2, [&](std::function<void()> task) {
+      late.push_back(task);
+      if (late.size() > 1) threads.Schedule(std::move(task));
+    });
+    pool.Run(
+        200,
+        [](void* context, int64_t) {
+          std::this_thread::sleep_for(std::chrono::microseconds(200));
+          ++*static_cast<std::atomic<int64_t>*>(context);
+        },
+        &done);
+    Check(done == 200, "all items, though a thread is late");
+    Check(late.size() == 2, "asked twice: " + std::to_string(late.size()));
+  }
+  for (const auto& task : late) task();
+  Check(done == 200, "late threads do nothing");
+}
+
+// Sizes over 2^31 elements by index arithmetic alone.
+void Indices() {
+  const int64_t sizes[] = {70000, 70000, 3};
+  const kn::View view = kn::ViewOf(sizes, 3, 2, -1);
+  Check(view.outer == 4900000000 && view.rows == 1, "outer beyond 2^32");
+  const int64_t first[] = {3, 5, 70000, 70000};
+  Check(kn::ViewOf(first, 4, 1, 1).inner == 4900000000, "inner beyond 2^32");
+  const int64_t blocks[] = {12, 7, 5};
+  Check(kn::ViewOf(blocks, 3, 2, 4).rows == 3, "blocks of 4 of 12");
+  Check(kn::ViewOf(blocks, 3, 2, 5).rows == 12, "5 do not divide 12");
+  Check(kn::ViewOf(blocks, 3, 1, 4).outer == 4, "blocks, channels first");
+}
+
+}  // namespace
+
+#endif  // KERAS_NORMS_TEST_PIECES_H_
