@@ -19,7 +19,7 @@ double Value(T x) {
   return Load<float>(&x);
 }
 double Value(float x) { return x; }
-double Value(double x) { return x; }
+inline double Value(double x) { return x; }
 
 template <class T>
 T Of(double x) {
@@ -32,7 +32,7 @@ float Of<float>(double x) {
   return static_cast<float>(x);
 }
 template <>
-double Of<double>(double x) {
+inline double Of<double>(double x) {
   return x;
 }
 

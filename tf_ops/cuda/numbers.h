@@ -1,0 +1,100 @@
+// Numbers of 32 and of 16 bits, one or 16 bytes of them at a time. All
+// arithmetic is in float.
+
+#ifndef KERAS_NORMS_CUDA_NUMBERS_H_
+#define KERAS_NORMS_CUDA_NUMBERS_H_
+
+#include "device.h"
+
+namespace {
+
+struct Float {
+  using Stored = Bits32;
+  static KERAS_NORMS_DEVICE float Widen(Bits32 x) { return AsFloat(x); }
+  static KERAS_NORMS_DEVICE Bits32 Narrow(float x) { return AsBits(x); }
+};
+
+struct Half {
+  using Stored = Bits16;
+  static KERAS_NORMS_DEVICE float Widen(Bits16 x) { return FromHalf(x); }
+  static KERAS_NORMS_DEVICE Bits16 Narrow(float x) { return ToHalf(x); }
+};
+
+struct Bfloat16 {
+  using Stored = Bits16;
+  static KERAS_NORMS_DEVICE float Widen(Bits16 x) {
+    return AsFloat(static_cast<Bits32>(x) << 16);
+  }
+  // To the nearest, and even where two are; quiet where it is no number.
+  static KERAS_NORMS_DEVICE Bits16 Narrow(float x) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    Bits16 stored;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(stored) : "f"(x));
+    return stored;
+#else
+    const Bits32 bits = AsBits(x);
+    if (x != x) return static_cast<Bits16>(bits >> 16 | 0x40);
+    return static_cast<Bits16>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+#endif
+  }
+};
+
+// V numbers in a row in memory: one access where there are 16 bytes of them.
+template <class T, int V>
+struct Pack {
+  static constexpr int kWords = V * sizeof(typename T::Stored) / 4;
+  struct alignas(16) Words {
+    Bits32 at[kWords];
+  };
+  Words words;
+
+  KERAS_NORMS_DEVICE void Load(const void* data, long long i) {
+    words = *reinterpret_cast<const Words*>(
+        static_cast<const typename T::Stored*>(data) + i);
+  }
+  KERAS_NORMS_DEVICE void Store(void* data, long long i) const {
+    *reinterpret_cast<Words*>(static_cast<typename T::Stored*>(data) + i) =
+        words;
+  }
+  KERAS_NORMS_DEVICE float Get(int j) const {
+    if constexpr (kWords == V) {
+      return T::Widen(words.at[j]);
+    } else {
+      return T::Widen(
+          static_cast<Bits16>(words.at[j / 2] >> (j % 2 ? 16 : 0)));
+    }
+  }
+  static KERAS_NORMS_DEVICE Pack Of(const float (&x)[V]) {
+    Pack pack;
+    KERAS_NORMS_UNROLL
+    for (int w = 0; w < kWords; ++w) {
+      if constexpr (kWords == V) {
+        pack.words.at[w] = T::Narrow(x[w]);
+      } else {
+        pack.words.at[w] = T::Narrow(x[2 * w]) |
+                           static_cast<Bits32>(T::Narrow(x[2 * w + 1])) << 16;
+      }
+    }
+    return pack;
+  }
+};
+
+template <class T>
+struct Pack<T, 1> {
+  typename T::Stored stored;
+
+  KERAS_NORMS_DEVICE void Load(const void* data, long long i) {
+    stored = static_cast<const typename T::Stored*>(data)[i];
+  }
+  KERAS_NORMS_DEVICE void Store(void* data, long long i) const {
+    static_cast<typename T::Stored*>(data)[i] = stored;
+  }
+  KERAS_NORMS_DEVICE float Get(int) const { return T::Widen(stored); }
+  static KERAS_NORMS_DEVICE Pack Of(const float (&x)[1]) {
+    return {T::Narrow(x[0])};
+  }
+};
+
+}  // namespace
+
+#endif  // KERAS_NORMS_CUDA_NUMBERS_H_

@@ -1,0 +1,123 @@
+// How a shape is covered by blocks: host code for geometry.h.
+
+#ifndef KERAS_NORMS_CUDA_PLAN_H_
+#define KERAS_NORMS_CUDA_PLAN_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <initializer_list>
+
+#include "../cpu/kernels.h"
+#include "tasks.h"
+
+namespace keras_norms {
+
+// Blocks that keep large GPUs busy, and steps a thread takes: few, and putting
+// parts together takes longer than reading; many, and float sums lose digits.
+constexpr int64_t kBlocks = 1024;
+constexpr int64_t kLeastSteps = 4;
+constexpr int64_t kMostSteps = 128;
+// Places of a chunk, where there are so many: parts, of 16 bytes a channel,
+// are little beside them.
+constexpr int64_t kChunkPlaces = 32;
+
+inline int64_t CeilOf(int64_t value, int64_t step) {
+  return (value + step - 1) / step;
+}
+
+// The largest power of two that is at most `value`, and at least 1.
+inline int64_t PowerWithin(int64_t value) {
+  int64_t power = 1;
+  while (power * 2 <= value) power *= 2;
+  return power;
+}
+
+inline int64_t BytesOf(Type type) { return type == Type::kFloat ? 4 : 2; }
+
+// How many numbers can be accessed at once: 16 bytes of them, or one.
+inline int WidthOf(const View& view, Type type, const Truth* mask,
+                   std::initializer_list<const void*> tensors) {
+  const int64_t wide = 16 / BytesOf(type);
+  const int64_t side = view.inner == 1 ? view.channels : view.inner;
+  bool fits = mask == nullptr && side % wide == 0;
+  for (const void* data : tensors) {
+    fits = fits && reinterpret_cast<uintptr_t>(data) % 16 == 0;
+  }
+  return fits ? static_cast<int>(wide) : 1;
+}
+
+inline Geometry GeometryOf(const View& view, int width) {
+  Geometry g = {};
+  g.rows = view.rows;
+  g.channels = static_cast<int>(view.channels);
+  g.row_size = view.positions() * view.channels;
+  g.last = view.inner == 1;
+  int64_t columns, lanes;
+  if (g.last) {
+    g.column_channels = width;
+    g.places = g.span_places = view.outer;
+    g.place_apart = g.channels;
+    g.channel_apart = 1;
+    columns = view.channels / width;
+    g.parts = static_cast<int>(CeilOf(columns, kThreads));
+    columns = CeilOf(columns, std::max(g.parts, 1));
+    lanes = std::min<int64_t>(kThreads / std::max<int64_t>(columns, 1),
+                              g.places);
+  } else {
+    g.column_channels = 1;
+    g.span_places = view.inner / width;
+    g.span_apart = view.channels * view.inner;
+    g.places = view.outer * g.span_places;
+    g.place_apart = width;
+    g.channel_apart = view.inner;
+    // Each has some to do, and neighbours read the same lines of memory.
+    lanes = PowerWithin(std::min<int64_t>(g.places / 4, kThreads));
+    columns = std::min<int64_t>(kThreads / lanes, view.channels);
+    g.parts = static_cast<int>(CeilOf(view.channels, columns ? columns : 1));
+  }
+  lanes = std::max<int64_t>(lanes, 1);
+  g.columns = static_cast<int>(columns);
+  g.lanes = static_cast<int>(lanes);
+  const int64_t steps = CeilOf(g.places, lanes);
+  int64_t rows = 1;
+  if (steps <= kLeastSteps) {
+    // Short rows: some of them to a block.
+    rows = kThreads / std::max<int64_t>(columns * lanes, 1);
+    rows = std::min<int64_t>(rows, view.rows);
+    rows = std::max<int64_t>(rows, 1);
+  }
+  g.block_rows = static_cast<int>(rows);
+  const int64_t all = CeilOf(view.rows, rows) * g.parts * steps;
+  int64_t each = std::max(all / kBlocks, CeilOf(kChunkPlaces, lanes));
+  each = std::min(std::max(each, kLeastSteps), kMostSteps);
+  g.chunks = static_cast<int>(std::max<int64_t>(CeilOf(steps, each), 1));
+  g.steps = static_cast<int>(CeilOf(steps, g.chunks));
+  return g;
+}
+
+inline int64_t BlocksOf(const Geometry& g) {
+  return CeilOf(g.rows, g.block_rows) * g.chunks * g.parts;
+}
+
+inline int ThreadsOf(const Geometry& g) {
+  return g.columns * g.lanes * g.block_rows;
+}
+
+// Parts that tables hold: [rows, chunks, channels].
+inline int64_t PartsOf(const Geometry& g) {
+  return g.rows * g.chunks * g.channels;
+}
+
+// For results of `items` parts each.
+inline PoolGeometry PoolOf(const Geometry& g, int64_t group_size,
+                           int64_t items) {
+  PoolGeometry pool = {g.rows, g.chunks, g.channels,
+                       static_cast<int>(group_size), 1, kThreads};
+  while (pool.lanes < kThreads && pool.lanes * 4 < items) pool.lanes *= 2;
+  pool.each = kThreads / pool.lanes;
+  return pool;
+}
+
+}  // namespace keras_norms
+
+#endif  // KERAS_NORMS_CUDA_PLAN_H_

@@ -1,0 +1,135 @@
+// The kernels that put parts together, in double: the moments of groups, what
+// their gradients need, and those of gamma and beta.
+
+#ifndef KERAS_NORMS_CUDA_POOLS_H_
+#define KERAS_NORMS_CUDA_POOLS_H_
+
+#include "parts.h"
+#include "tasks.h"
+
+namespace {
+
+using keras_norms::kThreads;
+using keras_norms::PoolGeometry;
+
+// The result of a thread, which `lanes` share: neighbours have neighbouring
+// results.
+struct Seat {
+  int lane;
+  long long result;
+
+  explicit KERAS_NORMS_DEVICE Seat(const PoolGeometry& g)
+      : lane(Thread() / g.each),
+        result(static_cast<long long>(Block()) * g.each + Thread() % g.each) {}
+};
+
+// The parts of a group of a row, numbered: chunks of channels.
+struct GroupParts {
+  long long row;
+  int channel;  // the first
+  int count;
+
+  KERAS_NORMS_DEVICE GroupParts(const PoolGeometry& g, long long result) {
+    const int groups = g.channels / g.group_size;
+    row = result / groups;
+    channel = static_cast<int>(result % groups) * g.group_size;
+    count = row < g.rows ? g.chunks * g.group_size : 0;
+  }
+
+  KERAS_NORMS_DEVICE int Channel(const PoolGeometry& g, int i) const {
+    return channel + i % g.group_size;
+  }
+
+  KERAS_NORMS_DEVICE long long At(const PoolGeometry& g, int i) const {
+    return (row * g.chunks + i / g.group_size) * g.channels + Channel(g, i);
+  }
+};
+
+KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolTask& task) {
+  KERAS_NORMS_SHARED WideMoments shared[kThreads];
+  const PoolGeometry& g = task.geometry;
+  const Seat seat(g);
+  const GroupParts parts(g, seat.result);
+  const double pivot =
+      parts.count == 0 ? 0.0 : task.parts[parts.At(g, 0)].pivot;
+  WideMoments sums[1] = {};
+  for (int i = seat.lane; i < parts.count; i += g.lanes) {
+    const MomentsPart part = task.parts[parts.At(g, i)];
+    if (part.count == 0) continue;
+    const double apart = (part.pivot - pivot) + part.offset;
+    const double weighed = part.count * apart;
+    Merge(&sums[0],
+          {part.count, weighed, part.squares + weighed * apart});
+  }
+  Fold(sums, seat.lane, g.lanes, g.each, shared);
+  if (seat.lane != 0 || parts.count == 0) return;
+  const WideMoments& all = sums[0];
+  const double over = all.count == 0 ? 0.0 : 1.0 / all.count;
+  const double apart = all.sum * over;
+  const double mean = all.count == 0 ? 0.0 : pivot + apart;
+  const double squares = all.squares * over - apart * apart;
+  const double variance = squares < 0 ? 0.0 : squares;
+  const float near = static_cast<float>(mean);
+  task.mean[seat.result] = near;
+  task.residual[seat.result] = static_cast<float>(mean - near);
+  task.spread[seat.result] = static_cast<float>(
+      task.epsilon < 0 ? variance : 1.0 / sqrt(variance + task.epsilon));
+  if (task.count != nullptr && parts.channel == 0) {
+    task.count[parts.row] = static_cast<float>(all.count);
+  }
+}
+
+// Sums over chunks; or, over a group, what its moments' gradients add to dx:
+// (x - mean) b + d.
+KERAS_NORMS_DEVICE void PoolSums(const keras_norms::PoolSumsTask& task) {
+  KERAS_NORMS_SHARED WideSums shared[kThreads];
+  const PoolGeometry& g = task.geometry;
+  const Seat seat(g);
+  const GroupParts parts(g, seat.result);
+  WideSums sums[1] = {};
+  for (int i = seat.lane; i < parts.count; i += g.lanes) {
+    const SumsPart part = task.parts[parts.At(g, i)];
+    const double gamma =
+        task.gamma == nullptr ? 1.0 : task.gamma[parts.Channel(g, i)];
+    Merge(&sums[0], {gamma * part.sum, gamma * part.product});
+  }
+  Fold(sums, seat.lane, g.lanes, g.each, shared);
+  if (seat.lane != 0 || parts.count == 0) return;
+  double one = sums[0].sum, two = sums[0].product;
+  if (task.inverse != nullptr) {
+    const double inverse = task.inverse[seat.result];
+    const double residual = task.residual[seat.result];
+    const double along = (two - residual * one) * inverse;
+    const double b = -inverse * inverse * along / task.places;
+    two = -inverse * one / task.places - b * residual;
+    one = b;
+  }
+  task.one[seat.result] = static_cast<float>(one);
+  task.two[seat.result] = static_cast<float>(two);
+}
+
+// The gradients of gamma and beta: over rows and chunks, for every channel.
+KERAS_NORMS_DEVICE void AffineGradient(const keras_norms::AffineTask& task) {
+  KERAS_NORMS_SHARED WideSums shared[kThreads];
+  const PoolGeometry& g = task.geometry;
+  const Seat seat(g);
+  const int channel = static_cast<int>(seat.result);
+  const int groups = g.channels / g.group_size;
+  const long long count = channel < g.channels ? g.rows * g.chunks : 0;
+  WideSums sums[1] = {};
+  for (long long i = seat.lane; i < count; i += g.lanes) {
+    const SumsPart part = task.parts[i * g.channels + channel];
+    const long long group = i / g.chunks * groups + channel / g.group_size;
+    const double residual = task.residual[group];
+    const double along = part.product - residual * part.sum;
+    Merge(&sums[0], {part.sum, along * task.inverse[group]});
+  }
+  Fold(sums, seat.lane, g.lanes, g.each, shared);
+  if (seat.lane != 0 || channel >= g.channels) return;
+  task.d_beta[channel] = static_cast<float>(sums[0].sum);
+  task.d_gamma[channel] = static_cast<float>(sums[0].product);
+}
+
+}  // namespace
+
+#endif  // KERAS_NORMS_CUDA_POOLS_H_

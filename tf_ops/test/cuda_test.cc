@@ -1,0 +1,124 @@
+// The kernels for GPUs on the emulation, on shapes that are no multiple of
+// anything: `make -C tf_ops test`.
+
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "../cuda/launch.h"
+#include "../cpu/pool.h"
+#include "check.h"
+#include "emulation.h"
+#include "tried.h"
+
+namespace {
+
+emulation::Order order;
+
+// What the cases are tried on, as if it were a CPU's.
+template <class F, class... Arguments>
+void OnEmulation(const F& function, const Arguments&... arguments) {
+  emulation::Emulated device(order);
+  const std::string wrong = function(arguments..., device);
+  Check(wrong.empty(), wrong);
+}
+
+const kn::DeviceKernels& kernels = kn::OnDevice();
+
+const kn::Kernels kEmulated = {
+    "emulated GPU",
+    [](const kn::View& view, kn::Type type, const void* x,
+       const kn::Truth* mask, void* count, void* mean, void* variance,
+       void* residual, const kn::Workers&) {
+      OnEmulation(kernels.moments, view, type, x, mask, count, mean, variance,
+                  residual);
+    },
+    [](const kn::View& view, kn::Type type, const void* x,
+       const kn::Line& line, void* y, const kn::Workers&) {
+      OnEmulation(kernels.apply, view, type, x, line, y);
+    },
+    [](const kn::View& view, kn::Type type, const void* x, const void* dy,
+       const kn::Line& line, void* sum, void* product, const kn::Workers&) {
+      OnEmulation(kernels.gradient_sums, view, type, x, dy, line, sum,
+                  product);
+    },
+    [](const kn::View& view, kn::Type type, const void* x, const void* dy,
+       const kn::Line& line, const void* b, const void* d, void* dx,
+       const kn::Workers&) {
+      OnEmulation(kernels.gradient_combine, view, type, x, dy, line, b, d, dx);
+    },
+    [](const kn::View& view, kn::Type type, const void* x,
+       const kn::Groups& groups, void* y, const kn::GroupMoments& moments,
+       const kn::Workers&) {
+      OnEmulation(kernels.group_norm, view, type, x, groups, y, moments);
+    },
+    [](const kn::View& view, kn::Type type, const void* x, const void* dy,
+       const kn::Groups& groups, const kn::GroupMoments& moments, void* dx,
+       void* d_gamma, void* d_beta, const kn::Workers&) {
+      OnEmulation(kernels.group_norm_gradient, view, type, x, dy, groups,
+                  moments, dx, d_gamma, d_beta);
+    },
+};
+
+template <class T>
+void Try(const Case& given) {
+  const kn::Pool alone(1, nullptr);
+  order = emulation::Order::kForwards;
+  Tried<T> one(kEmulated, given, alone, true);
+  one.Run();
+  for (const auto other :
+       {emulation::Order::kBackwards, emulation::Order::kMixed}) {
+    order = other;
+    Tried<T> again(kEmulated, given, alone, false);
+    again.Run();
+    const size_t bytes = one.bits.size() * sizeof(one.bits[0]);
+    Check(one.bits.size() == again.bits.size() &&
+              (bytes == 0 ||
+               std::memcmp(one.bits.data(), again.bits.data(), bytes) == 0),
+          "the same bits whatever the order of threads");
+  }
+}
+
+}  // namespace
+
+int main(int arguments, char**) {
+  const bool few = arguments > 1;
+  const std::vector<kn::View> views = {
+      // Short rows, one channel, columns of 1, 4 and 8 numbers.
+      {2, 5, 3, 1}, {1, 1, 1, 1}, {3, 7, 1, 1}, {70, 1, 6, 1}, {9, 3, 8, 1},
+      {3, 5, 24, 1}, {2, 130, 16, 1},
+      // Wider than a block, evenly and not.
+      {2, 33, 517, 1}, {2, 9, 2400, 1}, {1, 40, 1200, 1},
+      // Channels first: whole units and not, one span and more.
+      {2, 1, 6, 9}, {1, 3, 5, 131}, {1, 70, 9, 7}, {2, 1, 12, 64},
+      {3, 4, 5, 16}, {2, 1, 3, 2056}, {1, 2, 1, 40001}, {1, 5, 300, 8},
+      // Chunks.
+      {4, 300, 4, 1}, {1, 900, 20, 1}, {1, 20000, 3, 1}, {1, 5000, 8, 1},
+      {2, 1, 2, 9000},
+      // Nothing.
+      {0, 4, 6, 1}, {2, 0, 6, 1}, {2, 3, 6, 0}, {2, 3, 0, 1},
+  };
+  int cases = 0;
+  for (const kn::View& view : views) {
+    const int64_t size = view.rows * view.positions() * view.channels;
+    if (few && size > 10000) continue;
+    for (const bool masked : {false, true}) {
+      for (int f = 0; f < 8; ++f) {
+        // All functions on the small, one of two on the large.
+        if (size > 500 && f != (masked ? 0 : 2)) continue;
+        if (few && f > 2) continue;
+        const Case given = {view, masked, f == 0 ? 1e4 : 0.5,
+                            static_cast<kn::Activation>(f)};
+        Try<float>(given);
+        Case near = given;
+        near.mean = 0.5;
+        Try<Half>(near);
+        Try<Bfloat16>(near);
+        ++cases;
+      }
+    }
+  }
+  std::printf("%d cases on the emulation, %d failures\n", cases, failures);
+  return failures > 0;
+}

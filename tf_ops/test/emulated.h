@@ -1,0 +1,89 @@
+// What kernels find on the emulation, in place of CUDA: see emulation.h.
+
+#ifndef KERAS_NORMS_TEST_EMULATED_H_
+#define KERAS_NORMS_TEST_EMULATED_H_
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#define KERAS_NORMS_DEVICE inline
+#define KERAS_NORMS_SHARED static
+#define KERAS_NORMS_UNROLL
+#define KERAS_NORMS_KERNEL(name, threads, Task)                        \
+  static void name(const Task& task);                                  \
+  static const emulation::Kernel name##_kernel(                        \
+      #name, threads,                                                  \
+      [](const void* task) { name(*static_cast<const Task*>(task)); }); \
+  static void name(const Task& task)
+
+namespace emulation {
+
+// Registers itself, by name.
+struct Kernel {
+  const char* name;
+  int threads;
+  void (*run)(const void* task);
+
+  Kernel(const char* name, int threads, void (*run)(const void* task));
+};
+
+struct Where {
+  int thread;
+  unsigned block;
+  unsigned blocks;
+};
+extern Where where;
+
+void Wait();
+
+}  // namespace emulation
+
+namespace {
+
+using Bits16 = uint16_t;
+using Bits32 = uint32_t;
+
+inline int Thread() { return emulation::where.thread; }
+inline unsigned Block() { return emulation::where.block; }
+inline unsigned Blocks() { return emulation::where.blocks; }
+inline void Barrier() { emulation::Wait(); }
+
+inline float Exponential(float x) { return std::exp(x); }
+inline float Over(float a, float b) { return a / b; }
+
+inline float AsFloat(Bits32 bits) {
+  float x;
+  std::memcpy(&x, &bits, 4);
+  return x;
+}
+inline Bits32 AsBits(float x) {
+  Bits32 bits;
+  std::memcpy(&bits, &x, 4);
+  return bits;
+}
+
+inline float FromHalf(Bits16 half) {
+  const int exponent = half >> 10 & 31, rest = half & 1023;
+  float size = exponent == 31 ? (rest ? NAN : INFINITY)
+               : exponent == 0
+                   ? std::ldexp(static_cast<float>(rest), -24)
+                   : std::ldexp(static_cast<float>(rest + 1024), exponent - 25);
+  return half >> 15 ? -size : size;
+}
+
+inline Bits16 ToHalf(float x) {
+  const int sign = std::signbit(x) ? 0x8000 : 0;
+  const float size = std::fabs(x);
+  if (x != x) return static_cast<Bits16>(sign | 0x7e00);
+  if (size >= 65520.0f) return static_cast<Bits16>(sign | 0x7c00);
+  const int exponent = size < 6.1035156e-5f ? -14 : std::ilogb(size);
+  // Subnormal numbers lack the first digit; rounding may carry over.
+  const int digits =
+      static_cast<int>(std::nearbyint(std::ldexp(size, 10 - exponent)));
+  return static_cast<Bits16>(sign | (((exponent + 14) << 10) + digits));
+}
+
+}  // namespace
+
+#endif  // KERAS_NORMS_TEST_EMULATED_H_

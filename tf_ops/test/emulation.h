@@ -1,0 +1,31 @@
+// A GPU for the tests: the kernels of ../cuda, compiled for a CPU, block after
+// block, the threads of a block one after the other from barrier to barrier.
+//
+// It finds wrong indices (with the address sanitizer), wrong sums, and, since
+// threads can go in other orders, missing barriers. It says nothing of speed.
+
+#ifndef KERAS_NORMS_TEST_EMULATION_H_
+#define KERAS_NORMS_TEST_EMULATION_H_
+
+#include "../cuda/launch.h"
+
+namespace emulation {
+
+enum class Order { kForwards, kBackwards, kMixed };
+
+class Emulated : public keras_norms::Device {
+ public:
+  explicit Emulated(Order order) : order_(order) {}
+  ~Emulated() override;
+  void* Scratch(size_t bytes) override;
+  std::string Launch(const char* kernel, unsigned blocks, int threads,
+                     const void* task) override;
+
+ private:
+  Order order_;
+  void* scratch_ = nullptr;
+};
+
+}  // namespace emulation
+
+#endif  // KERAS_NORMS_TEST_EMULATION_H_
