@@ -6,5 +6,14 @@ from keras_norms.library.cache import UnusableError
 from keras_norms.library.load import forget
 from keras_norms.library.load import load
 from keras_norms.library.load import reason
+from keras_norms.library.load import serve_gpus
 
-__all__ = ["XLA_LIBRARY", "UnusableError", "build", "forget", "load", "reason"]
+__all__ = [
+    "XLA_LIBRARY",
+    "UnusableError",
+    "build",
+    "forget",
+    "load",
+    "reason",
+    "serve_gpus",
+]

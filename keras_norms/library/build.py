@@ -1,11 +1,14 @@
 """Compiles tf_ops for the TensorFlow that is installed."""
 
 import concurrent.futures
+import functools
 import os
 import pathlib
 import platform
+import runpy
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 
@@ -39,15 +42,9 @@ def build(force=False, xla=True, show=print):
     Raises: `UnusableError` without a compiler, or with what the compiler said.
     """
     place = cache.folder()
-    if not force:
-        try:
-            for name in _names(xla):
-                cache.found(name)
-        except cache.UnusableError:
-            pass
-        else:
-            show(f"built already: {place}")
-            return place
+    if not force and _built(place, xla):
+        show(f"built already: {place}")
+        return place
     start = time.perf_counter()
     compiler = _compiler()
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -55,11 +52,27 @@ def build(force=False, xla=True, show=print):
         aside = pathlib.Path(aside)
         made = aside / "made"
         made.mkdir(mode=0o700)
-        _compile(compiler, aside, made, xla, show)
-        cache.record(made, compiler=_version(compiler))
+        gpus = _compile(compiler, aside, made, xla, show)
+        cache.record(made, compiler=_version(compiler), gpus=gpus)
         _put(made, place, aside)
     show(f"built in {time.perf_counter() - start:.0f} s: {place}")
     return place
+
+
+def _built(place, xla):
+    """Whether there is nothing to do: nor any kernels for GPUs to add."""
+    try:
+        for name in _names(xla):
+            cache.found(name)
+    except cache.UnusableError:
+        return False
+    return bool(cache.manifest(place)["gpus"]) or not _nvrtc()["library"]()
+
+
+@functools.cache
+def _nvrtc():
+    """What `tf_ops/cuda/nvrtc.py` has: it needs nothing of the package."""
+    return runpy.run_path(str(cache.sources() / "cuda" / "nvrtc.py"))
 
 
 def _names(xla):
@@ -113,6 +126,8 @@ def _commands(compiler, aside, xla):
         command(cache.LIBRARY, "tensorflow/kernels.cc", "tf", of_tensorflow),
         command(cache.LIBRARY, "cpu/cache.cc", "cache"),
         command(cache.LIBRARY, "cpu/dispatch.cc", "dispatch"),
+        command(cache.LIBRARY, "cuda/launch.cc", "launch"),
+        command(cache.LIBRARY, "cuda/driver.cc", "driver"),
     ]
     for name, more in _isas().items():
         more = (*more, f"-DKERAS_NORMS_ISA={name}")
@@ -129,27 +144,49 @@ def _commands(compiler, aside, xla):
     return commands
 
 
+def _images(aside):
+    """What makes the kernels for GPUs, for every architecture."""
+    script = str(cache.sources() / "cuda" / "nvrtc.py")
+    return {
+        name: [sys.executable, script, name, str(aside / f"{name}.image")]
+        for name in _nvrtc()["ARCHITECTURES"]
+    }
+
+
 def _compile(compiler, aside, made, xla, show):
+    """Makes the libraries. Returns the architectures of GPUs they serve."""
     commands = _commands(compiler, aside, xla)
+    images = _images(aside)
+    steps = {target.stem: command for _, target, command in commands}
     done = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         runs = {
-            pool.submit(_run, command): target.stem
-            for _, target, command in commands
+            pool.submit(_run, command): name
+            for name, command in {**steps, **images}.items()
         }
         for run in concurrent.futures.as_completed(runs):
             run.result()
             done += 1
             show(f"[{done}/{len(runs)}] {runs[run]}")
+    source = str(cache.sources() / "cuda" / "images.S")
+    within = ["-I", str(aside), "-o", str(aside / "images.o")]
+    _run([compiler, "-c", source, *within])
+    gpus = [n for n in images if (aside / f"{n}.image").stat().st_size]
+    show(
+        f"kernels for GPUs: {', '.join(gpus)}"
+        if gpus
+        else "no kernels for GPUs: `pip install nvidia-cuda-nvrtc-cu12` and "
+        "build again to have them"
+    )
     for library in _names(xla):
         # The kernels, which hold nothing of TensorFlow, are in both.
         objects = [str(o) for name, o, _ in commands if name == library]
+        objects.append(str(aside / "images.o"))
         if library == cache.XLA_LIBRARY:
-            objects += [
-                str(aside / f"{name}.o")
-                for name in ("cache", "dispatch", *_isas())
-            ]
+            kernels = ("cache", "dispatch", "launch", "driver", *_isas())
+            objects += [str(aside / f"{name}.o") for name in kernels]
         _link(compiler, objects, made / library)
+    return gpus
 
 
 def _link(compiler, objects, target):
@@ -171,6 +208,7 @@ def _link(compiler, objects, target):
             *objects,
             f"-L{place}",
             *found,
+            "-ldl",
         ]
     )
 

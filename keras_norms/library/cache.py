@@ -36,8 +36,8 @@ def key():
 
     digest = hashlib.sha256()
     folder = sources()
-    for part in ("cpu", "tensorflow", "xla"):
-        for path in sorted((folder / part).iterdir()):
+    for part in ("cpu", "cuda", "tensorflow", "xla"):
+        for path in sorted((folder / part).glob("*.*")):
             digest.update(f"{part}/{path.name}".encode())
             digest.update(path.read_bytes())
     digest.update(" ".join(tf.sysconfig.get_compile_flags()[1:]).encode())
@@ -78,6 +78,11 @@ def found(name=LIBRARY):
     return path
 
 
+def gpus():
+    """The architectures of GPUs that a library here has kernels for."""
+    return manifest(folder())["gpus"]
+
+
 def _trust(path):
     status = path.stat()
     ours = status.st_uid in (os.getuid(), 0)
@@ -92,9 +97,10 @@ def _trust(path):
 def manifest(place):
     """What is known of a build; nothing where that cannot be read."""
     try:
-        return {"files": {}, **json.loads((place / MANIFEST).read_text())}
+        known = json.loads((place / MANIFEST).read_text())
     except (OSError, ValueError):
-        return {"files": {}}
+        known = {}
+    return {"files": {}, "gpus": [], **known}
 
 
 def record(place, **known):

@@ -49,6 +49,19 @@ def _load(name):
         ) from error
 
 
+def serve_gpus():
+    """Whether there are kernels for GPUs.
+
+    Raises: `cache.UnusableError` where there are none.
+    """
+    if not cache.gpus():
+        raise cache.UnusableError(
+            "It has been built without kernels for GPUs. `pip install "
+            "nvidia-cuda-nvrtc-cu12`, and build it again with `python -m "
+            "keras_norms build`."
+        )
+
+
 def reason(name=cache.LIBRARY):
     """Why a library is not active, or None where it is."""
     try:

@@ -66,12 +66,14 @@ def runs(x):
     if how == "never" or keras.backend.backend() != "tensorflow":
         return False
     dtype = keras.backend.standardize_dtype(x.dtype)
-    if not _on_cpu() or dtype not in _DTYPES:
+    if dtype not in _DTYPES or (_gpus() and dtype == "float64"):
         return False
     if _blocks[-1:] != [["always"]] and _exporting():
         return False
     try:
         library.load()
+        if _gpus():
+            library.serve_gpus()
         if compiling():
             library.load(library.XLA_LIBRARY)
         elif _in_graph():
@@ -98,10 +100,11 @@ def _tell(why):
 
 
 @functools.cache
-def _on_cpu():
+def _gpus():
+    """Whether there are GPUs, which TensorFlow prefers to CPUs."""
     import tensorflow as tf
 
-    return not tf.config.list_logical_devices("GPU")
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def _in_graph():

@@ -97,9 +97,8 @@ struct Any {
       case kGelu:
         return Each(z, [](float z) { return z * Normal(z).share; });
       case kGeluTanh:
-        return Each(z, [](float z) {
-          return z * Logistic(TanhGeluArgument(z)).share;
-        });
+        return Each(
+            z, [](float z) { return z * Logistic(TanhGeluArgument(z)).share; });
       case kLeakyRelu:
         return Each(z, [](float z) { return z < 0 ? kLeak * z : z; });
       case kSigmoid:

@@ -26,8 +26,7 @@ struct Course {
   // Threads of a column are so far apart.
   int lane_apart;
 
-  KERAS_NORMS_DEVICE Course(const Geometry& g, unsigned block)
-      : geometry_(g) {
+  KERAS_NORMS_DEVICE Course(const Geometry& g, unsigned block) : geometry_(g) {
     const int part = block % g.parts;
     const unsigned rest = block / g.parts;
     chunk = rest % g.chunks;
@@ -134,8 +133,7 @@ KERAS_NORMS_DEVICE void EachPlace(const Course& course, Mask mask,
 // The same with two tensors: use(step, x, dy, kept).
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void EachPlace(const Course& course, Mask mask,
-                                  const void* x, const void* dy,
-                                  const F& use) {
+                                  const void* x, const void* dy, const F& use) {
   constexpr int n = kAtOnce<V, 2>;
   for (int k = 0; k < course.steps; k += n) {
     Pack<T, V> read[n], other[n];

@@ -9,7 +9,7 @@
 
 #define KERAS_NORMS_DEVICE __device__ __forceinline__
 #define KERAS_NORMS_SHARED __shared__
-#define KERAS_NORMS_KERNEL(name, threads, Task) \
+#define KERAS_NORMS_KERNEL(name, threads, Task)         \
   extern "C" __global__ void __launch_bounds__(threads) \
       name(const __grid_constant__ Task task)
 #define KERAS_NORMS_UNROLL _Pragma("unroll")

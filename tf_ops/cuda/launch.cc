@@ -15,7 +15,9 @@ class Run {
       : device_(device),
         width_(WidthOf(view, type, mask, tensors)),
         form_(FormOf(type, width_)),
-        geometry_(GeometryOf(view, width_)) {}
+        geometry_(GeometryOf(view, width_)) {
+    if (type == Type::kDouble) failed_ = "float64 is for CPUs alone";
+  }
 
   const Geometry& geometry() const { return geometry_; }
 
@@ -159,8 +161,8 @@ std::string GroupNorm(const View& view, Type type, const void* x,
            PoolTask{PoolOf(g, size, size * g.chunks), parts, groups.epsilon,
                     nullptr, Floats(moments.mean), Floats(moments.residual),
                     Floats(moments.inverse)});
-  run.LinePass("apply", ApplyTask{g, TaskOf(view, groups, moments), x, nullptr,
-                                  y});
+  run.LinePass("apply",
+               ApplyTask{g, TaskOf(view, groups, moments), x, nullptr, y});
   return run.failed();
 }
 
@@ -192,9 +194,9 @@ std::string GroupNormGradient(const View& view, Type type, const void* x,
 }  // namespace
 
 const DeviceKernels& OnDevice() {
-  static const DeviceKernels kernels = {Moments,         Apply,
-                                        GradientSums,    GradientCombine,
-                                        GroupNorm,       GroupNormGradient};
+  static const DeviceKernels kernels = {Moments,      Apply,
+                                        GradientSums, GradientCombine,
+                                        GroupNorm,    GroupNormGradient};
   return kernels;
 }
 

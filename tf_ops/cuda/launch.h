@@ -30,9 +30,8 @@ struct DeviceKernels {
                          void* residual, Device&);
   std::string (*apply)(const View&, Type, const void* x, const Line&, void* y,
                        Device&);
-  std::string (*gradient_sums)(const View&, Type, const void* x,
-                               const void* dy, const Line&, void* sum,
-                               void* product, Device&);
+  std::string (*gradient_sums)(const View&, Type, const void* x, const void* dy,
+                               const Line&, void* sum, void* product, Device&);
   std::string (*gradient_combine)(const View&, Type, const void* x,
                                   const void* dy, const Line&, const void* b,
                                   const void* d, void* dx, Device&);

@@ -60,8 +60,7 @@ struct Pack {
     if constexpr (kWords == V) {
       return T::Widen(words.at[j]);
     } else {
-      return T::Widen(
-          static_cast<Bits16>(words.at[j / 2] >> (j % 2 ? 16 : 0)));
+      return T::Widen(static_cast<Bits16>(words.at[j / 2] >> (j % 2 ? 16 : 0)));
     }
   }
   static KERAS_NORMS_DEVICE Pack Of(const float (&x)[V]) {

@@ -147,8 +147,7 @@ struct Line {
     }
   }
 
-  KERAS_NORMS_DEVICE void Values(const float (&apart)[V],
-                                 float (&z)[V]) const {
+  KERAS_NORMS_DEVICE void Values(const float (&apart)[V], float (&z)[V]) const {
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) z[j] = apart[j] * scale[j] + shift[j];
   }

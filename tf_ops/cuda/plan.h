@@ -61,8 +61,8 @@ inline Geometry GeometryOf(const View& view, int width) {
     columns = view.channels / width;
     g.parts = static_cast<int>(CeilOf(columns, kThreads));
     columns = CeilOf(columns, std::max(g.parts, 1));
-    lanes = std::min<int64_t>(kThreads / std::max<int64_t>(columns, 1),
-                              g.places);
+    lanes =
+        std::min<int64_t>(kThreads / std::max<int64_t>(columns, 1), g.places);
   } else {
     g.column_channels = 1;
     g.span_places = view.inner / width;
@@ -111,8 +111,8 @@ inline int64_t PartsOf(const Geometry& g) {
 // For results of `items` parts each.
 inline PoolGeometry PoolOf(const Geometry& g, int64_t group_size,
                            int64_t items) {
-  PoolGeometry pool = {g.rows, g.chunks, g.channels,
-                       static_cast<int>(group_size), 1, kThreads};
+  PoolGeometry pool = {
+      g.rows, g.chunks, g.channels, static_cast<int>(group_size), 1, kThreads};
   while (pool.lanes < kThreads && pool.lanes * 4 < items) pool.lanes *= 2;
   pool.each = kThreads / pool.lanes;
   return pool;

@@ -58,8 +58,7 @@ KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolTask& task) {
     if (part.count == 0) continue;
     const double apart = (part.pivot - pivot) + part.offset;
     const double weighed = part.count * apart;
-    Merge(&sums[0],
-          {part.count, weighed, part.squares + weighed * apart});
+    Merge(&sums[0], {part.count, weighed, part.squares + weighed * apart});
   }
   Fold(sums, seat.lane, g.lanes, g.each, shared);
   if (seat.lane != 0 || parts.count == 0) return;

@@ -1,5 +1,5 @@
-// What the kernels of the ops share: how x is seen, the threads it is given
-// to, and checks of what goes with it.
+// What the kernels of the ops share: how x is seen, and checks of what goes
+// with it.
 
 #ifndef KERAS_NORMS_TENSORFLOW_BASE_H_
 #define KERAS_NORMS_TENSORFLOW_BASE_H_
@@ -9,10 +9,8 @@
 #include <vector>
 
 #include "../cpu/kernels.h"
-#include "../cpu/pool.h"
 #include "attributes.h"
 #include "tensorflow/core/framework/op_kernel.h"
-#include "tensorflow/core/platform/threadpool.h"
 
 namespace keras_norms {
 
@@ -23,14 +21,6 @@ using tensorflow::OpKernelConstruction;
 using tensorflow::OpKernelContext;
 using tensorflow::Tensor;
 using tensorflow::TensorShape;
-
-inline Pool PoolOf(OpKernelContext* context) {
-  const auto* threads = context->device()->tensorflow_cpu_worker_threads();
-  return Pool(threads->num_threads,
-              [workers = threads->workers](std::function<void()> task) {
-                workers->Schedule(std::move(task));
-              });
-}
 
 template <class T>
 class Base : public OpKernel {

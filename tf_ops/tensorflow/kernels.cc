@@ -1,11 +1,12 @@
-// The ops on CPUs: tensors in, pointers out, on the device's own threads.
+// The ops: tensors in, pointers out. `On` is the kind of device.
 
 #include "base.h"
+#include "places.h"
 
 namespace keras_norms {
 namespace {
 
-template <class T>
+template <class On, class T>
 class MomentsOp : public Base<T> {
  public:
   using Base<T>::Base;
@@ -18,17 +19,18 @@ class MomentsOp : public Base<T> {
     OP_REQUIRES_OK(context, context->allocate_output(
                                 0, TensorShape({view.rows}), &out[0]));
     for (int i = 1; i < 4; ++i) {
-      OP_REQUIRES_OK(
-          context, context->allocate_output(
-                       i, TensorShape({view.rows, view.channels}), &out[i]));
+      OP_REQUIRES_OK(context,
+                     context->allocate_output(
+                         i, TensorShape({view.rows, view.channels}), &out[i]));
     }
-    BestKernels().moments(view, this->type(), context->input(0).data(), mask,
-                          out[0]->data(), out[1]->data(), out[2]->data(),
-                          out[3]->data(), PoolOf(context));
+    OP_REQUIRES_OK(context,
+                   On::Run(context, &On::Table::moments, view, this->type(),
+                           context->input(0).data(), mask, out[0]->data(),
+                           out[1]->data(), out[2]->data(), out[3]->data()));
   }
 };
 
-template <class T>
+template <class On, class T>
 class ApplyOp : public Base<T> {
  public:
   using Base<T>::Base;
@@ -39,12 +41,13 @@ class ApplyOp : public Base<T> {
     Tensor* y;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
                                 {0}, 0, context->input(0).shape(), &y));
-    BestKernels().apply(view, this->type(), context->input(0).data(), line,
-                        y->data(), PoolOf(context));
+    OP_REQUIRES_OK(context,
+                   On::Run(context, &On::Table::apply, view, this->type(),
+                           context->input(0).data(), line, y->data()));
   }
 };
 
-template <class T>
+template <class On, class T>
 class GradientSumsOp : public Base<T> {
  public:
   using Base<T>::Base;
@@ -58,13 +61,13 @@ class GradientSumsOp : public Base<T> {
     Tensor *sum, *product;
     OP_REQUIRES_OK(context, context->allocate_output(0, table, &sum));
     OP_REQUIRES_OK(context, context->allocate_output(1, table, &product));
-    BestKernels().gradient_sums(view, this->type(), x.data(), dy.data(), line,
-                                sum->data(), product->data(),
-                                PoolOf(context));
+    OP_REQUIRES_OK(context, On::Run(context, &On::Table::gradient_sums, view,
+                                    this->type(), x.data(), dy.data(), line,
+                                    sum->data(), product->data()));
   }
 };
 
-template <class T>
+template <class On, class T>
 class GradientCombineOp : public Base<T> {
  public:
   using Base<T>::Base;
@@ -85,14 +88,14 @@ class GradientCombineOp : public Base<T> {
     Tensor* dx;
     OP_REQUIRES_OK(context, context->forward_input_or_allocate_output(
                                 {1}, 0, x.shape(), &dx));
-    BestKernels().gradient_combine(view, this->type(), x.data(), dy.data(),
-                                   line, through ? b.data() : nullptr,
-                                   through ? d.data() : nullptr, dx->data(),
-                                   PoolOf(context));
+    OP_REQUIRES_OK(context, On::Run(context, &On::Table::gradient_combine, view,
+                                    this->type(), x.data(), dy.data(), line,
+                                    through ? b.data() : nullptr,
+                                    through ? d.data() : nullptr, dx->data()));
   }
 };
 
-template <class T>
+template <class On, class T>
 class GroupNormOp : public GroupBase<T> {
  public:
   using GroupBase<T>::GroupBase;
@@ -110,13 +113,15 @@ class GroupNormOp : public GroupBase<T> {
     for (int i = 1; i < 4; ++i) {
       OP_REQUIRES_OK(context, context->allocate_output(i, table, &out[i]));
     }
-    BestKernels().group_norm(
-        view, this->type(), x.data(), groups, out[0]->data(),
-        {out[1]->data(), out[2]->data(), out[3]->data()}, PoolOf(context));
+    OP_REQUIRES_OK(
+        context,
+        On::Run(context, &On::Table::group_norm, view, this->type(), x.data(),
+                groups, out[0]->data(),
+                GroupMoments{out[1]->data(), out[2]->data(), out[3]->data()}));
   }
 };
 
-template <class T>
+template <class On, class T>
 class GroupNormGradientOp : public GroupBase<T> {
  public:
   using GroupBase<T>::GroupBase;
@@ -142,31 +147,35 @@ class GroupNormGradientOp : public GroupBase<T> {
     for (int i = 1; i < 3; ++i) {
       OP_REQUIRES_OK(context, context->allocate_output(i, channels, &out[i]));
     }
-    BestKernels().group_norm_gradient(
-        view, this->type(), x.data(), dy.data(), groups,
-        {kept[0], kept[1], kept[2]}, out[0]->data(), out[1]->data(),
-        out[2]->data(), PoolOf(context));
+    OP_REQUIRES_OK(context,
+                   On::Run(context, &On::Table::group_norm_gradient, view,
+                           this->type(), x.data(), dy.data(), groups,
+                           GroupMoments{kept[0], kept[1], kept[2]},
+                           out[0]->data(), out[1]->data(), out[2]->data()));
   }
 };
 
-#define KERAS_NORMS_REGISTER(name, T, S)                    \
-  REGISTER_KERNEL_BUILDER(Name("KerasNorms>" #name)         \
-                              .Device(tensorflow::DEVICE_CPU) \
-                              .TypeConstraint<T>("T")       \
-                              .TypeConstraint<S>("S"),      \
-                          name##Op<T>)
-#define KERAS_NORMS_REGISTER_ALL(T, S)           \
-  KERAS_NORMS_REGISTER(Moments, T, S);           \
-  KERAS_NORMS_REGISTER(Apply, T, S);             \
-  KERAS_NORMS_REGISTER(GradientSums, T, S);      \
-  KERAS_NORMS_REGISTER(GradientCombine, T, S);   \
-  KERAS_NORMS_REGISTER(GroupNorm, T, S);         \
-  KERAS_NORMS_REGISTER(GroupNormGradient, T, S)
+#define KERAS_NORMS_REGISTER(name, On, T, S)           \
+  REGISTER_KERNEL_BUILDER(Name("KerasNorms>" #name)    \
+                              .Device(On::kDevice)     \
+                              .TypeConstraint<T>("T")  \
+                              .TypeConstraint<S>("S"), \
+                          name##Op<On, T>)
+#define KERAS_NORMS_REGISTER_ALL(On, T, S)         \
+  KERAS_NORMS_REGISTER(Moments, On, T, S);         \
+  KERAS_NORMS_REGISTER(Apply, On, T, S);           \
+  KERAS_NORMS_REGISTER(GradientSums, On, T, S);    \
+  KERAS_NORMS_REGISTER(GradientCombine, On, T, S); \
+  KERAS_NORMS_REGISTER(GroupNorm, On, T, S);       \
+  KERAS_NORMS_REGISTER(GroupNormGradient, On, T, S)
 
-KERAS_NORMS_REGISTER_ALL(float, float);
-KERAS_NORMS_REGISTER_ALL(double, double);
-KERAS_NORMS_REGISTER_ALL(Eigen::half, float);
-KERAS_NORMS_REGISTER_ALL(Eigen::bfloat16, float);
+KERAS_NORMS_REGISTER_ALL(OnCpu, float, float);
+KERAS_NORMS_REGISTER_ALL(OnCpu, double, double);
+KERAS_NORMS_REGISTER_ALL(OnCpu, Eigen::half, float);
+KERAS_NORMS_REGISTER_ALL(OnCpu, Eigen::bfloat16, float);
+KERAS_NORMS_REGISTER_ALL(OnGpu, float, float);
+KERAS_NORMS_REGISTER_ALL(OnGpu, Eigen::half, float);
+KERAS_NORMS_REGISTER_ALL(OnGpu, Eigen::bfloat16, float);
 
 }  // namespace
 }  // namespace keras_norms

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "../cuda/launch.h"
 #include "../cpu/pool.h"
+#include "../cuda/launch.h"
 #include "check.h"
 #include "emulation.h"
 #include "tried.h"
@@ -34,14 +34,13 @@ const kn::Kernels kEmulated = {
       OnEmulation(kernels.moments, view, type, x, mask, count, mean, variance,
                   residual);
     },
-    [](const kn::View& view, kn::Type type, const void* x,
-       const kn::Line& line, void* y, const kn::Workers&) {
+    [](const kn::View& view, kn::Type type, const void* x, const kn::Line& line,
+       void* y, const kn::Workers&) {
       OnEmulation(kernels.apply, view, type, x, line, y);
     },
     [](const kn::View& view, kn::Type type, const void* x, const void* dy,
        const kn::Line& line, void* sum, void* product, const kn::Workers&) {
-      OnEmulation(kernels.gradient_sums, view, type, x, dy, line, sum,
-                  product);
+      OnEmulation(kernels.gradient_sums, view, type, x, dy, line, sum, product);
     },
     [](const kn::View& view, kn::Type type, const void* x, const void* dy,
        const kn::Line& line, const void* b, const void* d, void* dx,
@@ -86,18 +85,37 @@ int main(int arguments, char**) {
   const bool few = arguments > 1;
   const std::vector<kn::View> views = {
       // Short rows, one channel, columns of 1, 4 and 8 numbers.
-      {2, 5, 3, 1}, {1, 1, 1, 1}, {3, 7, 1, 1}, {70, 1, 6, 1}, {9, 3, 8, 1},
-      {3, 5, 24, 1}, {2, 130, 16, 1},
+      {2, 5, 3, 1},
+      {1, 1, 1, 1},
+      {3, 7, 1, 1},
+      {70, 1, 6, 1},
+      {9, 3, 8, 1},
+      {3, 5, 24, 1},
+      {2, 130, 16, 1},
       // Wider than a block, evenly and not.
-      {2, 33, 517, 1}, {2, 9, 2400, 1}, {1, 40, 1200, 1},
+      {2, 33, 517, 1},
+      {2, 9, 2400, 1},
+      {1, 40, 1200, 1},
       // Channels first: whole units and not, one span and more.
-      {2, 1, 6, 9}, {1, 3, 5, 131}, {1, 70, 9, 7}, {2, 1, 12, 64},
-      {3, 4, 5, 16}, {2, 1, 3, 2056}, {1, 2, 1, 40001}, {1, 5, 300, 8},
+      {2, 1, 6, 9},
+      {1, 3, 5, 131},
+      {1, 70, 9, 7},
+      {2, 1, 12, 64},
+      {3, 4, 5, 16},
+      {2, 1, 3, 2056},
+      {1, 2, 1, 40001},
+      {1, 5, 300, 8},
       // Chunks.
-      {4, 300, 4, 1}, {1, 900, 20, 1}, {1, 20000, 3, 1}, {1, 5000, 8, 1},
+      {4, 300, 4, 1},
+      {1, 900, 20, 1},
+      {1, 20000, 3, 1},
+      {1, 5000, 8, 1},
       {2, 1, 2, 9000},
       // Nothing.
-      {0, 4, 6, 1}, {2, 0, 6, 1}, {2, 3, 6, 0}, {2, 3, 0, 1},
+      {0, 4, 6, 1},
+      {2, 0, 6, 1},
+      {2, 3, 6, 0},
+      {2, 3, 0, 1},
   };
   int cases = 0;
   for (const kn::View& view : views) {

@@ -10,10 +10,10 @@
 #define KERAS_NORMS_DEVICE inline
 #define KERAS_NORMS_SHARED static
 #define KERAS_NORMS_UNROLL
-#define KERAS_NORMS_KERNEL(name, threads, Task)                        \
-  static void name(const Task& task);                                  \
-  static const emulation::Kernel name##_kernel(                        \
-      #name, threads,                                                  \
+#define KERAS_NORMS_KERNEL(name, threads, Task)                         \
+  static void name(const Task& task);                                   \
+  static const emulation::Kernel name##_kernel(                         \
+      #name, threads,                                                   \
       [](const void* task) { name(*static_cast<const Task*>(task)); }); \
   static void name(const Task& task)
 

@@ -1,6 +1,7 @@
-// The ops under XLA on CPUs: custom calls of handlers.cc.
+// The ops under XLA, on CPUs and on GPUs: custom calls of handlers.cc, which
+// has one for each platform.
 //
-// Registered as kernels of XLA_CPU_JIT, not by REGISTER_XLA_OP, which is read
+// Registered as kernels of XLA_CPU_JIT and XLA_GPU_JIT, not by REGISTER_XLA_OP, which is read
 // at a process's first compilation only: this may be loaded after it.
 
 #include <sstream>
@@ -146,6 +147,8 @@ class Lowered : public XlaOpKernel {
     }                                                                        \
   };                                                                         \
   REGISTER_KERNEL_BUILDER(Name("KerasNorms>" #name).Device("XLA_CPU_JIT"),   \
+                          name##Lowered);                                    \
+  REGISTER_KERNEL_BUILDER(Name("KerasNorms>" #name).Device("XLA_GPU_JIT"),   \
                           name##Lowered)
 
 KERAS_NORMS_LOWERED(Moments, "keras_norms_moments", false, rows, table, table,

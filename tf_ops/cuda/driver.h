@@ -1,0 +1,33 @@
+// Kernels on a GPU's stream, by CUDA's driver: found when it is first asked
+// for, so that one library serves machines with a GPU and without.
+
+#ifndef KERAS_NORMS_CUDA_DRIVER_H_
+#define KERAS_NORMS_CUDA_DRIVER_H_
+
+#include <functional>
+#include <string>
+#include <utility>
+
+#include "launch.h"
+
+namespace keras_norms {
+
+class Stream : public Device {
+ public:
+  // `stream` is a CUstream. Memory need only last until kernels that come
+  // after it in the stream are done.
+  Stream(void* stream, std::function<void*(size_t)> allocate)
+      : stream_(stream), allocate_(std::move(allocate)) {}
+
+  void* Scratch(size_t bytes) override { return allocate_(bytes); }
+  std::string Launch(const char* kernel, unsigned blocks, int threads,
+                     const void* task) override;
+
+ private:
+  void* stream_;
+  std::function<void*(size_t)> allocate_;
+};
+
+}  // namespace keras_norms
+
+#endif  // KERAS_NORMS_CUDA_DRIVER_H_
