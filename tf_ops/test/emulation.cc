@@ -49,22 +49,24 @@ int At(Order order, int i, int threads) {
   return i;
 }
 
+void Start(int thread) {
+  static char* const stacks = static_cast<char*>(
+      mmap(nullptr, kStack * kMostThreads, PROT_READ | PROT_WRITE,
+           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  Fiber& fiber = fibers[thread];
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = stacks + kStack * thread;
+  fiber.context.uc_stack.ss_size = kStack;
+  fiber.context.uc_link = nullptr;
+  fiber.done = false;
+  fiber.barriers = 0;
+  makecontext(&fiber.context, Begin, 0);
+}
+
 // All threads of a block to its next barrier, again and again. False where
 // they do not come to the same barriers.
 bool RunBlock(Order order, int threads) {
-  for (int t = 0; t < threads; ++t) {
-    Fiber& fiber = fibers[t];
-    getcontext(&fiber.context);
-    static char* const stacks = static_cast<char*>(
-        mmap(nullptr, kStack * kMostThreads, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-    fiber.context.uc_stack.ss_sp = stacks + kStack * t;
-    fiber.context.uc_stack.ss_size = kStack;
-    fiber.context.uc_link = nullptr;
-    fiber.done = false;
-    fiber.barriers = 0;
-    makecontext(&fiber.context, Begin, 0);
-  }
+  for (int t = 0; t < threads; ++t) Start(t);
   int left = threads;
   while (left > 0) {
     left = 0;
@@ -94,6 +96,11 @@ void Wait() {
   Fiber& fiber = fibers[where.thread];
   ++fiber.barriers;
   swapcontext(&fiber.context, &scheduler);
+}
+
+const char* NameOf(const char* kernel) {
+  const auto found = Kernels().find(kernel);
+  return found == Kernels().end() ? nullptr : found->second->name;
 }
 
 Emulated::~Emulated() { std::free(scratch_); }

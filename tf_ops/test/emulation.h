@@ -26,6 +26,9 @@ class Emulated : public keras_norms::Device {
   void* scratch_ = nullptr;
 };
 
+// Of a kernel that there is; null for others.
+const char* NameOf(const char* kernel);
+
 }  // namespace emulation
 
 #endif  // KERAS_NORMS_TEST_EMULATION_H_

@@ -15,10 +15,18 @@
 #include "../cuda/driver.h"
 #include "xla/ffi/api/ffi.h"
 
+// Who registers the handlers itself, as JAX does, has no such function.
+#ifdef KERAS_NORMS_UNREGISTERED
+#define KERAS_NORMS_REGISTER(target, platform, symbol)
+#else
+#define KERAS_NORMS_REGISTER(target, platform, symbol)                   \
+  XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), #target, platform, \
+                           symbol);
 // Declared where TensorFlow's headers for it would ask for all of XLA.
 namespace xla::ffi {
 const XLA_FFI_Api* GetXlaFfiApi();
 }
+#endif
 
 namespace keras_norms {
 namespace {
@@ -293,8 +301,7 @@ auto BindingOnGpu() {
                                 (keras_norms::HandleOn##On<__VA_ARGS__>), \
                                 keras_norms::BindingOn##On());            \
   _Pragma("GCC visibility pop")                                           \
-  XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), #target, platform,   \
-                           symbol);
+  KERAS_NORMS_REGISTER(target, platform, symbol)
 
 using keras_norms::Size;
 
