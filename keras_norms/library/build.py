@@ -153,6 +153,16 @@ def _images(aside):
     }
 
 
+def _report(aside, gpus, target):
+    """What NVRTC says of the kernels: registers, shared memory, spills."""
+    rows = ["architecture,kernel,registers,shared_bytes,spilled_bytes"]
+    for name in gpus:
+        log = (aside / f"{name}.log").read_text()
+        for row in _nvrtc()["resources"](log):
+            rows.append(",".join(map(str, (name, *row))))
+    target.write_text("\n".join(rows) + "\n")
+
+
 def _compile(compiler, aside, made, xla, show):
     """Makes the libraries. Returns the architectures of GPUs they serve."""
     commands = _commands(compiler, aside, xla)
@@ -172,6 +182,7 @@ def _compile(compiler, aside, made, xla, show):
     within = ["-I", str(aside), "-o", str(aside / "images.o")]
     _run([compiler, "-c", source, *within])
     gpus = [n for n in images if (aside / f"{n}.image").stat().st_size]
+    _report(aside, gpus, made / "gpu_resources.csv")
     show(
         f"kernels for GPUs: {', '.join(gpus)}"
         if gpus

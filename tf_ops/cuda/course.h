@@ -27,12 +27,12 @@ struct Course {
   int lane_apart;
 
   KERAS_NORMS_DEVICE Course(const Geometry& g, unsigned block) : geometry_(g) {
-    const int part = block % g.parts;
-    const unsigned rest = block / g.parts;
-    chunk = rest % g.chunks;
+    chunk = block % g.chunks;
+    const unsigned rest = block / g.chunks;
+    const int part = rest % g.parts;
     const int of_row = g.columns * g.lanes;
     const int t = Thread() % of_row;
-    row = static_cast<long long>(rest / g.chunks) * g.block_rows +
+    row = static_cast<long long>(rest / g.parts) * g.block_rows +
           Thread() / of_row;
     const int column = g.last ? t % g.columns : t / g.lanes;
     lane = g.last ? t / g.columns : t % g.lanes;

@@ -8,9 +8,10 @@
 #ifdef __CUDACC_RTC__
 
 #define KERAS_NORMS_DEVICE __device__ __forceinline__
-#define KERAS_NORMS_SHARED __shared__
-#define KERAS_NORMS_KERNEL(name, threads, Task)         \
-  extern "C" __global__ void __launch_bounds__(threads) \
+// Memory that the threads of a block share.
+#define KERAS_NORMS_SHARED(Type, name, size) __shared__ Type name[size]
+#define KERAS_NORMS_KERNEL(name, threads, Task)            \
+  extern "C" __global__ void __launch_bounds__(threads, 2) \
       name(const __grid_constant__ Task task)
 #define KERAS_NORMS_UNROLL _Pragma("unroll")
 
@@ -24,6 +25,36 @@ KERAS_NORMS_DEVICE unsigned Block() { return blockIdx.x; }
 KERAS_NORMS_DEVICE unsigned Blocks() { return gridDim.x; }
 // All of a block have written what they wrote.
 KERAS_NORMS_DEVICE void Barrier() { __syncthreads(); }
+
+// What is asked for at launch, from 16 bytes on.
+KERAS_NORMS_DEVICE char* Dynamic() {
+  extern __shared__ uint4 keras_norms_dynamic[];
+  return reinterpret_cast<char*>(keras_norms_dynamic);
+}
+
+// Blocks of a cluster run at once and read each other's shared memory.
+#if __CUDA_ARCH__ >= 900
+// As Barrier, but of all blocks of the cluster.
+KERAS_NORMS_DEVICE void ClusterBarrier() {
+  asm volatile(
+      "barrier.cluster.arrive.aligned;\n"
+      "barrier.cluster.wait.aligned;" ::
+          : "memory");
+}
+// Where another block of the cluster has what is here in this one.
+template <class P>
+KERAS_NORMS_DEVICE const P* Peer(const P* here, int rank) {
+  const P* there;
+  asm("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"(here), "r"(rank));
+  return there;
+}
+#else
+KERAS_NORMS_DEVICE void ClusterBarrier() { __syncthreads(); }
+template <class P>
+KERAS_NORMS_DEVICE const P* Peer(const P* here, int) {
+  return here;
+}
+#endif
 
 KERAS_NORMS_DEVICE float Exponential(float x) { return __expf(x); }
 KERAS_NORMS_DEVICE float Over(float a, float b) { return __fdividef(a, b); }

@@ -2,9 +2,13 @@
 
 #include <dlfcn.h>
 
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
+
+#include "plan.h"
 
 #define KERAS_NORMS_IMAGES(USE) \
   USE(sm_70, 70)                \
@@ -61,7 +65,30 @@ const char* ImageFor(int capability) {
   return found;
 }
 
-// The functions of CUDA's driver that are used, as its manual has them.
+// What of CUDA's driver is used, as its manual has it.
+struct LaunchAttribute {
+  int id;
+  char pad[4];
+  union {
+    char value[64];
+    unsigned cluster[3];
+  };
+};
+constexpr int kClusterDimension = 4;
+
+struct LaunchConfig {
+  unsigned blocks[3];
+  unsigned threads[3];
+  unsigned shared;
+  void* stream;
+  LaunchAttribute* attributes;
+  unsigned count;
+};
+
+// Attributes of devices, and of functions.
+constexpr int kMajor = 75, kMinor = 76, kSharedOfBlock = 97;
+constexpr int kDynamicShared = 8;
+
 class Driver {
  public:
   using Result = int;
@@ -91,10 +118,9 @@ class Driver {
   Result (*attribute)(int* value, int attribute, int device);
   Result (*load)(Handle* module, const void* image);
   Result (*function)(Handle* function, Handle module, const char* name);
-  Result (*launch)(Handle function, unsigned x, unsigned y, unsigned z,
-                   unsigned threads_x, unsigned threads_y, unsigned threads_z,
-                   unsigned shared, Handle stream, void** parameters,
-                   void** extra);
+  Result (*set)(Handle function, int attribute, int value);
+  Result (*launch)(const LaunchConfig* config, Handle function,
+                   void** parameters, void** extra);
 
  private:
   Driver() {
@@ -111,7 +137,8 @@ class Driver {
     Find(library, "cuDeviceGetAttribute", &attribute);
     Find(library, "cuModuleLoadData", &load);
     Find(library, "cuModuleGetFunction", &function);
-    Find(library, "cuLaunchKernel", &launch);
+    Find(library, "cuFuncSetAttribute", &set);
+    Find(library, "cuLaunchKernelEx", &launch);
   }
 
   template <class F>
@@ -128,16 +155,22 @@ class Driver {
 // The kernels in one context of the driver, loaded when first asked for.
 class Loaded {
  public:
-  std::string Find(const Driver& driver, const char* name,
-                   Driver::Handle* function) {
-    if (module_ == nullptr) {
-      const std::string wrong = Load(driver);
-      if (!wrong.empty()) return wrong;
-    }
+  explicit Loaded(const Driver& driver) : driver_(driver) { wrong_ = Load(); }
+
+  const std::string& wrong() const { return wrong_; }
+  const Limits& limits() const { return limits_; }
+
+  std::string Find(const char* name, Driver::Handle* function) {
     Driver::Handle& known = functions_[name];
     if (known == nullptr) {
-      const std::string wrong =
-          driver.Words(name, driver.function(&known, module_, name));
+      std::string wrong =
+          driver_.Words(name, driver_.function(&known, module_, name));
+      if (!wrong.empty()) return wrong;
+      if (std::strstr(name, "fused") != nullptr) {
+        wrong = driver_.Words(
+            name, driver_.set(known, kDynamicShared,
+                              limits_.shared - static_cast<int>(kFusedStatic)));
+      }
       if (!wrong.empty()) return wrong;
     }
     *function = known;
@@ -145,26 +178,31 @@ class Loaded {
   }
 
  private:
-  std::string Load(const Driver& driver) {
-    constexpr int kMajor = 75, kMinor = 76;  // of CUdevice_attribute
+  std::string Load() {
     int device = 0, major = 0, minor = 0;
-    std::string wrong = driver.Words("cuCtxGetDevice", driver.device(&device));
-    for (const auto& [value, attribute] :
-         {std::pair(&major, kMajor), std::pair(&minor, kMinor)}) {
-      if (!wrong.empty()) return wrong;
-      wrong = driver.Words("cuDeviceGetAttribute",
-                           driver.attribute(value, attribute, device));
-    }
+    const std::string wrong =
+        driver_.Words("cuCtxGetDevice", driver_.device(&device));
     if (!wrong.empty()) return wrong;
+    const std::pair<int*, int> wanted[] = {
+        {&major, kMajor}, {&minor, kMinor}, {&limits_.shared, kSharedOfBlock}};
+    for (const auto& [value, attribute] : wanted) {
+      const auto result = driver_.attribute(value, attribute, device);
+      if (result != 0) return driver_.Words("cuDeviceGetAttribute", result);
+    }
+    // Eight, which all with clusters have.
+    limits_.cluster = major >= 9 ? 8 : 1;
     const char* const image = ImageFor(10 * major + minor);
     if (image == nullptr) {
       return "no kernels for a GPU of compute capability " +
              std::to_string(major) + "." + std::to_string(minor) +
              " were built";
     }
-    return driver.Words("cuModuleLoadData", driver.load(&module_, image));
+    return driver_.Words("cuModuleLoadData", driver_.load(&module_, image));
   }
 
+  const Driver& driver_;
+  Limits limits_ = {};
+  std::string wrong_;
   Driver::Handle module_ = nullptr;
   std::map<std::string, Driver::Handle> functions_;
 };
@@ -188,32 +226,66 @@ class Current {
   const std::string wrong_;
 };
 
-}  // namespace
+std::mutex& Mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
 
-std::string Stream::Launch(const char* kernel, unsigned blocks, int threads,
-                           const void* task) {
+// Of the context that is current. What is loaded stays to the end: contexts do.
+Loaded& LoadedIn(const Driver& driver, Driver::Handle context) {
+  static auto& contexts = *new std::map<Driver::Handle, Loaded>;
+  return contexts.try_emplace(context, driver).first->second;
+}
+
+// use(driver, loaded) with the context of a stream, one thread at a time.
+template <class F>
+std::string WithLoaded(void* stream, const F& use) {
   std::string wrong;
   const Driver* const driver = Driver::Get(&wrong);
   if (driver == nullptr) return wrong;
   Driver::Handle context = nullptr;
-  wrong = driver->Words("cuStreamGetCtx",
-                        driver->stream_context(stream_, &context));
+  wrong =
+      driver->Words("cuStreamGetCtx", driver->stream_context(stream, &context));
   if (!wrong.empty()) return wrong;
   const Current current(*driver, context);
   if (!current.wrong().empty()) return current.wrong();
-  Driver::Handle function = nullptr;
-  {
-    static std::mutex mutex;
-    static std::map<Driver::Handle, Loaded>& contexts =
-        *new std::map<Driver::Handle, Loaded>;
-    const std::lock_guard<std::mutex> lock(mutex);
-    wrong = contexts[context].Find(*driver, kernel, &function);
-  }
-  if (!wrong.empty()) return wrong;
-  void* parameters[] = {const_cast<void*>(task)};
-  return driver->Words(
-      kernel, driver->launch(function, blocks, 1, 1, threads, 1, 1, 0, stream_,
-                             parameters, nullptr));
+  const std::lock_guard<std::mutex> lock(Mutex());
+  Loaded& loaded = LoadedIn(*driver, context);
+  return loaded.wrong().empty() ? use(*driver, loaded) : loaded.wrong();
+}
+
+}  // namespace
+
+Limits Stream::limits() {
+  // What goes wrong here goes wrong again at the launch.
+  Limits limits = {0, 1};
+  WithLoaded(stream_, [&](const Driver&, const Loaded& loaded) {
+    limits = loaded.limits();
+    return std::string();
+  });
+  return limits;
+}
+
+std::string Stream::Launch(const char* kernel, const Shape& shape,
+                           const void* task) {
+  return WithLoaded(stream_, [&](const Driver& driver, Loaded& loaded) {
+    Driver::Handle function = nullptr;
+    const std::string wrong = loaded.Find(kernel, &function);
+    if (!wrong.empty()) return wrong;
+    LaunchAttribute cluster = {};
+    cluster.id = kClusterDimension;
+    cluster.cluster[0] = static_cast<unsigned>(shape.cluster);
+    cluster.cluster[1] = cluster.cluster[2] = 1;
+    const LaunchConfig config = {{shape.blocks, 1, 1},
+                                 {static_cast<unsigned>(shape.threads), 1, 1},
+                                 static_cast<unsigned>(shape.shared),
+                                 stream_,
+                                 &cluster,
+                                 shape.cluster > 1 ? 1u : 0u};
+    void* parameters[] = {const_cast<void*>(task)};
+    return driver.Words(kernel,
+                        driver.launch(&config, function, parameters, nullptr));
+  });
 }
 
 }  // namespace keras_norms

@@ -20,7 +20,8 @@ class Stream : public Device {
       : stream_(stream), allocate_(std::move(allocate)) {}
 
   void* Scratch(size_t bytes) override { return allocate_(bytes); }
-  std::string Launch(const char* kernel, unsigned blocks, int threads,
+  Limits limits() override;
+  std::string Launch(const char* kernel, const Shape& shape,
                      const void* task) override;
 
  private:

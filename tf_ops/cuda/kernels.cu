@@ -11,12 +11,14 @@
 //   sums, pool_sums                     sums of gradients     2R
 //   combine                             dx                    2R 1W
 //   moments, pool_moments, apply        group norm            2R 1W
+//   fused                               the same              1R 1W
 //   sums, pool_sums, combine, affine    its gradient          4R 1W
 //
 // Second passes go backwards, and find in the cache what first passes have
 // read last. Nothing is added by atomics: every part has one writer, and
 // parts are put together in an order that follows from the shape.
 
+#include "fused.h"
 #include "passes.h"
 #include "pools.h"
 
@@ -42,12 +44,23 @@
     GradientCombine<T, V, F>(task);                                         \
   }
 
+#define KERAS_NORMS_WIDE_FORM(form, T, V)                          \
+  KERAS_NORMS_FORM(form, T, V)                                     \
+  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_identity, kThreads, \
+                     keras_norms::FusedTask) {                     \
+    Fused<T, V, Identity>(task);                                   \
+  }                                                                \
+  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_any, kThreads,     \
+                     keras_norms::FusedTask) {                     \
+    Fused<T, V, Any>(task);                                        \
+  }
+
 KERAS_NORMS_FORM(float, Float, 1)
-KERAS_NORMS_FORM(float_wide, Float, 4)
 KERAS_NORMS_FORM(half, Half, 1)
-KERAS_NORMS_FORM(half_wide, Half, 8)
 KERAS_NORMS_FORM(bfloat16, Bfloat16, 1)
-KERAS_NORMS_FORM(bfloat16_wide, Bfloat16, 8)
+KERAS_NORMS_WIDE_FORM(float_wide, Float, 4)
+KERAS_NORMS_WIDE_FORM(half_wide, Half, 8)
+KERAS_NORMS_WIDE_FORM(bfloat16_wide, Bfloat16, 8)
 
 KERAS_NORMS_KERNEL(keras_norms_pool_moments, kThreads,
                    keras_norms::PoolTask) {

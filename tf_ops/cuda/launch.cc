@@ -51,6 +51,18 @@ class Run {
     Launch(name, CeilOf(results, task.geometry.each), kThreads, &task);
   }
 
+  // Whether one kernel did all.
+  bool Fused(const View& view, FusedTask task) {
+    const FusedPlan plan =
+        FusedPlanOf(view, width_, task.line.group_size, device_.limits());
+    if (plan.cluster == 0) return false;
+    task.geometry = plan.geometry;
+    Launch("fused_" + form_ + (task.line.function ? "_any" : "_identity"),
+           BlocksOf(plan.geometry), ThreadsOf(plan.geometry), &task,
+           plan.cluster, plan.shared);
+    return true;
+  }
+
   const std::string& failed() const { return failed_; }
 
  private:
@@ -62,15 +74,16 @@ class Run {
   }
 
   void Launch(const std::string& name, int64_t blocks, int threads,
-              const void* task) {
+              const void* task, int cluster = 1, int shared = 0) {
     const bool nothing = geometry_.channels == 0;
     if (!failed_.empty() || blocks == 0 || nothing) return;
     if (blocks > 0x7fffffff) {
       failed_ = name + " would take " + std::to_string(blocks) + " blocks";
       return;
     }
-    failed_ = device_.Launch(("keras_norms_" + name).c_str(),
-                             static_cast<unsigned>(blocks), threads, task);
+    failed_ = device_.Launch(
+        ("keras_norms_" + name).c_str(),
+        {static_cast<unsigned>(blocks), threads, cluster, shared}, task);
   }
 
   Device& device_;
@@ -155,14 +168,24 @@ std::string GroupNorm(const View& view, Type type, const void* x,
   Run run(view, type, nullptr, {x, y}, device);
   const Geometry& g = run.geometry();
   const int64_t size = view.channels / groups.count;
+  const LineTask line = TaskOf(view, groups, moments);
+  if (run.Fused(view, {{},
+                       line,
+                       x,
+                       y,
+                       groups.epsilon,
+                       Floats(moments.mean),
+                       Floats(moments.residual),
+                       Floats(moments.inverse)})) {
+    return run.failed();
+  }
   MomentsPart* const parts = run.Parts<MomentsPart>();
   run.Pass("moments", MomentsTask{g, x, nullptr, parts});
   run.Pool("pool_moments", g.rows * groups.count,
            PoolTask{PoolOf(g, size, size * g.chunks), parts, groups.epsilon,
                     nullptr, Floats(moments.mean), Floats(moments.residual),
                     Floats(moments.inverse)});
-  run.LinePass("apply",
-               ApplyTask{g, TaskOf(view, groups, moments), x, nullptr, y});
+  run.LinePass("apply", ApplyTask{g, line, x, nullptr, y});
   return run.failed();
 }
 

@@ -11,6 +11,18 @@
 
 namespace keras_norms {
 
+struct Shape {
+  unsigned blocks;
+  int threads;
+  int cluster = 1;  // blocks of it
+  int shared = 0;   // bytes a block asks for, beside those it always has
+};
+
+struct Limits {
+  int shared;   // bytes, of a block
+  int cluster;  // blocks
+};
+
 // Where kernels run: a stream of a GPU, or the emulation of the tests.
 class Device {
  public:
@@ -18,8 +30,9 @@ class Device {
   // Memory that is there until the kernels launched after it are done; null
   // where there is none left. Asked for once for each function below.
   virtual void* Scratch(size_t bytes) = 0;
+  virtual Limits limits() = 0;
   // What went wrong, or nothing.
-  virtual std::string Launch(const char* kernel, unsigned blocks, int threads,
+  virtual std::string Launch(const char* kernel, const Shape& shape,
                              const void* task) = 0;
 };
 

@@ -56,28 +56,34 @@ KERAS_NORMS_DEVICE void Merge(WideSums* into, const WideSums& other) {
   into->product += other.product;
 }
 
+// Room for what `Fold` passes on, V parts a thread: at most half of the threads
+// pass at a time, but for n of few of which not all need be even.
+template <int V>
+constexpr int kFoldRoom =
+    V == 1 ? keras_norms::kThreads : V * keras_norms::kThreads / 2;
+
 // Into the first of n threads, `index` counting them, `apart` one from the
-// next. `shared` has room for V parts of each thread of the block; all of its
-// threads come here.
+// next. All threads of the block come here.
 template <int V, class P>
 KERAS_NORMS_DEVICE void Fold(P (&mine)[V], int index, int n, int apart,
                              P* shared) {
+  constexpr int stride = kFoldRoom<V> / V;
   while (n > 1) {
     const int half = (n + 1) / 2;
     if (index >= half && index < n) {
       KERAS_NORMS_UNROLL
       for (int j = 0; j < V; ++j) {
-        shared[j * keras_norms::kThreads + Thread()] = mine[j];
+        shared[j * stride + Thread() - half * apart] = mine[j];
       }
     }
     Barrier();
     if (index + half < n) {
       KERAS_NORMS_UNROLL
       for (int j = 0; j < V; ++j) {
-        Merge(&mine[j],
-              shared[j * keras_norms::kThreads + Thread() + half * apart]);
+        Merge(&mine[j], shared[j * stride + Thread()]);
       }
     }
+    Barrier();
     n = half;
   }
 }

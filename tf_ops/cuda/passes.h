@@ -18,7 +18,10 @@ using keras_norms::kThreads;
 template <class T, int V>
 class MomentsOf {
  public:
-  KERAS_NORMS_DEVICE MomentsOf(const Course& course, Mask mask, const void* x) {
+  // keep(step, numbers) is called with all that is read.
+  template <class F>
+  KERAS_NORMS_DEVICE MomentsOf(const Course& course, Mask mask, const void* x,
+                               const F& keep) {
     constexpr int n = kAtOnce<V, 1>;
     for (int k = 0; k < course.steps; k += n) {
       Pack<T, V> read[n];
@@ -29,6 +32,7 @@ class MomentsOf {
         kept[i] = k + i < course.steps && mask.Keeps(course, k + i);
         if (!kept[i]) continue;
         read[i].Load(x, course.At(k + i));
+        keep(k + i, read[i]);
         ++found;
       }
       if (count_ == 0 && found > 0) Pivot(read, kept, found);
@@ -74,35 +78,46 @@ class MomentsOf {
   int count_ = 0;
 };
 
-// All parts of a column into its first thread, which writes them.
+// All parts of a column into its first thread: parts[j] of channel j, or,
+// channels first, parts[0].
 template <int V, class P>
 KERAS_NORMS_DEVICE void FoldColumns(const Geometry& g, const Course& course,
-                                    P (&parts)[V], P* shared, P* table) {
-  Fold(parts, course.lane, g.lanes, course.lane_apart, shared);
-  if (!course.writes()) return;
-  P* to = table + course.Part();
+                                    P (&parts)[V], P* shared) {
   if (g.last) {
-    KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) to[j] = parts[j];
-  } else {
-    KERAS_NORMS_UNROLL
-    for (int j = 1; j < V; ++j) Merge(&parts[0], parts[j]);
-    to[0] = parts[0];
+    return Fold(parts, course.lane, g.lanes, course.lane_apart, shared);
+  }
+  P one[1] = {parts[0]};
+  KERAS_NORMS_UNROLL
+  for (int j = 1; j < V; ++j) Merge(&one[0], parts[j]);
+  Fold(one, course.lane, g.lanes, course.lane_apart, shared);
+  parts[0] = one[0];
+}
+
+// What `FoldColumns` gave, from its first thread to a table.
+template <int V, class P>
+KERAS_NORMS_DEVICE void StoreColumns(const Geometry& g, const P (&parts)[V],
+                                     P* to) {
+  KERAS_NORMS_UNROLL
+  for (int j = 0; j < V; ++j) {
+    if (j < g.column_channels) to[j] = parts[j];
   }
 }
 
 // 1R.
 template <class T, int V>
 KERAS_NORMS_DEVICE void Moments(const keras_norms::MomentsTask& task) {
-  KERAS_NORMS_SHARED MomentsPart shared[V * kThreads];
+  KERAS_NORMS_SHARED(MomentsPart, shared, kFoldRoom<V>);
   const Course course(task.geometry, Block());
   MomentsPart parts[V];
   {
-    const MomentsOf<T, V> moments(course, {task.mask}, task.x);
+    const MomentsOf<T, V> moments(course, {task.mask}, task.x,
+                                  [](int, const Pack<T, V>&) {});
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) parts[j] = moments.Part(j);
   }
-  FoldColumns(task.geometry, course, parts, shared, task.parts);
+  FoldColumns(task.geometry, course, parts, shared);
+  if (!course.writes()) return;
+  StoreColumns(task.geometry, parts, task.parts + course.Part());
 }
 
 // The coefficients of a thread's column.
@@ -117,14 +132,22 @@ struct Line {
     for (int j = 0; j < V; ++j) {
       const int c = course.channel + (g.last ? j : 0);
       const long long i = Entry(g, line, course.row, c);
-      center[j] = line.center[i];
-      scale[j] = line.scale[i];
-      shift[j] = line.shift[i];
-      if (line.group_size == 0) continue;
-      if (line.gamma != nullptr) scale[j] *= line.gamma[c];
-      const float beta = line.beta == nullptr ? 0.0f : line.beta[c];
-      shift[j] = beta - shift[j] * scale[j];
+      Set(j, line, c, line.center[i], line.scale[i], line.shift[i]);
     }
+  }
+
+  KERAS_NORMS_DEVICE Line() {}
+
+  // From tables' entries, or from a group's mean, inverse and residual.
+  KERAS_NORMS_DEVICE void Set(int j, const keras_norms::LineTask& line,
+                              int channel, float c, float s, float h) {
+    center[j] = c;
+    scale[j] = s;
+    shift[j] = h;
+    if (line.group_size == 0) return;
+    if (line.gamma != nullptr) scale[j] *= line.gamma[channel];
+    const float beta = line.beta == nullptr ? 0.0f : line.beta[channel];
+    shift[j] = beta - h * scale[j];
   }
 
   // Where a channel's are in tables, or its group's.
@@ -188,7 +211,7 @@ KERAS_NORMS_DEVICE void Apply(const keras_norms::ApplyTask& task) {
 // 2R.
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void GradientSums(const keras_norms::SumsTask& task) {
-  KERAS_NORMS_SHARED SumsPart shared[V * kThreads];
+  KERAS_NORMS_SHARED(SumsPart, shared, kFoldRoom<V>);
   const Course course(task.geometry, Block());
   SumsPart parts[V] = {};
   {
@@ -206,7 +229,9 @@ KERAS_NORMS_DEVICE void GradientSums(const keras_norms::SumsTask& task) {
           }
         });
   }
-  FoldColumns(task.geometry, course, parts, shared, task.parts);
+  FoldColumns(task.geometry, course, parts, shared);
+  if (!course.writes()) return;
+  StoreColumns(task.geometry, parts, task.parts + course.Part());
 }
 
 // 2R 1W.

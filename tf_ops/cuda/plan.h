@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
+#include <numeric>
 
 #include "../cpu/kernels.h"
+#include "launch.h"
 #include "tasks.h"
 
 namespace keras_norms {
@@ -20,6 +22,11 @@ constexpr int64_t kMostSteps = 128;
 // Places of a chunk, where there are so many: parts, of 16 bytes a channel,
 // are little beside them.
 constexpr int64_t kChunkPlaces = 32;
+
+// Blocks of large GPUs that one read of x is for, where x is small; and what
+// its kernels have of shared memory, whatever the shape.
+constexpr int64_t kFusedBlocks = 128;
+constexpr int64_t kFusedStatic = 12 << 10;
 
 inline int64_t CeilOf(int64_t value, int64_t step) {
   return (value + step - 1) / step;
@@ -93,6 +100,62 @@ inline Geometry GeometryOf(const View& view, int width) {
   g.chunks = static_cast<int>(std::max<int64_t>(CeilOf(steps, each), 1));
   g.steps = static_cast<int>(CeilOf(steps, g.chunks));
   return g;
+}
+
+// Of group norm with one read: how many blocks are a cluster, 0 where it does
+// not fit, and what shared memory each asks for.
+struct FusedPlan {
+  Geometry geometry;
+  int cluster;
+  int shared;
+};
+
+// Columns of a block, whole groups of `group` columns each, of all that there
+// are: at least `least` side by side, and no more than it must.
+inline int64_t WholeColumns(int64_t group, int64_t all, int64_t least) {
+  for (int64_t columns = group; columns <= kThreads; columns += group) {
+    if (all % columns == 0 && columns >= std::min(least, all)) return columns;
+  }
+  return 0;
+}
+
+inline FusedPlan FusedPlanOf(const View& view, int width, int64_t group_size,
+                             const Limits& limits) {
+  FusedPlan plan = {GeometryOf(view, width), 0, 0};
+  Geometry& g = plan.geometry;
+  if (width == 1 || g.places == 0 || group_size == 0) return plan;
+  // A line of memory, or enough for all threads.
+  const int64_t wide = g.column_channels;
+  const int64_t least = g.last ? 8 : CeilOf(4 * kThreads, g.places);
+  const int64_t columns = WholeColumns(std::lcm(group_size, wide) / wide,
+                                       view.channels / wide, least);
+  const int64_t room = width * kThreads / 2;  // as kFoldRoom
+  const int64_t groups = columns * wide / group_size;
+  if (columns == 0 || columns * wide > room || groups > kThreads) return plan;
+  g.columns = static_cast<int>(columns);
+  g.parts = static_cast<int>(view.channels / wide / columns);
+  const int64_t lanes = std::min<int64_t>(kThreads / columns, g.places);
+  g.lanes = static_cast<int>(g.last ? lanes : PowerWithin(lanes));
+  g.block_rows = 1;
+  // Half of what there is: one block reads while another writes.
+  const int64_t beside = room * sizeof(MomentsPart);
+  const int64_t most =
+      (limits.shared / 2 - kFusedStatic - beside) / (16 * g.columns * g.lanes);
+  if (most < 1) return plan;
+  const int64_t steps = CeilOf(g.places, g.lanes);
+  int64_t cluster = 1;
+  const auto more = [&] {
+    const int64_t blocks = g.rows * g.parts * cluster;
+    return CeilOf(steps, cluster) > most ||
+           (blocks < kFusedBlocks && steps > 2 * cluster);
+  };
+  while (cluster * 2 <= limits.cluster && more()) cluster *= 2;
+  g.steps = static_cast<int>(CeilOf(steps, cluster));
+  g.chunks = static_cast<int>(cluster);
+  if (g.steps > most) return plan;
+  plan.cluster = static_cast<int>(cluster);
+  plan.shared = static_cast<int>(beside + 16 * g.steps * g.columns * g.lanes);
+  return plan;
 }
 
 inline int64_t BlocksOf(const Geometry& g) {

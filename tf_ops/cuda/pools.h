@@ -46,7 +46,7 @@ struct GroupParts {
 };
 
 KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolTask& task) {
-  KERAS_NORMS_SHARED WideMoments shared[kThreads];
+  KERAS_NORMS_SHARED(WideMoments, shared, kFoldRoom<1>);
   const PoolGeometry& g = task.geometry;
   const Seat seat(g);
   const GroupParts parts(g, seat.result);
@@ -81,7 +81,7 @@ KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolTask& task) {
 // Sums over chunks; or, over a group, what its moments' gradients add to dx:
 // (x - mean) b + d.
 KERAS_NORMS_DEVICE void PoolSums(const keras_norms::PoolSumsTask& task) {
-  KERAS_NORMS_SHARED WideSums shared[kThreads];
+  KERAS_NORMS_SHARED(WideSums, shared, kFoldRoom<1>);
   const PoolGeometry& g = task.geometry;
   const Seat seat(g);
   const GroupParts parts(g, seat.result);
@@ -109,7 +109,7 @@ KERAS_NORMS_DEVICE void PoolSums(const keras_norms::PoolSumsTask& task) {
 
 // The gradients of gamma and beta: over rows and chunks, for every channel.
 KERAS_NORMS_DEVICE void AffineGradient(const keras_norms::AffineTask& task) {
-  KERAS_NORMS_SHARED WideSums shared[kThreads];
+  KERAS_NORMS_SHARED(WideSums, shared, kFoldRoom<1>);
   const PoolGeometry& g = task.geometry;
   const Seat seat(g);
   const int channel = static_cast<int>(seat.result);

@@ -69,6 +69,19 @@ struct CombineTask {
   void* dx;
 };
 
+// Group norm with one read of x: the chunks of a row and part, which has whole
+// groups, are the blocks of a cluster.
+struct FusedTask {
+  Geometry geometry;
+  LineTask line;  // of groups, but for their moments
+  const void* x;
+  void* y;
+  double epsilon;
+  float* mean;  // [rows, groups]
+  float* residual;
+  float* inverse;
+};
+
 // How a block goes through parts: `lanes` threads for each of `each` results.
 struct PoolGeometry {
   long long rows;

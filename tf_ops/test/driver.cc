@@ -13,7 +13,8 @@ constexpr int kNotFound = 500;
 constexpr int kInvalidImage = 200;
 constexpr int kLaunchFailure = 719;
 
-int depth = 0;  // of contexts that are current
+int depth = 0;    // of contexts that are current
+int allowed = 0;  // bytes of shared memory
 
 std::string problem;
 
@@ -54,8 +55,19 @@ DRIVER cuCtxGetDevice(int* device) {
 DRIVER cuDeviceGetAttribute(int* value, int attribute, int) {
   const char* const set = std::getenv("EMULATED_CAPABILITY");
   const int capability = set ? std::atoi(set) : 90;
-  *value = attribute == 75 ? capability / 10 : capability % 10;
-  return 0;
+  switch (attribute) {
+    case 75:
+      *value = capability / 10;
+      return 0;
+    case 76:
+      *value = capability % 10;
+      return 0;
+    case 97:
+      *value = capability >= 90 ? 232448 : 101376;
+      return 0;
+    default:
+      return 1;
+  }
 }
 
 // Machine code is ELF; PTX begins with a comment.
@@ -75,12 +87,41 @@ DRIVER cuModuleGetFunction(void** function, void*, const char* name) {
   return *function == nullptr ? kNotFound : 0;
 }
 
-DRIVER cuLaunchKernel(void* function, unsigned x, unsigned y, unsigned z,
-                      unsigned threads, unsigned threads_y, unsigned threads_z,
-                      unsigned, void*, void** parameters, void**) {
-  if (depth != 1 || y * z * threads_y * threads_z != 1) return 1;
-  problem = emulation::Emulated(emulation::Order::kMixed)
-                .Launch(static_cast<const char*>(function), x, threads,
-                        parameters[0]);
+// As its manual has them.
+struct CUlaunchAttribute {
+  int id;
+  char pad[4];
+  union {
+    char value[64];
+    unsigned cluster[3];
+  };
+};
+struct CUlaunchConfig {
+  unsigned x, y, z, threads_x, threads_y, threads_z, shared;
+  void* stream;
+  CUlaunchAttribute* attributes;
+  unsigned count;
+};
+
+DRIVER cuLaunchKernelEx(const CUlaunchConfig* config, void* function,
+                        void** parameters, void**) {
+  const CUlaunchConfig& c = *config;
+  const unsigned others = c.y * c.z * c.threads_y * c.threads_z;
+  if (depth != 1 || others != 1) return 1;
+  keras_norms::Shape shape = {c.x, static_cast<int>(c.threads_x), 1,
+                              static_cast<int>(c.shared)};
+  for (unsigned i = 0; i < c.count; ++i) {
+    if (c.attributes[i].id != 4) return 1;
+    shape.cluster = static_cast<int>(c.attributes[i].cluster[0]);
+  }
+  if (shape.shared > 49152 && shape.shared > allowed) return 1;
+  problem =
+      emulation::Emulated(emulation::Order::kMixed)
+          .Launch(static_cast<const char*>(function), shape, parameters[0]);
   return problem.empty() ? 0 : kLaunchFailure;
+}
+
+DRIVER cuFuncSetAttribute(void*, int attribute, int value) {
+  if (attribute == 8) allowed = value;
+  return attribute == 8 ? 0 : 1;
 }

@@ -8,7 +8,9 @@
 #include <cstring>
 
 #define KERAS_NORMS_DEVICE inline
-#define KERAS_NORMS_SHARED static
+#define KERAS_NORMS_SHARED(Type, name, size)                                 \
+  static const size_t name##_at = emulation::Reserve(sizeof(Type) * (size)); \
+  Type* const name = reinterpret_cast<Type*>(emulation::Shared() + name##_at)
 #define KERAS_NORMS_UNROLL
 #define KERAS_NORMS_KERNEL(name, threads, Task)                         \
   static void name(const Task& task);                                   \
@@ -32,10 +34,18 @@ struct Where {
   int thread;
   unsigned block;
   unsigned blocks;
+  int rank;  // of the block in its cluster
 };
 extern Where where;
 
-void Wait();
+enum class Barriers { kBlock, kCluster };
+void Wait(Barriers barrier);
+
+// Shared memory: what is reserved is at the same place in all blocks.
+size_t Reserve(size_t bytes);
+char* Shared();
+char* SharedOf(int rank);
+char* Dynamic();
 
 }  // namespace emulation
 
@@ -47,7 +57,15 @@ using Bits32 = uint32_t;
 inline int Thread() { return emulation::where.thread; }
 inline unsigned Block() { return emulation::where.block; }
 inline unsigned Blocks() { return emulation::where.blocks; }
-inline void Barrier() { emulation::Wait(); }
+inline void Barrier() { emulation::Wait(emulation::Barriers::kBlock); }
+inline void ClusterBarrier() { emulation::Wait(emulation::Barriers::kCluster); }
+inline char* Dynamic() { return emulation::Dynamic(); }
+template <class P>
+inline const P* Peer(const P* here, int rank) {
+  const char* const at = reinterpret_cast<const char*>(here);
+  return reinterpret_cast<const P*>(emulation::SharedOf(rank) +
+                                    (at - emulation::Shared()));
+}
 
 inline float Exponential(float x) { return std::exp(x); }
 inline float Over(float a, float b) { return a / b; }

@@ -4,6 +4,7 @@
 #include <ucontext.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <string>
 
@@ -16,7 +17,9 @@ Where where;
 namespace {
 
 constexpr int kMostThreads = 1024;
-constexpr size_t kStack = size_t{1} << 18;
+constexpr int kMostRanks = 16;
+constexpr size_t kStack = size_t{1} << 17;
+constexpr size_t kSharedBytes = size_t{1} << 22;
 
 std::map<std::string, const Kernel*>& Kernels() {
   static std::map<std::string, const Kernel*> kernels;
@@ -26,36 +29,36 @@ std::map<std::string, const Kernel*>& Kernels() {
 struct Fiber {
   ucontext_t context;
   bool done;
+  Barriers waits;
   int barriers;
 };
 
-Fiber* fibers;
+char* Pages(size_t bytes) {
+  return static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
+                                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                 -1, 0));
+}
+
+Fiber fibers[kMostRanks * kMostThreads];
+char* dynamic[kMostRanks];
 ucontext_t scheduler;
 const Kernel* running;
 const void* given;
 
+Fiber& Running() { return fibers[where.rank * kMostThreads + where.thread]; }
+
 void Begin() {
   running->run(given);
-  fibers[where.thread].done = true;
-  swapcontext(&fibers[where.thread].context, &scheduler);
+  Running().done = true;
+  swapcontext(&Running().context, &scheduler);
 }
 
-int At(Order order, int i, int threads) {
-  if (order == Order::kBackwards) return threads - 1 - i;
-  // Odd ones first.
-  if (order == Order::kMixed) {
-    return i < threads / 2 ? 2 * i + 1 : 2 * (i - threads / 2);
-  }
-  return i;
-}
-
-void Start(int thread) {
-  static char* const stacks = static_cast<char*>(
-      mmap(nullptr, kStack * kMostThreads, PROT_READ | PROT_WRITE,
-           MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  Fiber& fiber = fibers[thread];
+void Start(int rank, int thread) {
+  static char* const stacks = Pages(kStack * kMostThreads * kMostRanks);
+  const int i = rank * kMostThreads + thread;
+  Fiber& fiber = fibers[i];
   getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = stacks + kStack * thread;
+  fiber.context.uc_stack.ss_sp = stacks + kStack * i;
   fiber.context.uc_stack.ss_size = kStack;
   fiber.context.uc_link = nullptr;
   fiber.done = false;
@@ -63,26 +66,57 @@ void Start(int thread) {
   makecontext(&fiber.context, Begin, 0);
 }
 
-// All threads of a block to its next barrier, again and again. False where
-// they do not come to the same barriers.
-bool RunBlock(Order order, int threads) {
-  for (int t = 0; t < threads; ++t) Start(t);
-  int left = threads;
-  while (left > 0) {
-    left = 0;
+int At(Order order, int i, int n) {
+  if (order == Order::kBackwards) return n - 1 - i;
+  // Odd ones first.
+  if (order == Order::kMixed) {
+    return i < n / 2 ? 2 * i + 1 : 2 * (i - n / 2);
+  }
+  return i;
+}
+
+// How the threads of a block stand when all have come to a barrier.
+enum class State { kWaits, kDone, kApart };
+
+// The threads of a block, on to their next barrier, and over those that are of
+// the block alone.
+State RunBlock(Order order, int threads) {
+  while (true) {
+    int done = 0, cluster = 0, fewest = 1 << 30, most = 0;
     for (int i = 0; i < threads; ++i) {
       where.thread = At(order, i, threads);
-      Fiber& fiber = fibers[where.thread];
-      if (fiber.done) continue;
+      Fiber& fiber = Running();
       swapcontext(&scheduler, &fiber.context);
-      if (!fiber.done) ++left;
+      done += fiber.done;
+      cluster += !fiber.done && fiber.waits == Barriers::kCluster;
+      fewest = fiber.barriers < fewest ? fiber.barriers : fewest;
+      most = fiber.barriers > most ? fiber.barriers : most;
     }
-    if (left > 0 && left < threads) return false;
+    if (fewest != most) return State::kApart;
+    if (done == threads) return State::kDone;
+    if (cluster == threads) return State::kWaits;
+    if (done != 0 || cluster != 0) return State::kApart;
   }
-  for (int t = 1; t < threads; ++t) {
-    if (fibers[t].barriers != fibers[0].barriers) return false;
+}
+
+// False where threads do not come to the same barriers.
+bool RunCluster(Order order, const keras_norms::Shape& shape, unsigned first) {
+  for (int rank = 0; rank < shape.cluster; ++rank) {
+    std::memset(dynamic[rank], 0xff, shape.shared);
+    for (int t = 0; t < shape.threads; ++t) Start(rank, t);
   }
-  return true;
+  while (true) {
+    int done = 0;
+    for (int i = 0; i < shape.cluster; ++i) {
+      where.rank = At(order, i, shape.cluster);
+      where.block = first + where.rank;
+      const State state = RunBlock(order, shape.threads);
+      if (state == State::kApart) return false;
+      done += state == State::kDone;
+    }
+    if (done == shape.cluster) return true;
+    if (done != 0) return false;
+  }
 }
 
 }  // namespace
@@ -92,11 +126,28 @@ Kernel::Kernel(const char* name, int threads, void (*run)(const void* task))
   Kernels()[name] = this;
 }
 
-void Wait() {
-  Fiber& fiber = fibers[where.thread];
+void Wait(Barriers barrier) {
+  Fiber& fiber = Running();
   ++fiber.barriers;
+  fiber.waits = barrier;
   swapcontext(&fiber.context, &scheduler);
 }
+
+size_t Reserve(size_t bytes) {
+  static size_t reserved = 0;
+  const size_t at = reserved;
+  reserved += (bytes + 15) / 16 * 16;
+  if (reserved > kSharedBytes) std::abort();
+  return at;
+}
+
+char* SharedOf(int rank) {
+  static char* const all = Pages(kSharedBytes * kMostRanks);
+  return all + kSharedBytes * rank;
+}
+
+char* Shared() { return SharedOf(where.rank); }
+char* Dynamic() { return dynamic[where.rank]; }
 
 const char* NameOf(const char* kernel) {
   const auto found = Kernels().find(kernel);
@@ -113,26 +164,38 @@ void* Emulated::Scratch(size_t bytes) {
   return scratch_;
 }
 
-std::string Emulated::Launch(const char* kernel, unsigned blocks, int threads,
+std::string Emulated::Launch(const char* kernel,
+                             const keras_norms::Shape& shape,
                              const void* task) {
   const auto found = Kernels().find(kernel);
   if (found == Kernels().end()) return std::string("no kernel ") + kernel;
-  if (blocks == 0 || threads < 1 || threads > found->second->threads) {
-    return std::string(kernel) + " with " + std::to_string(blocks) +
-           " blocks of " + std::to_string(threads) + " threads";
+  const bool fits = shape.blocks > 0 && shape.threads > 0 &&
+                    shape.threads <= found->second->threads &&
+                    shape.cluster > 0 && shape.cluster <= limits_.cluster &&
+                    shape.blocks % shape.cluster == 0 && shape.shared >= 0 &&
+                    shape.shared <= limits_.shared;
+  if (!fits) {
+    return std::string(kernel) + " with " + std::to_string(shape.blocks) +
+           " blocks of " + std::to_string(shape.threads) +
+           " threads, clusters of " + std::to_string(shape.cluster) + ", " +
+           std::to_string(shape.shared) + " bytes";
   }
-  static Fiber all[kMostThreads];
-  fibers = all;
   running = found->second;
   given = task;
-  where.blocks = blocks;
-  for (unsigned b = 0; b < blocks; ++b) {
-    where.block = order_ == Order::kBackwards ? blocks - 1 - b : b;
-    if (!RunBlock(order_, threads)) {
-      return std::string(kernel) + ": threads of a block wait apart";
-    }
+  where.blocks = shape.blocks;
+  // As large as asked for, so that the address sanitizer knows its end.
+  for (int rank = 0; rank < shape.cluster; ++rank) {
+    dynamic[rank] = static_cast<char*>(
+        std::aligned_alloc(16, (shape.shared + 15) / 16 * 16 + 16));
   }
-  return "";
+  bool well = true;
+  const int clusters = static_cast<int>(shape.blocks) / shape.cluster;
+  for (int i = 0; well && i < clusters; ++i) {
+    well = RunCluster(order_, shape, At(order_, i, clusters) * shape.cluster);
+  }
+  for (int rank = 0; rank < shape.cluster; ++rank) std::free(dynamic[rank]);
+  where.rank = 0;
+  return well ? "" : std::string(kernel) + ": threads of a block wait apart";
 }
 
 }  // namespace emulation

@@ -91,14 +91,17 @@ class Tried {
     Apply();
     Sums();
     Combine();
-    if (!given_.masked) {
-      // One, one a channel, and one between where there is one.
-      int64_t some = view_.channels / 2;
-      while (some > 1 && view_.channels % some) --some;
-      Group(1);
-      if (some > 1) Group(some);
-      if (view_.channels > 1) Group(view_.channels);
-    }
+    Groups();
+  }
+
+  void Groups() {
+    if (given_.masked) return;
+    // One, one a channel, and one between where there is one.
+    int64_t some = view_.channels / 2;
+    while (some > 1 && view_.channels % some) --some;
+    Group(1);
+    if (some > 1) Group(some);
+    if (view_.channels > 1) Group(view_.channels);
   }
 
   std::vector<S> bits;  // all results, to compare between pools

@@ -19,9 +19,8 @@
 #ifdef KERAS_NORMS_UNREGISTERED
 #define KERAS_NORMS_REGISTER(target, platform, symbol)
 #else
-#define KERAS_NORMS_REGISTER(target, platform, symbol)                   \
-  XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), #target, platform, \
-                           symbol);
+#define KERAS_NORMS_REGISTER(target, platform, symbol) \
+  XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), #target, platform, symbol);
 // Declared where TensorFlow's headers for it would ask for all of XLA.
 namespace xla::ffi {
 const XLA_FFI_Api* GetXlaFfiApi();
@@ -113,9 +112,9 @@ class Call {
                                all.channels,
                                all.rows * groups};
       const int64_t found = argument(i).element_count();
-      const bool none = found == 0 && (size == Size::kMask ||
-                                       size == Size::kTableOrNone ||
-                                       size == Size::kChannelsOrNone);
+      const bool none =
+          found == 0 && (size == Size::kMask || size == Size::kTableOrNone ||
+                         size == Size::kChannelsOrNone);
       if (!none && found != sizes[static_cast<int>(size)]) {
         return "argument " + std::to_string(i) + " must have " +
                std::to_string(sizes[static_cast<int>(size)]) +
@@ -138,8 +137,8 @@ class Call {
   }
 
   Groups groups(size_t first) const {
-    return {number("groups"), *attributes_.get<double>("epsilon"),
-            activation(), given(first), given(first + 1)};
+    return {number("groups"), *attributes_.get<double>("epsilon"), activation(),
+            given(first), given(first + 1)};
   }
 
  private:
@@ -161,7 +160,7 @@ class OnCpu {
               }) {}
 
   template <class Kernel, class... Arguments>
-  std::string Run(Kernel Kernels::*kernel, const Arguments&... arguments) {
+  std::string Run(Kernel Kernels::* kernel, const Arguments&... arguments) {
     (BestKernels().*kernel)(arguments..., pool_);
     return "";
   }
@@ -180,7 +179,7 @@ class OnGpu {
         }) {}
 
   template <class Kernel, class... Arguments>
-  std::string Run(Kernel DeviceKernels::*kernel,
+  std::string Run(Kernel DeviceKernels::* kernel,
                   const Arguments&... arguments) {
     return (OnDevice().*kernel)(arguments..., stream_);
   }
@@ -263,8 +262,8 @@ ffi::Error HandleOnCpu(ffi::ThreadPool threads, ffi::RemainingArgs arguments,
 
 template <class Kernel, Size... sizes>
 ffi::Error HandleOnGpu(void* stream, ffi::ScratchAllocator scratch,
-                       ffi::RemainingArgs arguments,
-                       ffi::RemainingRets results, ffi::Dictionary attributes) {
+                       ffi::RemainingArgs arguments, ffi::RemainingRets results,
+                       ffi::Dictionary attributes) {
   return Handle<Kernel, sizes...>(Call(arguments, results, attributes),
                                   OnGpu(stream, &scratch));
 }
@@ -291,17 +290,15 @@ auto BindingOnGpu() {
 
 // Visible by name, also in a library that hides the rest, for those who
 // register it themselves; on GPUs with the ending _cuda.
-#define KERAS_NORMS_HANDLER(symbol, ...)                                  \
-  KERAS_NORMS_HANDLER_ON(Cpu, symbol, symbol, "Host", __VA_ARGS__)        \
+#define KERAS_NORMS_HANDLER(symbol, ...)                           \
+  KERAS_NORMS_HANDLER_ON(Cpu, symbol, symbol, "Host", __VA_ARGS__) \
   KERAS_NORMS_HANDLER_ON(Gpu, symbol, symbol##_cuda, "CUDA", __VA_ARGS__)
 
-#define KERAS_NORMS_HANDLER_ON(On, target, symbol, platform, ...)         \
-  _Pragma("GCC visibility push(default)")                                 \
-  XLA_FFI_DEFINE_HANDLER_SYMBOL(symbol,                                   \
-                                (keras_norms::HandleOn##On<__VA_ARGS__>), \
-                                keras_norms::BindingOn##On());            \
-  _Pragma("GCC visibility pop")                                           \
-  KERAS_NORMS_REGISTER(target, platform, symbol)
+#define KERAS_NORMS_HANDLER_ON(On, target, symbol, platform, ...)        \
+  _Pragma("GCC visibility push(default)") XLA_FFI_DEFINE_HANDLER_SYMBOL( \
+      symbol, (keras_norms::HandleOn##On<__VA_ARGS__>),                  \
+      keras_norms::BindingOn##On());                                     \
+  _Pragma("GCC visibility pop") KERAS_NORMS_REGISTER(target, platform, symbol)
 
 using keras_norms::Size;
 
@@ -310,15 +307,14 @@ KERAS_NORMS_HANDLER(keras_norms_moments, keras_norms::Moments, Size::kX,
 KERAS_NORMS_HANDLER(keras_norms_apply, keras_norms::Apply, Size::kX,
                     Size::kMask, Size::kTable, Size::kTable, Size::kTable)
 KERAS_NORMS_HANDLER(keras_norms_gradient_sums, keras_norms::GradientSums,
-                    Size::kX, Size::kX, Size::kMask, Size::kTable,
-                    Size::kTable, Size::kTable)
+                    Size::kX, Size::kX, Size::kMask, Size::kTable, Size::kTable,
+                    Size::kTable)
 KERAS_NORMS_HANDLER(keras_norms_gradient_combine, keras_norms::GradientCombine,
-                    Size::kX, Size::kX, Size::kMask, Size::kTable,
-                    Size::kTable, Size::kTable, Size::kTableOrNone,
-                    Size::kTableOrNone)
+                    Size::kX, Size::kX, Size::kMask, Size::kTable, Size::kTable,
+                    Size::kTable, Size::kTableOrNone, Size::kTableOrNone)
 KERAS_NORMS_HANDLER(keras_norms_group_norm, keras_norms::GroupNorm, Size::kX,
                     Size::kChannelsOrNone, Size::kChannelsOrNone)
 KERAS_NORMS_HANDLER(keras_norms_group_norm_gradient,
                     keras_norms::GroupNormGradient, Size::kX, Size::kX,
-                    Size::kChannelsOrNone, Size::kChannelsOrNone,
-                    Size::kGroups, Size::kGroups, Size::kGroups)
+                    Size::kChannelsOrNone, Size::kChannelsOrNone, Size::kGroups,
+                    Size::kGroups, Size::kGroups)
