@@ -21,12 +21,17 @@ struct Course {
   int chunk;
   int channel;  // the first
   int lane;
-  int steps;  // how many places; none for threads that are left over
+  int lane_apart;  // threads, from a lane to the next
+  int spans;
+  int steps;  // of each; none for threads that are left over
 
-  // Threads of a column are so far apart.
-  int lane_apart;
+  // Where its first place is, in numbers, and in positions where places are
+  // such; and from one step to the next.
+  long long at;
+  long long step_apart;
+  long long position;
 
-  KERAS_NORMS_DEVICE Course(const Geometry& g, unsigned block) : geometry_(g) {
+  KERAS_NORMS_DEVICE Course(const Geometry& g, unsigned block) {
     chunk = block % g.chunks;
     const unsigned rest = block / g.chunks;
     const int part = rest % g.parts;
@@ -39,119 +44,78 @@ struct Course {
     lane_apart = g.last ? g.columns : 1;
     channel = (part * g.columns + column) * g.column_channels;
 
-    const long long begin = static_cast<long long>(chunk) * g.steps * g.lanes;
-    first_ = begin + lane;
+    const long long span =
+        static_cast<long long>(chunk / g.span_chunks) * g.chunk_spans;
+    const long long place = static_cast<long long>(chunk % g.span_chunks) *
+                                g.chunk_steps * g.lanes +
+                            lane;
     const bool works = row < g.rows && channel < g.channels;
-    const long long left = works ? g.places - first_ : 0;
-    steps = left <= 0 ? 0 : Least<long long>(UpTo(left, g.lanes), g.steps);
+    const long long left = works ? g.span_places - place : 0;
+    spans = static_cast<int>(Least<long long>(g.spans - span, g.chunk_spans));
+    steps = static_cast<int>(
+        Least<long long>((left + g.lanes - 1) / g.lanes, g.chunk_steps));
 
-    base_ = row * g.row_size + channel * g.channel_apart;
-    if (g.places == g.span_places) {
-      base_ += first_ * g.place_apart;
-    } else {
-      base_ += begin / g.span_places * g.span_apart;
-      ahead_ = begin % g.span_places + lane;
-    }
+    at = row * g.row_size + span * g.span_apart + place * g.place_apart +
+         channel * g.channel_apart;
+    step_apart = g.lanes * g.place_apart;
+    position = (row * g.spans + span) * g.span_places + place;
   }
 
   // Whether results of its column are this thread's to write.
-  KERAS_NORMS_DEVICE bool writes() const {
-    return lane == 0 && row < geometry_.rows && channel < geometry_.channels;
-  }
-
-  // Where the numbers of a step are.
-  KERAS_NORMS_DEVICE long long At(int step) const {
-    const Geometry& g = geometry_;
-    const int lanes = step * g.lanes;
-    if (g.places == g.span_places) {
-      return base_ + static_cast<long long>(lanes) * g.place_apart;
-    }
-    const unsigned place = ahead_ + lanes;
-    const unsigned span = place / static_cast<unsigned>(g.span_places);
-    const unsigned in = place - span * static_cast<unsigned>(g.span_places);
-    return base_ + span * g.span_apart +
-           static_cast<long long>(in) * g.place_apart;
-  }
-
-  // Where masks are given, places are positions.
-  KERAS_NORMS_DEVICE long long Position(int step) const {
-    return row * geometry_.places + first_ +
-           static_cast<long long>(step) * geometry_.lanes;
+  KERAS_NORMS_DEVICE bool writes(const Geometry& g) const {
+    return lane == 0 && row < g.rows && channel < g.channels;
   }
 
   // Of tables of parts, [rows, chunks, channels].
-  KERAS_NORMS_DEVICE long long Part() const {
-    return (row * geometry_.chunks + chunk) * geometry_.channels + channel;
+  KERAS_NORMS_DEVICE long long Part(const Geometry& g) const {
+    return (row * g.chunks + chunk) * g.channels + channel;
   }
-
- private:
-  static KERAS_NORMS_DEVICE long long UpTo(long long value, int step) {
-    return (value + step - 1) / step;
-  }
-
-  const Geometry& geometry_;
-  long long first_;
-  long long base_;
-  unsigned ahead_ = 0;
 };
 
-// How many places are read before the first is used: enough bytes on their
-// way, with registers to spare.
-template <int V, int tensors>
-constexpr int kAtOnce = V == 1 ? 8 / tensors : 4 / tensors;
+template <int n>
+struct Count {
+  static constexpr int value = n;
+};
 
-// What is read of a mask.
+// use(count, at, position) for all its steps, `count.value` of them at a time:
+// n, so that as many reads are on their way at once, and what is left singly.
+template <int n, class F>
+KERAS_NORMS_DEVICE void EachSteps(const Geometry& g, const Course& course,
+                                  const F& use) {
+  for (int span = 0; span < course.spans; ++span) {
+    long long at = course.at + span * g.span_apart;
+    long long position = course.position + span * g.span_places;
+    int step = 0;
+    for (; step + n <= course.steps; step += n) {
+      use(Count<n>(), at, position);
+      at += n * course.step_apart;
+      position += n * g.lanes;
+    }
+    for (; step < course.steps; ++step) {
+      use(Count<1>(), at, position);
+      at += course.step_apart;
+      position += g.lanes;
+    }
+  }
+}
+
+// Steps at a time: enough bytes on their way, with registers to spare.
+template <int V, int tensors>
+constexpr int kAtOnce = (V == 1 ? 8 : 4) / tensors;
+
+// Of positions; of single numbers alone.
+template <int V>
 struct Mask {
   const unsigned char* data;
 
-  KERAS_NORMS_DEVICE bool Keeps(const Course& course, int step) const {
-    return data == nullptr || data[course.Position(step)] != 0;
+  KERAS_NORMS_DEVICE bool Keeps(long long position) const {
+    if constexpr (V > 1) {
+      return true;
+    } else {
+      return data == nullptr || data[position] != 0;
+    }
   }
 };
-
-// use(step, x, kept) for all places, x the numbers there.
-template <class T, int V, class F>
-KERAS_NORMS_DEVICE void EachPlace(const Course& course, Mask mask,
-                                  const void* x, const F& use) {
-  constexpr int n = kAtOnce<V, 1>;
-  for (int k = 0; k < course.steps; k += n) {
-    Pack<T, V> read[n];
-    bool kept[n];
-    KERAS_NORMS_UNROLL
-    for (int i = 0; i < n; ++i) {
-      if (k + i >= course.steps) continue;
-      read[i].Load(x, course.At(k + i));
-      kept[i] = mask.Keeps(course, k + i);
-    }
-    KERAS_NORMS_UNROLL
-    for (int i = 0; i < n; ++i) {
-      if (k + i < course.steps) use(k + i, read[i], kept[i]);
-    }
-  }
-}
-
-// The same with two tensors: use(step, x, dy, kept).
-template <class T, int V, class F>
-KERAS_NORMS_DEVICE void EachPlace(const Course& course, Mask mask,
-                                  const void* x, const void* dy, const F& use) {
-  constexpr int n = kAtOnce<V, 2>;
-  for (int k = 0; k < course.steps; k += n) {
-    Pack<T, V> read[n], other[n];
-    bool kept[n];
-    KERAS_NORMS_UNROLL
-    for (int i = 0; i < n; ++i) {
-      if (k + i >= course.steps) continue;
-      const long long at = course.At(k + i);
-      read[i].Load(x, at);
-      other[i].Load(dy, at);
-      kept[i] = mask.Keeps(course, k + i);
-    }
-    KERAS_NORMS_UNROLL
-    for (int i = 0; i < n; ++i) {
-      if (k + i < course.steps) use(k + i, read[i], other[i], kept[i]);
-    }
-  }
-}
 
 }  // namespace
 

@@ -62,6 +62,20 @@ KERAS_NORMS_DEVICE float Over(float a, float b) { return __fdividef(a, b); }
 KERAS_NORMS_DEVICE float AsFloat(Bits32 bits) { return __uint_as_float(bits); }
 KERAS_NORMS_DEVICE Bits32 AsBits(float x) { return __float_as_uint(x); }
 
+// 16 bytes of global memory in one access: said in so many words, since
+// compilers take copies of structures apart.
+KERAS_NORMS_DEVICE void LoadQuad(const void* from, Bits32 (&to)[4]) {
+  asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+               : "l"(from));
+}
+
+KERAS_NORMS_DEVICE void StoreQuad(const Bits32 (&from)[4], void* to) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to),
+               "r"(from[0]), "r"(from[1]), "r"(from[2]), "r"(from[3])
+               : "memory");
+}
+
 KERAS_NORMS_DEVICE float FromHalf(Bits16 half) {
   float x;
   asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(half));

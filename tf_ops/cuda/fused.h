@@ -59,9 +59,12 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
 
   MomentsPart parts[V];
   {
-    const MomentsOf<T, V> moments(
-        course, {nullptr}, task.x,
-        [&](int step, const Pack<T, V>& x) { kept[step * threads] = x; });
+    Pack<T, V>* next = kept;
+    const MomentsOf<T, V> moments(g, course, {}, task.x,
+                                  [&](const Pack<T, V>& x) {
+                                    *next = x;
+                                    next += threads;
+                                  });
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) parts[j] = moments.Part(j);
   }
@@ -98,13 +101,15 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
     line.Set(j, task.line, c, group.center, group.inverse, group.residual);
   }
   const F f(task.line.function);
-  for (int step = 0; step < course.steps; ++step) {
+  const Pack<T, V>* next = kept;
+  EachSteps<1>(g, course, [&](auto, long long at, long long) {
     float apart[V], z[V];
-    line.Apart(kept[step * threads], true, apart);
+    line.Apart(*next, true, apart);
     line.Values(apart, z);
     f.Values(z);
-    Pack<T, V>::Of(z).Store(task.y, course.At(step));
-  }
+    Pack<T, V>::Of(z).Store(task.y, at);
+    next += threads;
+  });
 }
 
 }  // namespace

@@ -3,13 +3,14 @@
 // A *column* of a row is what has coefficients of its own: channels last, V
 // channels side by side; channels first, one channel. Its *places* are where it
 // is in memory, V numbers each: a position, or V positions side by side. V is
-// 16 bytes of numbers where columns and pointers allow it, and else 1.
+// 16 bytes of numbers where columns and pointers allow it, and else 1. Places
+// lie evenly apart within a span; channels last, there is one span.
 //
-// A block has `columns` columns of `block_rows` rows and, of each, a chunk of
-// its places, which `lanes` threads share in turns: a step takes `lanes` places
-// of all its columns. So a thread keeps its coefficients in registers, all
-// threads of a warp read side by side, and both layouts are one loop. Wide
-// rows are `parts` blocks side by side.
+// A block has `columns` columns of `block_rows` rows and, of each, a chunk:
+// some places of a span, or all of some spans. `lanes` threads share them in
+// turns: a step takes `lanes` places of all columns. So a thread keeps its
+// coefficients in registers, the threads of a warp read side by side, and both
+// layouts are one loop. Wide rows are `parts` blocks side by side.
 //
 // All follows from the shape alone, so that the order of sums does.
 
@@ -23,20 +24,20 @@ constexpr int kThreads = 256;
 struct Geometry {
   long long rows;
   long long row_size;  // in numbers, as all that is apart
-  long long places;
-  // Places lie `place_apart` apart, so many in a row, and then again
-  // `span_apart` further on.
-  long long span_places;
+  long long spans;
   long long span_apart;
+  long long span_places;
+  long long place_apart;
   long long channel_apart;
-  int place_apart;
   int channels;
   int column_channels;  // V, or 1 channels first
   int columns;
   int lanes;
   int block_rows;
   int parts;
-  int steps;  // of a chunk
+  int chunk_spans;
+  int chunk_steps;  // of each of its spans
+  int span_chunks;
   int chunks;
   bool last;  // channels last: threads of a step are side by side by columns
 };

@@ -39,28 +39,28 @@ struct Bfloat16 {
   }
 };
 
-// V numbers in a row in memory: one access where there are 16 bytes of them.
+KERAS_NORMS_DEVICE bool Aligned(const float* data) {
+  return reinterpret_cast<unsigned long long>(data) % 16 == 0;
+}
+
+// V numbers in a row in memory, 16 bytes: one access.
 template <class T, int V>
 struct Pack {
-  static constexpr int kWords = V * sizeof(typename T::Stored) / 4;
-  struct alignas(16) Words {
-    Bits32 at[kWords];
-  };
-  Words words;
+  static constexpr int kWords = 4;
+  static_assert(V * sizeof(typename T::Stored) == 16, "16 bytes");
+  Bits32 words[kWords];
 
   KERAS_NORMS_DEVICE void Load(const void* data, long long i) {
-    words = *reinterpret_cast<const Words*>(
-        static_cast<const typename T::Stored*>(data) + i);
+    LoadQuad(static_cast<const typename T::Stored*>(data) + i, words);
   }
   KERAS_NORMS_DEVICE void Store(void* data, long long i) const {
-    *reinterpret_cast<Words*>(static_cast<typename T::Stored*>(data) + i) =
-        words;
+    StoreQuad(words, static_cast<typename T::Stored*>(data) + i);
   }
   KERAS_NORMS_DEVICE float Get(int j) const {
     if constexpr (kWords == V) {
-      return T::Widen(words.at[j]);
+      return T::Widen(words[j]);
     } else {
-      return T::Widen(static_cast<Bits16>(words.at[j / 2] >> (j % 2 ? 16 : 0)));
+      return T::Widen(static_cast<Bits16>(words[j / 2] >> (j % 2 ? 16 : 0)));
     }
   }
   static KERAS_NORMS_DEVICE Pack Of(const float (&x)[V]) {
@@ -68,10 +68,10 @@ struct Pack {
     KERAS_NORMS_UNROLL
     for (int w = 0; w < kWords; ++w) {
       if constexpr (kWords == V) {
-        pack.words.at[w] = T::Narrow(x[w]);
+        pack.words[w] = T::Narrow(x[w]);
       } else {
-        pack.words.at[w] = T::Narrow(x[2 * w]) |
-                           static_cast<Bits32>(T::Narrow(x[2 * w + 1])) << 16;
+        pack.words[w] = T::Narrow(x[2 * w]) |
+                        static_cast<Bits32>(T::Narrow(x[2 * w + 1])) << 16;
       }
     }
     return pack;

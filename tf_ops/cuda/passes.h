@@ -18,30 +18,32 @@ using keras_norms::kThreads;
 template <class T, int V>
 class MomentsOf {
  public:
-  // keep(step, numbers) is called with all that is read.
+  // keep(numbers) is called with all that is read, in order.
   template <class F>
-  KERAS_NORMS_DEVICE MomentsOf(const Course& course, Mask mask, const void* x,
-                               const F& keep) {
-    constexpr int n = kAtOnce<V, 1>;
-    for (int k = 0; k < course.steps; k += n) {
-      Pack<T, V> read[n];
-      bool kept[n];
-      int found = 0;
-      KERAS_NORMS_UNROLL
-      for (int i = 0; i < n; ++i) {
-        kept[i] = k + i < course.steps && mask.Keeps(course, k + i);
-        if (!kept[i]) continue;
-        read[i].Load(x, course.At(k + i));
-        keep(k + i, read[i]);
-        ++found;
-      }
-      if (count_ == 0 && found > 0) Pivot(read, kept, found);
-      KERAS_NORMS_UNROLL
-      for (int i = 0; i < n; ++i) {
-        if (kept[i]) Add(read[i]);
-      }
-      count_ += found;
-    }
+  KERAS_NORMS_DEVICE MomentsOf(const Geometry& g, const Course& course,
+                               Mask<V> mask, const void* x, const F& keep) {
+    EachSteps<kAtOnce<V, 1>>(g, course,
+                             [&](auto count, long long at, long long position) {
+                               constexpr int n = count.value;
+                               Pack<T, V> read[n];
+                               bool kept[n];
+                               int found = 0;
+                               KERAS_NORMS_UNROLL
+                               for (int i = 0; i < n; ++i) {
+                                 kept[i] = mask.Keeps(position + i * g.lanes);
+                                 read[i].Load(x, at + i * course.step_apart);
+                                 found += kept[i];
+                               }
+                               KERAS_NORMS_UNROLL
+                               for (int i = 0; i < n; ++i) keep(read[i]);
+                               if (count_ == 0 && found > 0)
+                                 Pivot(read, kept, found);
+                               KERAS_NORMS_UNROLL
+                               for (int i = 0; i < n; ++i) {
+                                 if (kept[i]) Add(read[i]);
+                               }
+                               count_ += found;
+                             });
   }
 
   KERAS_NORMS_DEVICE MomentsPart Part(int j) const {
@@ -110,14 +112,14 @@ KERAS_NORMS_DEVICE void Moments(const keras_norms::MomentsTask& task) {
   const Course course(task.geometry, Block());
   MomentsPart parts[V];
   {
-    const MomentsOf<T, V> moments(course, {task.mask}, task.x,
-                                  [](int, const Pack<T, V>&) {});
+    const MomentsOf<T, V> moments(task.geometry, course, {task.mask}, task.x,
+                                  [](const Pack<T, V>&) {});
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) parts[j] = moments.Part(j);
   }
   FoldColumns(task.geometry, course, parts, shared);
-  if (!course.writes()) return;
-  StoreColumns(task.geometry, parts, task.parts + course.Part());
+  if (!course.writes(task.geometry)) return;
+  StoreColumns(task.geometry, parts, task.parts + course.Part(task.geometry));
 }
 
 // The coefficients of a thread's column.
@@ -127,35 +129,55 @@ struct Line {
 
   KERAS_NORMS_DEVICE Line(const Geometry& g, const keras_norms::LineTask& line,
                           const Course& course) {
-    if (course.steps == 0) return;
+    if (course.steps <= 0) return;
+    Entries(g, line, course, line.center, center);
+    Entries(g, line, course, line.scale, scale);
+    Entries(g, line, course, line.shift, shift);
+    if (line.group_size == 0) return;
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) {
       const int c = course.channel + (g.last ? j : 0);
-      const long long i = Entry(g, line, course.row, c);
-      Set(j, line, c, line.center[i], line.scale[i], line.shift[i]);
+      Set(j, line, c, center[j], scale[j], shift[j]);
+    }
+  }
+
+  // Of a table with an entry for each channel of a row, or for each group.
+  static KERAS_NORMS_DEVICE void Entries(const Geometry& g,
+                                         const keras_norms::LineTask& line,
+                                         const Course& course,
+                                         const float* table, float (&to)[V]) {
+    const bool whole = line.group_size == 0;
+    const int size = whole ? 1 : line.group_size;
+    table += course.row * (g.channels / size);
+    if constexpr (V > 1) {
+      const float* const first = table + course.channel;
+      if (whole && g.last && Aligned(first)) {
+        KERAS_NORMS_UNROLL
+        for (int j = 0; j < V; j += 4) {
+          Pack<Float, 4> pack;
+          pack.Load(first, j);
+          KERAS_NORMS_UNROLL
+          for (int i = 0; i < 4; ++i) to[j + i] = pack.Get(i);
+        }
+        return;
+      }
+    }
+    KERAS_NORMS_UNROLL
+    for (int j = 0; j < V; ++j) {
+      to[j] = table[(course.channel + (g.last ? j : 0)) / size];
     }
   }
 
   KERAS_NORMS_DEVICE Line() {}
 
-  // From tables' entries, or from a group's mean, inverse and residual.
+  // From a group's mean, inverse and residual.
   KERAS_NORMS_DEVICE void Set(int j, const keras_norms::LineTask& line,
                               int channel, float c, float s, float h) {
     center[j] = c;
     scale[j] = s;
-    shift[j] = h;
-    if (line.group_size == 0) return;
     if (line.gamma != nullptr) scale[j] *= line.gamma[channel];
     const float beta = line.beta == nullptr ? 0.0f : line.beta[channel];
     shift[j] = beta - h * scale[j];
-  }
-
-  // Where a channel's are in tables, or its group's.
-  static KERAS_NORMS_DEVICE long long Entry(const Geometry& g,
-                                            const keras_norms::LineTask& line,
-                                            long long row, int channel) {
-    if (line.group_size == 0) return row * g.channels + channel;
-    return row * (g.channels / line.group_size) + channel / line.group_size;
   }
 
   // x - center. Where masks are false, of 0 if x is no number.
@@ -195,43 +217,78 @@ KERAS_NORMS_DEVICE unsigned Backwards() { return Blocks() - 1 - Block(); }
 // 1R 1W.
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void Apply(const keras_norms::ApplyTask& task) {
-  const Course course(task.geometry, Backwards());
-  const Line<V> line(task.geometry, task.line, course);
+  const Geometry& g = task.geometry;
+  const Course course(g, Backwards());
+  const Line<V> line(g, task.line, course);
+  const Mask<V> mask = {task.mask};
   const F f(task.line.function);
-  EachPlace<T, V>(course, {task.mask}, task.x,
-                  [&](int step, const Pack<T, V>& x, bool kept) {
-                    float apart[V], z[V];
-                    line.Apart(x, kept, apart);
-                    line.Values(apart, z);
-                    f.Values(z);
-                    Pack<T, V>::Of(z).Store(task.y, course.At(step));
-                  });
+  EachSteps<kAtOnce<V, 1>>(
+      g, course, [&](auto count, long long at, long long position) {
+        constexpr int n = count.value;
+        Pack<T, V> x[n];
+        KERAS_NORMS_UNROLL
+        for (int i = 0; i < n; ++i)
+          x[i].Load(task.x, at + i * course.step_apart);
+        KERAS_NORMS_UNROLL
+        for (int i = 0; i < n; ++i) {
+          float apart[V], z[V];
+          line.Apart(x[i], mask.Keeps(position + i * g.lanes), apart);
+          line.Values(apart, z);
+          f.Values(z);
+          Pack<T, V>::Of(z).Store(task.y, at + i * course.step_apart);
+        }
+      });
+}
+
+// use(at, apart, change, kept) for all places: x - center, and dy f'(z).
+template <class T, int V, class F, class U>
+KERAS_NORMS_DEVICE void EachChange(const Geometry& g, const Course& course,
+                                   const Line<V>& line, int function,
+                                   Mask<V> mask, const void* x, const void* dy,
+                                   const U& use) {
+  const F f(function);
+  EachSteps<kAtOnce<V, 2>>(
+      g, course, [&](auto count, long long at, long long position) {
+        constexpr int n = count.value;
+        Pack<T, V> read[n], other[n];
+        KERAS_NORMS_UNROLL
+        for (int i = 0; i < n; ++i) {
+          read[i].Load(x, at + i * course.step_apart);
+          other[i].Load(dy, at + i * course.step_apart);
+        }
+        KERAS_NORMS_UNROLL
+        for (int i = 0; i < n; ++i) {
+          const bool kept = mask.Keeps(position + i * g.lanes);
+          float apart[V], change[V];
+          line.Apart(read[i], kept, apart);
+          line.Changes(f, apart, other[i], change);
+          use(at + i * course.step_apart, apart, change, kept);
+        }
+      });
 }
 
 // 2R.
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void GradientSums(const keras_norms::SumsTask& task) {
   KERAS_NORMS_SHARED(SumsPart, shared, kFoldRoom<V>);
-  const Course course(task.geometry, Block());
+  const Geometry& g = task.geometry;
+  const Course course(g, Block());
   SumsPart parts[V] = {};
   {
-    const Line<V> line(task.geometry, task.line, course);
-    const F f(task.line.function);
-    EachPlace<T, V>(
-        course, {task.mask}, task.x, task.dy,
-        [&](int, const Pack<T, V>& x, const Pack<T, V>& dy, bool kept) {
-          float apart[V], change[V];
-          line.Apart(x, kept, apart);
-          line.Changes(f, apart, dy, change);
-          KERAS_NORMS_UNROLL
-          for (int j = 0; j < V; ++j) {
-            Merge(&parts[j], {change[j], change[j] * apart[j]});
-          }
-        });
+    const Line<V> line(g, task.line, course);
+    EachChange<T, V, F>(g, course, line, task.line.function, {task.mask},
+                        task.x, task.dy,
+                        [&](long long, const float (&apart)[V],
+                            const float (&change)[V], bool) {
+                          KERAS_NORMS_UNROLL
+                          for (int j = 0; j < V; ++j) {
+                            Merge(&parts[j], {change[j], change[j] * apart[j]});
+                          }
+                        });
   }
-  FoldColumns(task.geometry, course, parts, shared);
-  if (!course.writes()) return;
-  StoreColumns(task.geometry, parts, task.parts + course.Part());
+  FoldColumns(g, course, parts, shared);
+  if (!course.writes(g)) return;
+  StoreColumns(g, parts, task.parts + course.Part(g));
 }
 
 // 2R 1W.
@@ -240,30 +297,23 @@ KERAS_NORMS_DEVICE void GradientCombine(const keras_norms::CombineTask& task) {
   const Geometry& g = task.geometry;
   const Course course(g, Backwards());
   const Line<V> line(g, task.line, course);
-  const F f(task.line.function);
   float b[V] = {}, d[V] = {};
   if (task.b != nullptr && course.steps > 0) {
-    KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) {
-      const int c = course.channel + (g.last ? j : 0);
-      const long long i = Line<V>::Entry(g, task.line, course.row, c);
-      b[j] = task.b[i];
-      d[j] = task.d[i];
-    }
+    Line<V>::Entries(g, task.line, course, task.b, b);
+    Line<V>::Entries(g, task.line, course, task.d, d);
   }
-  EachPlace<T, V>(
-      course, {task.mask}, task.x, task.dy,
-      [&](int step, const Pack<T, V>& x, const Pack<T, V>& dy, bool kept) {
-        float apart[V], change[V];
-        line.Apart(x, kept, apart);
-        line.Changes(f, apart, dy, change);
-        KERAS_NORMS_UNROLL
-        for (int j = 0; j < V; ++j) {
-          change[j] *= line.scale[j];
-          if (kept) change[j] += apart[j] * b[j] + d[j];
-        }
-        Pack<T, V>::Of(change).Store(task.dx, course.At(step));
-      });
+  EachChange<T, V, F>(g, course, line, task.line.function, {task.mask}, task.x,
+                      task.dy,
+                      [&](long long at, const float (&apart)[V],
+                          const float (&change)[V], bool kept) {
+                        float dx[V];
+                        KERAS_NORMS_UNROLL
+                        for (int j = 0; j < V; ++j) {
+                          dx[j] = change[j] * line.scale[j];
+                          if (kept) dx[j] += apart[j] * b[j] + d[j];
+                        }
+                        Pack<T, V>::Of(dx).Store(task.dx, at);
+                      });
 }
 
 }  // namespace

@@ -53,6 +53,19 @@ inline int WidthOf(const View& view, Type type, const Truth* mask,
   return fits ? static_cast<int>(wide) : 1;
 }
 
+// A chunk of at most `steps` of each column's, as many of each as there are.
+inline void Chunk(Geometry* g, int64_t steps) {
+  const int64_t of_span = CeilOf(g->span_places, g->lanes);
+  g->chunk_spans = static_cast<int>(
+      std::min(std::max<int64_t>(steps / std::max<int64_t>(of_span, 1), 1),
+               std::max<int64_t>(g->spans, 1)));
+  g->span_chunks =
+      static_cast<int>(std::max<int64_t>(CeilOf(of_span, steps), 1));
+  g->chunk_steps = static_cast<int>(CeilOf(of_span, g->span_chunks));
+  const int64_t spans = CeilOf(g->spans, g->chunk_spans);
+  g->chunks = static_cast<int>(std::max<int64_t>(spans, 1) * g->span_chunks);
+}
+
 inline Geometry GeometryOf(const View& view, int width) {
   Geometry g = {};
   g.rows = view.rows;
@@ -62,43 +75,41 @@ inline Geometry GeometryOf(const View& view, int width) {
   int64_t columns, lanes;
   if (g.last) {
     g.column_channels = width;
-    g.places = g.span_places = view.outer;
-    g.place_apart = g.channels;
+    g.spans = 1;
+    g.span_places = view.outer;
+    g.place_apart = view.channels;
     g.channel_apart = 1;
     columns = view.channels / width;
     g.parts = static_cast<int>(CeilOf(columns, kThreads));
     columns = CeilOf(columns, std::max(g.parts, 1));
-    lanes =
-        std::min<int64_t>(kThreads / std::max<int64_t>(columns, 1), g.places);
+    lanes = std::min<int64_t>(kThreads / std::max<int64_t>(columns, 1),
+                              g.span_places);
   } else {
     g.column_channels = 1;
-    g.span_places = view.inner / width;
+    g.spans = view.outer;
     g.span_apart = view.channels * view.inner;
-    g.places = view.outer * g.span_places;
+    g.span_places = view.inner / width;
     g.place_apart = width;
     g.channel_apart = view.inner;
     // Each has some to do, and neighbours read the same lines of memory.
-    lanes = PowerWithin(std::min<int64_t>(g.places / 4, kThreads));
+    lanes = PowerWithin(std::min<int64_t>(g.span_places / 4, kThreads));
     columns = std::min<int64_t>(kThreads / lanes, view.channels);
     g.parts = static_cast<int>(CeilOf(view.channels, columns ? columns : 1));
   }
   lanes = std::max<int64_t>(lanes, 1);
   g.columns = static_cast<int>(columns);
   g.lanes = static_cast<int>(lanes);
-  const int64_t steps = CeilOf(g.places, lanes);
+  const int64_t steps = g.spans * CeilOf(g.span_places, lanes);
   int64_t rows = 1;
   if (steps <= kLeastSteps) {
     // Short rows: some of them to a block.
     rows = kThreads / std::max<int64_t>(columns * lanes, 1);
-    rows = std::min<int64_t>(rows, view.rows);
-    rows = std::max<int64_t>(rows, 1);
+    rows = std::max<int64_t>(std::min<int64_t>(rows, view.rows), 1);
   }
   g.block_rows = static_cast<int>(rows);
   const int64_t all = CeilOf(view.rows, rows) * g.parts * steps;
-  int64_t each = std::max(all / kBlocks, CeilOf(kChunkPlaces, lanes));
-  each = std::min(std::max(each, kLeastSteps), kMostSteps);
-  g.chunks = static_cast<int>(std::max<int64_t>(CeilOf(steps, each), 1));
-  g.steps = static_cast<int>(CeilOf(steps, g.chunks));
+  const int64_t each = std::max(all / kBlocks, CeilOf(kChunkPlaces, lanes));
+  Chunk(&g, std::min(std::max(each, kLeastSteps), kMostSteps));
   return g;
 }
 
@@ -123,10 +134,11 @@ inline FusedPlan FusedPlanOf(const View& view, int width, int64_t group_size,
                              const Limits& limits) {
   FusedPlan plan = {GeometryOf(view, width), 0, 0};
   Geometry& g = plan.geometry;
-  if (width == 1 || g.places == 0 || group_size == 0) return plan;
+  const int64_t places = g.spans * g.span_places;
+  if (width == 1 || places == 0 || group_size == 0) return plan;
   // A line of memory, or enough for all threads.
   const int64_t wide = g.column_channels;
-  const int64_t least = g.last ? 8 : CeilOf(4 * kThreads, g.places);
+  const int64_t least = g.last ? 8 : CeilOf(4 * kThreads, places);
   const int64_t columns = WholeColumns(std::lcm(group_size, wide) / wide,
                                        view.channels / wide, least);
   const int64_t room = width * kThreads / 2;  // as kFoldRoom
@@ -134,7 +146,7 @@ inline FusedPlan FusedPlanOf(const View& view, int width, int64_t group_size,
   if (columns == 0 || columns * wide > room || groups > kThreads) return plan;
   g.columns = static_cast<int>(columns);
   g.parts = static_cast<int>(view.channels / wide / columns);
-  const int64_t lanes = std::min<int64_t>(kThreads / columns, g.places);
+  const int64_t lanes = std::min<int64_t>(kThreads / columns, g.span_places);
   g.lanes = static_cast<int>(g.last ? lanes : PowerWithin(lanes));
   g.block_rows = 1;
   // Half of what there is: one block reads while another writes.
@@ -142,7 +154,7 @@ inline FusedPlan FusedPlanOf(const View& view, int width, int64_t group_size,
   const int64_t most =
       (limits.shared / 2 - kFusedStatic - beside) / (16 * g.columns * g.lanes);
   if (most < 1) return plan;
-  const int64_t steps = CeilOf(g.places, g.lanes);
+  const int64_t steps = g.spans * CeilOf(g.span_places, g.lanes);
   int64_t cluster = 1;
   const auto more = [&] {
     const int64_t blocks = g.rows * g.parts * cluster;
@@ -150,11 +162,11 @@ inline FusedPlan FusedPlanOf(const View& view, int width, int64_t group_size,
            (blocks < kFusedBlocks && steps > 2 * cluster);
   };
   while (cluster * 2 <= limits.cluster && more()) cluster *= 2;
-  g.steps = static_cast<int>(CeilOf(steps, cluster));
-  g.chunks = static_cast<int>(cluster);
-  if (g.steps > most) return plan;
-  plan.cluster = static_cast<int>(cluster);
-  plan.shared = static_cast<int>(beside + 16 * g.steps * g.columns * g.lanes);
+  Chunk(&g, CeilOf(steps, cluster));
+  const int64_t kept = int64_t{g.chunk_spans} * g.chunk_steps;
+  if (g.chunks > limits.cluster || kept > most) return plan;
+  plan.cluster = g.chunks;
+  plan.shared = static_cast<int>(beside + 16 * kept * g.columns * g.lanes);
   return plan;
 }
 

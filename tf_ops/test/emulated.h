@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 
 #define KERAS_NORMS_DEVICE inline
@@ -79,6 +80,15 @@ inline Bits32 AsBits(float x) {
   Bits32 bits;
   std::memcpy(&bits, &x, 4);
   return bits;
+}
+
+inline void LoadQuad(const void* from, Bits32 (&to)[4]) {
+  if (reinterpret_cast<uintptr_t>(from) % 16) std::abort();
+  std::memcpy(to, from, 16);
+}
+inline void StoreQuad(const Bits32 (&from)[4], void* to) {
+  if (reinterpret_cast<uintptr_t>(to) % 16) std::abort();
+  std::memcpy(to, from, 16);
 }
 
 inline float FromHalf(Bits16 half) {
