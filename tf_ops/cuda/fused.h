@@ -9,7 +9,8 @@
 #ifndef KERAS_NORMS_CUDA_FUSED_H_
 #define KERAS_NORMS_CUDA_FUSED_H_
 
-#include "passes.h"
+#include "line.h"
+#include "moments.h"
 
 namespace {
 

@@ -19,6 +19,7 @@
 // parts are put together in an order that follows from the shape.
 
 #include "fused.h"
+#include "moments.h"
 #include "passes.h"
 #include "pools.h"
 

@@ -9,6 +9,7 @@
 
 namespace {
 
+using keras_norms::kThreads;
 using keras_norms::MomentsPart;
 using keras_norms::SumsPart;
 
@@ -60,7 +61,7 @@ KERAS_NORMS_DEVICE void Merge(WideSums* into, const WideSums& other) {
 // pass at a time, but for n of few of which not all need be even.
 template <int V>
 constexpr int kFoldRoom =
-    V == 1 ? keras_norms::kThreads : V * keras_norms::kThreads / 2;
+    V == 1 ? kThreads : V * kThreads / 2;
 
 // Into the first of n threads, `index` counting them, `apart` one from the
 // next. All threads of the block come here.

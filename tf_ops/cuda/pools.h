@@ -9,7 +9,7 @@
 
 namespace {
 
-using keras_norms::kThreads;
+
 using keras_norms::PoolGeometry;
 
 // The result of a thread, which `lanes` share: neighbours have neighbouring
@@ -45,6 +45,26 @@ struct GroupParts {
   }
 };
 
+// use(i, part) for a thread's share of `count` parts, at(i) being where they
+// are: some reads on their way at once.
+template <class P, class I, class A, class F>
+KERAS_NORMS_DEVICE void EachPart(const PoolGeometry& g, const Seat& seat,
+                                 I count, const P* parts, const A& at,
+                                 const F& use) {
+  constexpr int n = 4;
+  for (I i = seat.lane; i < count; i += n * g.lanes) {
+    P read[n];
+    KERAS_NORMS_UNROLL
+    for (int k = 0; k < n; ++k) {
+      if (i + k * g.lanes < count) read[k] = parts[at(i + k * g.lanes)];
+    }
+    KERAS_NORMS_UNROLL
+    for (int k = 0; k < n; ++k) {
+      if (i + k * g.lanes < count) use(i + k * g.lanes, read[k]);
+    }
+  }
+}
+
 KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolTask& task) {
   KERAS_NORMS_SHARED(WideMoments, shared, kFoldRoom<1>);
   const PoolGeometry& g = task.geometry;
@@ -53,13 +73,14 @@ KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolTask& task) {
   const double pivot =
       parts.count == 0 ? 0.0 : task.parts[parts.At(g, 0)].pivot;
   WideMoments sums[1] = {};
-  for (int i = seat.lane; i < parts.count; i += g.lanes) {
-    const MomentsPart part = task.parts[parts.At(g, i)];
-    if (part.count == 0) continue;
-    const double apart = (part.pivot - pivot) + part.offset;
-    const double weighed = part.count * apart;
-    Merge(&sums[0], {part.count, weighed, part.squares + weighed * apart});
-  }
+  const auto at = [&](int i) { return parts.At(g, i); };
+  EachPart(
+      g, seat, parts.count, task.parts, at, [&](int, const MomentsPart& part) {
+        if (part.count == 0) return;
+        const double apart = (part.pivot - pivot) + part.offset;
+        const double weighed = part.count * apart;
+        Merge(&sums[0], {part.count, weighed, part.squares + weighed * apart});
+      });
   Fold(sums, seat.lane, g.lanes, g.each, shared);
   if (seat.lane != 0 || parts.count == 0) return;
   const WideMoments& all = sums[0];
@@ -86,12 +107,13 @@ KERAS_NORMS_DEVICE void PoolSums(const keras_norms::PoolSumsTask& task) {
   const Seat seat(g);
   const GroupParts parts(g, seat.result);
   WideSums sums[1] = {};
-  for (int i = seat.lane; i < parts.count; i += g.lanes) {
-    const SumsPart part = task.parts[parts.At(g, i)];
-    const double gamma =
-        task.gamma == nullptr ? 1.0 : task.gamma[parts.Channel(g, i)];
-    Merge(&sums[0], {gamma * part.sum, gamma * part.product});
-  }
+  const auto at = [&](int i) { return parts.At(g, i); };
+  EachPart(g, seat, parts.count, task.parts, at,
+           [&](int i, const SumsPart& part) {
+             const double gamma =
+                 task.gamma == nullptr ? 1.0 : task.gamma[parts.Channel(g, i)];
+             Merge(&sums[0], {gamma * part.sum, gamma * part.product});
+           });
   Fold(sums, seat.lane, g.lanes, g.each, shared);
   if (seat.lane != 0 || parts.count == 0) return;
   double one = sums[0].sum, two = sums[0].product;
@@ -116,13 +138,14 @@ KERAS_NORMS_DEVICE void AffineGradient(const keras_norms::AffineTask& task) {
   const int groups = g.channels / g.group_size;
   const long long count = channel < g.channels ? g.rows * g.chunks : 0;
   WideSums sums[1] = {};
-  for (long long i = seat.lane; i < count; i += g.lanes) {
-    const SumsPart part = task.parts[i * g.channels + channel];
-    const long long group = i / g.chunks * groups + channel / g.group_size;
-    const double residual = task.residual[group];
-    const double along = part.product - residual * part.sum;
-    Merge(&sums[0], {part.sum, along * task.inverse[group]});
-  }
+  const auto at = [&](long long i) { return i * g.channels + channel; };
+  EachPart(
+      g, seat, count, task.parts, at, [&](long long i, const SumsPart& part) {
+        const long long group = i / g.chunks * groups + channel / g.group_size;
+        const double residual = task.residual[group];
+        const double along = part.product - residual * part.sum;
+        Merge(&sums[0], {part.sum, along * task.inverse[group]});
+      });
   Fold(sums, seat.lane, g.lanes, g.each, shared);
   if (seat.lane != 0 || channel >= g.channels) return;
   task.d_beta[channel] = static_cast<float>(sums[0].sum);
