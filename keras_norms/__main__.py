@@ -29,6 +29,10 @@ def info(_):
         if native.mode() == "never":
             why = "not used, as KERAS_NORMS_NATIVE=never asks"
         print(f"native library, {what}: {why or 'active'}")
+    gpus = (
+        ", ".join(cache.gpus()) or "none, as there was no NVRTC to build with"
+    )
+    print(f"its kernels for GPUs: {gpus}")
     print(f"its folder: {cache.folder()}")
 
 

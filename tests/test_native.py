@@ -158,6 +158,68 @@ def test_a_large_mean_costs_no_digits_in_gradients(jit):
         np.testing.assert_allclose(got, exact, atol=1e-5)
 
 
+# There may be no GPU: what the kernels compute is tested on an emulation, by
+# `make -C tf_ops test`.
+with_nvrtc = pytest.mark.skipif(
+    not cache.gpus(), reason="no NVRTC to build kernels for GPUs with"
+)
+
+
+@built
+def test_all_operations_are_registered_for_gpus():
+    from tensorflow.python.framework import kernels
+
+    library.load(library.XLA_LIBRARY)
+    for name in (
+        *("Moments", "Apply", "GradientSums", "GradientCombine"),
+        *("GroupNorm", "GroupNormGradient"),
+    ):
+        found = kernels.get_registered_kernels_for_op(f"KerasNorms>{name}")
+        devices = [kernel.device_type for kernel in found.kernel]
+        assert devices.count("GPU") == 3  # float32 and both of 16 bits
+        assert devices.count("CPU") == 4
+        assert devices.count("XLA_GPU_JIT") == 1
+
+
+@built
+@with_nvrtc
+def test_kernels_for_gpus_spill_no_registers_and_fit_twice():
+    rows = (cache.folder() / "gpu_resources.csv").read_text().splitlines()
+    assert (
+        rows[0] == "architecture,kernel,registers,shared_bytes,spilled_bytes"
+    )
+    kernels = {}
+    for row in rows[1:]:
+        name, kernel, registers, shared, spilled = row.split(",")
+        kernels.setdefault(name, set()).add(kernel)
+        assert int(spilled) == 0, row
+        # Two blocks of 256 threads, with 65,536 registers.
+        assert int(registers) <= 128, row
+        assert int(shared) <= 48 * 1024, row
+    assert sorted(kernels) == [n for n in cache.gpus() if n != "compute_90"]
+    assert len(set(map(frozenset, kernels.values()))) == 1
+    assert {"moments_float", "fused_half_wide_any"} <= kernels["sm_90"]
+
+
+@built
+def test_where_there_are_gpus_the_library_must_serve_them(monkeypatch):
+    monkeypatch.setattr(native, "_gpus", lambda: True)
+    monkeypatch.setattr(cache, "gpus", lambda: ["sm_90"])
+    with ops.using_native("always"):
+        assert native.runs(tf.constant(X))
+        # Composed there: TensorFlow would have it leave the GPU.
+        assert not native.runs(tf.constant(X, "float64"))
+        monkeypatch.setattr(cache, "gpus", list)
+        with pytest.raises(RuntimeError) as error:
+            native.runs(tf.constant(X))
+    assert str(error.value) == (
+        "KERAS_NORMS_NATIVE=always, and the native library is not active. It "
+        "has been built without kernels for GPUs. `pip install "
+        "nvidia-cuda-nvrtc-cu12`, and build it again with `python -m "
+        "keras_norms build`."
+    )
+
+
 # In a process of its own: what is loaded stays.
 @built
 @pytest.mark.parametrize("jit", [False, True])
