@@ -92,7 +92,8 @@ inline Geometry GeometryOf(const View& view, int width) {
     g.place_apart = width;
     g.channel_apart = view.inner;
     // Each has some to do, and neighbours read the same lines of memory.
-    lanes = PowerWithin(std::min<int64_t>(g.span_places / 4, kThreads));
+    lanes = std::max(g.span_places / 16, std::min(g.span_places / 4, 32LL));
+    lanes = PowerWithin(std::min<int64_t>(lanes, kThreads));
     columns = std::min<int64_t>(kThreads / lanes, view.channels);
     g.parts = static_cast<int>(CeilOf(view.channels, columns ? columns : 1));
   }
@@ -164,7 +165,8 @@ inline FusedPlan FusedPlanOf(const View& view, int width, int64_t group_size,
   while (cluster * 2 <= limits.cluster && more()) cluster *= 2;
   Chunk(&g, CeilOf(steps, cluster));
   const int64_t kept = int64_t{g.chunk_spans} * g.chunk_steps;
-  if (g.chunks > limits.cluster || kept > most) return plan;
+  if (g.chunks > cluster || kept > most) return plan;
+  g.chunks = static_cast<int>(cluster);  // the last may have none
   plan.cluster = g.chunks;
   plan.shared = static_cast<int>(beside + 16 * kept * g.columns * g.lanes);
   return plan;
