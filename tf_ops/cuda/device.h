@@ -37,8 +37,8 @@ KERAS_NORMS_DEVICE char* Dynamic() {
 // As Barrier, but of all blocks of the cluster.
 KERAS_NORMS_DEVICE void ClusterBarrier() {
   asm volatile(
-      "barrier.cluster.arrive.aligned;\n"
-      "barrier.cluster.wait.aligned;" ::
+      "barrier.cluster.arrive;\n"
+      "barrier.cluster.wait;" ::
           : "memory");
 }
 // Where another block of the cluster has what is here in this one.

@@ -42,6 +42,15 @@ KERAS_NORMS_DEVICE void PoolGroups(const MomentsPart* channels, int size,
   }
 }
 
+// Of so many blocks.
+KERAS_NORMS_DEVICE void BarrierOf(int blocks) {
+  if (blocks == 1) {
+    Barrier();
+  } else {
+    ClusterBarrier();
+  }
+}
+
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
   KERAS_NORMS_SHARED(MomentsPart, shared, kFoldRoom<1>);
@@ -73,7 +82,7 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
   if (course.lane == 0) StoreColumns(g, parts, room + course.channel - first);
   Barrier();
   PoolGroups(room, size, count, threads, groups, shared);
-  ClusterBarrier();
+  BarrierOf(g.chunks);
 
   for (int t = Thread(); t < count; t += threads) {
     MomentsPart all = *Peer(&groups[t], 0);
@@ -92,7 +101,7 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
     task.inverse[i] = lines[t].inverse;
   }
   // Also: no block is gone while another reads its groups.
-  ClusterBarrier();
+  BarrierOf(g.chunks);
 
   Line<V> line;
   KERAS_NORMS_UNROLL
