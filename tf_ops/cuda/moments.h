@@ -83,7 +83,11 @@ template <int V, class P>
 KERAS_NORMS_DEVICE void FoldColumns(const Geometry& g, const Course& course,
                                     P (&parts)[V], P* shared) {
   if (g.last) {
-    return Fold(parts, course.lane, g.lanes, course.lane_apart, shared);
+    // Of each row before, only half of the threads have anything there.
+    const int of_row = g.columns * g.lanes;
+    const int unused = of_row - g.columns * (g.lanes / 2);
+    return Fold(parts, course.lane, g.lanes, course.lane_apart, shared,
+                Thread() / of_row * unused);
   }
   P one[1] = {parts[0]};
   KERAS_NORMS_UNROLL

@@ -57,31 +57,31 @@ KERAS_NORMS_DEVICE void Merge(WideSums* into, const WideSums& other) {
   into->product += other.product;
 }
 
-// Room for what `Fold` passes on, V parts a thread: at most half of the threads
-// pass at a time, but for n of few of which not all need be even.
+// Room for what `Fold` passes on, V parts a thread. Not more than half of the
+// threads pass at a time: with V > 1 theirs are kept close together.
 template <int V>
-constexpr int kFoldRoom =
-    V == 1 ? kThreads : V * kThreads / 2;
+constexpr int kFoldRoom = V == 1 ? kThreads : V * kThreads / 2;
 
 // Into the first of n threads, `index` counting them, `apart` one from the
-// next. All threads of the block come here.
+// next. All threads of the block come here. What they pass is kept at the
+// numbers of the threads that it is for, less `skip`.
 template <int V, class P>
 KERAS_NORMS_DEVICE void Fold(P (&mine)[V], int index, int n, int apart,
-                             P* shared) {
+                             P* shared, int skip = 0) {
   constexpr int stride = kFoldRoom<V> / V;
   while (n > 1) {
     const int half = (n + 1) / 2;
     if (index >= half && index < n) {
       KERAS_NORMS_UNROLL
       for (int j = 0; j < V; ++j) {
-        shared[j * stride + Thread() - half * apart] = mine[j];
+        shared[j * stride + Thread() - skip - half * apart] = mine[j];
       }
     }
     Barrier();
     if (index + half < n) {
       KERAS_NORMS_UNROLL
       for (int j = 0; j < V; ++j) {
-        Merge(&mine[j], shared[j * stride + Thread()]);
+        Merge(&mine[j], shared[j * stride + Thread() - skip]);
       }
     }
     Barrier();

@@ -106,6 +106,8 @@ int main(int arguments, char**) {
       {9, 3, 8, 1},
       {3, 5, 24, 1},
       {2, 130, 16, 1},
+      {2, 33, 12, 1},
+      {70, 4, 48, 1},
       // Wider than a block, evenly and not.
       {2, 33, 517, 1},
       {2, 9, 2400, 1},

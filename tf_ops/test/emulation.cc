@@ -3,10 +3,12 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "emulated.h"
 
@@ -19,7 +21,7 @@ namespace {
 constexpr int kMostThreads = 1024;
 constexpr int kMostRanks = 16;
 constexpr size_t kStack = size_t{1} << 17;
-constexpr size_t kSharedBytes = size_t{1} << 22;
+constexpr size_t kSharedBytes = size_t{1} << 24;
 
 std::map<std::string, const Kernel*>& Kernels() {
   static std::map<std::string, const Kernel*> kernels;
@@ -37,6 +39,23 @@ char* Pages(size_t bytes) {
   return static_cast<char*>(mmap(nullptr, bytes, PROT_READ | PROT_WRITE,
                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
                                  -1, 0));
+}
+
+// Behind each array of shared memory, as much that is nobody's: zeros.
+struct Gap {
+  size_t at;
+  size_t bytes;
+};
+std::vector<Gap> gaps;
+
+bool Untouched(const char* shared) {
+  for (const Gap& gap : gaps) {
+    const char* const begin = shared + gap.at;
+    if (std::any_of(begin, begin + gap.bytes, [](char c) { return c != 0; })) {
+      return false;
+    }
+  }
+  return true;
 }
 
 Fiber fibers[kMostRanks * kMostThreads];
@@ -135,8 +154,9 @@ void Wait(Barriers barrier) {
 
 size_t Reserve(size_t bytes) {
   static size_t reserved = 0;
-  const size_t at = reserved;
-  reserved += (bytes + 15) / 16 * 16;
+  const size_t at = reserved, whole = (bytes + 15) / 16 * 16;
+  gaps.push_back({at + whole, whole});
+  reserved += 2 * whole;
   if (reserved > kSharedBytes) std::abort();
   return at;
 }
@@ -195,7 +215,12 @@ std::string Emulated::Launch(const char* kernel,
   }
   for (int rank = 0; rank < shape.cluster; ++rank) std::free(dynamic[rank]);
   where.rank = 0;
-  return well ? "" : std::string(kernel) + ": threads of a block wait apart";
+  if (!well) return std::string(kernel) + ": threads of a block wait apart";
+  for (int rank = 0; rank < shape.cluster; ++rank) {
+    if (Untouched(SharedOf(rank))) continue;
+    return std::string(kernel) + ": writes beyond its shared memory";
+  }
+  return "";
 }
 
 }  // namespace emulation
