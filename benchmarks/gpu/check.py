@@ -1,0 +1,156 @@
+"""The kernels against the oracles."""
+
+import numpy as np
+
+from benchmarks.gpu import oracles
+from benchmarks.gpu import twice
+from benchmarks.gpu.findings import NARROW
+from benchmarks.gpu.findings import TABLE
+from benchmarks.gpu.findings import Findings
+from benchmarks.gpu.memory import exact
+from benchmarks.gpu.memory import stored
+
+
+class Trial:
+    """One case: its inputs, and what the kernels make of them."""
+
+    def __init__(self, case, kernels, memory, random, findings):
+        self.case, self.findings, view = case, findings, case.view
+        self.run = twice.Twice(case, kernels, memory, findings).run
+        shape = tuple(view)
+        self.x_shape = shape
+        self.table_shape = (view.rows, view.channels)
+        self.keep = self.mask = None
+        x = case.mean + random.normal(size=shape)
+        if case.masked:
+            self.mask = random.choice([0, 1, 255], (*shape[:2], shape[3]))
+            self.mask = self.mask.astype("uint8")
+            if view.rows > 1:
+                self.mask[-1] = 0
+            self.keep = self.mask != 0
+            # What is masked may be anything.
+            odd = random.choice([np.nan, np.inf, -2.0], shape)
+            x = np.where(self.keep[:, :, None], x, odd)
+        self.stored_x = stored(x, case.dtype)
+        self.x = oracles.read(exact(self.stored_x, case.dtype), self.keep)
+        self.dy = random.normal(size=shape)
+        self.random = random
+
+    def table(self, shape, mean=0.0):
+        return (mean + self.random.normal(size=shape)).astype("float32")
+
+    def close(self, what, got, want, bound, size=1.0):
+        self.findings.close(what, self.case, got, want, bound, size)
+
+    def gradient(self, z):
+        """dy as it is stored, 0 by kinks of the activation; and dy f'(z)."""
+        dy = stored(np.where(np.abs(z) < 1e-3, 0, self.dy), self.case.dtype)
+        slope = oracles.slope(self.case.function, z)
+        return dy, exact(dy, self.case.dtype) * slope
+
+    def moments(self):
+        rows, tables = (self.case.view.rows,), self.table_shape
+        got = self.run(
+            "moments",
+            {"x": self.stored_x, "mask": self.mask},
+            {"count": rows}
+            | dict.fromkeys(("mean", "residual", "variance"), tables),
+        )
+        count, mean, variance = oracles.moments(self.x, self.keep)
+        self.close("moments: count", got["count"], count, 0)
+        self.close("moments: mean", got["mean"] + got["residual"], mean, TABLE)
+        self.close("moments: variance", got["variance"], variance, 3 * TABLE)
+
+    def steps(self):
+        """apply, gradient_sums and gradient_combine."""
+        case, shape = self.case, self.table_shape
+        tables = {
+            "center": self.table(shape, case.mean),
+            "scale": self.table(shape),
+            "shift": self.table(shape),
+        }
+        line = oracles.Line(
+            self.x, *(table.astype(float) for table in tables.values())
+        )
+        given = {"x": self.stored_x, "mask": self.mask, **tables}
+        got = self.run("apply", given, {"result": self.x_shape}, over="x")
+        want = oracles.activation(case.function, line.z)
+        narrow = NARROW[case.dtype]
+        bound = narrow + 4 * TABLE
+        self.close("apply", got["result"], want, bound, line.size)
+
+        given["dy"], g = self.gradient(line.z)
+        got = self.run(
+            "gradient_sums", given, {"sum": shape, "product": shape}
+        )
+        sums = oracles.gradient_sums(line, g)
+        for name, (want, size) in zip(("sum", "product"), sums, strict=True):
+            what = f"gradient_sums: {name}"
+            self.close(what, got[name], want, 4 * TABLE, size)
+        for b, d in ((self.table(shape), self.table(shape)), (None, None)):
+            got = self.run(
+                "gradient_combine",
+                given | {"b": b, "d": d},
+                {"result": self.x_shape},
+                over="dy",
+            )
+            want, size = oracles.gradient_combine(line, g, b, d, self.keep)
+            self.close("gradient_combine", got["result"], want, bound, size)
+
+    def group_norm(self, groups):
+        case, channels = self.case, self.case.view.channels
+        gamma, beta = np.ones(channels), np.zeros(channels)
+        given = {"x": self.stored_x}
+        if case.affine:
+            gamma, beta = self.table(channels), self.table(channels)
+            given |= {"gamma": gamma, "beta": beta}
+        how = {"groups": groups, "epsilon": case.epsilon}
+        kept = dict.fromkeys(
+            ("mean", "residual", "inverse"), (case.view.rows, groups)
+        )
+        got = self.run(
+            "group_norm",
+            given,
+            {"result": self.x_shape} | kept,
+            over="x",
+            **how,
+        )
+        norm = oracles.GroupNorm(self.x, *how.values(), gamma, beta)
+        mean = got["mean"] + got["residual"]
+        self.close("group_norm: mean", mean, norm.mean, TABLE)
+        inverse = got["inverse"] / norm.inverse
+        self.close("group_norm: inverse", inverse, 1, 3 * TABLE)
+        narrow = NARROW[case.dtype]
+        want = oracles.activation(case.function, norm.z)
+        bound = narrow + 4 * TABLE
+        self.close("group_norm: y", got["result"], want, bound, norm.sizes)
+
+        given["dy"], g = self.gradient(norm.z)
+        given |= {name: got[name].astype("float32") for name in kept}
+        got = self.run(
+            "group_norm_gradient",
+            given,
+            {"result": self.x_shape}
+            | dict.fromkeys(("d_gamma", "d_beta"), (channels,)),
+            over="dy",
+            **how,
+        )
+        bounds = (narrow + 8 * TABLE, 8 * TABLE, 8 * TABLE)
+        names = {"result": "dx", "d_gamma": "dgamma", "d_beta": "dbeta"}
+        wanted = zip(names, bounds, norm.gradient(g), strict=True)
+        for name, bound, (want, size) in wanted:
+            what = f"group_norm: {names[name]}"
+            self.close(what, got[name], want, bound, size)
+
+
+def check(cases, kernels, memory, seed, findings=None):
+    """All that the cases find."""
+    findings = findings or Findings()
+    random = np.random.default_rng(seed)
+    for case in cases:
+        trial = Trial(case, kernels, memory, random, findings)
+        trial.moments()
+        trial.steps()
+        for groups in case.groups:
+            trial.group_norm(groups)
+    return findings

@@ -1,0 +1,108 @@
+"""XLA's handlers of the kernels, called from JAX.
+
+    call("group_norm", x=x, gamma=gamma, beta=beta, axis=3, groups=32, ...)
+
+is a function of JAX as any other, on the platform that x is on.
+"""
+
+import ctypes
+import os
+
+# Not all of the GPU's memory is for JAX.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+import jax
+import jax.ffi
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks.gpu.library import ACTIVATIONS
+from benchmarks.gpu.library import SOURCES
+
+LIBRARY = SOURCES / "build" / "jax" / "libkeras_norms_jax.so"
+
+# Arguments, results and attributes in the order of tf_ops/xla/handlers.cc;
+# by the names of KerasNormsCall.
+LINE = ("mask", "center", "scale", "shift")
+KEPT = ("mean", "residual", "inverse")
+SIGNATURES = {
+    "moments": (
+        ("x", "mask"),
+        ("count", "mean", "variance", "residual"),
+        ("examples",),
+    ),
+    "apply": (("x", *LINE), ("result",), ("examples", "activation")),
+    "gradient_sums": (
+        ("x", "dy", *LINE),
+        ("sum", "product"),
+        ("examples", "activation"),
+    ),
+    "gradient_combine": (
+        ("x", "dy", *LINE, "b", "d"),
+        ("result",),
+        ("examples", "activation"),
+    ),
+    "group_norm": (
+        ("x", "gamma", "beta"),
+        ("result", *KEPT),
+        ("groups", "epsilon", "activation"),
+    ),
+    "group_norm_gradient": (
+        ("x", "dy", "gamma", "beta", *KEPT),
+        ("result", "d_gamma", "d_beta"),
+        ("groups", "epsilon", "activation"),
+    ),
+}
+
+
+def register(path=LIBRARY):
+    library = ctypes.CDLL(str(path))
+    for name in SIGNATURES:
+        name = f"keras_norms_{name}"
+        for platform, ending in (("cpu", ""), ("CUDA", "_cuda")):
+            handler = jax.ffi.pycapsule(getattr(library, name + ending))
+            jax.ffi.register_ffi_target(name, handler, platform=platform)
+
+
+def call(kernel, *, axis, function="identity", groups=1, epsilon=0.0, **given):
+    """The results of a kernel by their names; rows are x's examples.
+
+    Args:
+        axis: of the channels.
+        given: arrays; what is not there, or None, is none.
+    """
+    arguments, results, attributes = SIGNATURES[kernel]
+    x = given["x"]
+    channels = x.shape[axis]
+    wide = (len(x), groups) if "groups" in attributes else (len(x), channels)
+    shapes = {
+        "count": (len(x),),
+        "d_gamma": (channels,),
+        "d_beta": (channels,),
+    }
+    none = {"mask": jnp.zeros(0, "uint8")}
+    values = {
+        "examples": np.int64(1),
+        "groups": np.int64(groups),
+        "epsilon": np.float64(epsilon),
+        "activation": np.int64(ACTIVATIONS.index(function)),
+    }
+    found = jax.ffi.ffi_call(
+        f"keras_norms_{kernel}",
+        [
+            jax.ShapeDtypeStruct(x.shape, x.dtype)
+            if name == "result"
+            else jax.ShapeDtypeStruct(shapes.get(name, wide), "float32")
+            for name in results
+        ],
+    )(
+        *(
+            none.get(name, jnp.zeros(0, "float32"))
+            if given.get(name) is None
+            else given[name]
+            for name in arguments
+        ),
+        axis=np.int64(axis),
+        **{name: values[name] for name in attributes},
+    )
+    return dict(zip(results, found, strict=True))

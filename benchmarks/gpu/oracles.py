@@ -1,0 +1,159 @@
+"""What the kernels compute, in float64, from the definitions.
+
+x is [rows, outer, channels, inner] and tables are [rows, channels]; `keep` is
+[rows, outer, inner], or None. Most give pairs: what is wanted, and the sum of
+the absolute values of what it is the sum of, to which rounding is in
+proportion.
+"""
+
+import math
+
+import numpy as np
+
+EVERY = (1, 3)  # the axes of a row's positions
+
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
+def _sigmoid(z):
+    return 0.5 * (1 + np.tanh(0.5 * z))
+
+
+def _normal(z):
+    """The standard normal's distribution and density."""
+    density = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
+    return 0.5 * (1 + _erf(z / math.sqrt(2))), density
+
+
+def _gelu_tanh(z):
+    """The tanh in it, and its derivative."""
+    c = math.sqrt(2 / math.pi)
+    t = np.tanh(c * (z + 0.044715 * z**3))
+    return t, (1 - t * t) * c * (1 + 3 * 0.044715 * z * z)
+
+
+def activation(name, z):
+    if name == "identity":
+        return z
+    if name == "relu":
+        return np.maximum(z, 0)
+    if name == "leaky_relu":
+        return np.where(z > 0, z, 0.2 * z)
+    if name == "silu":
+        return z * _sigmoid(z)
+    if name == "sigmoid":
+        return _sigmoid(z)
+    if name == "tanh":
+        return np.tanh(z)
+    if name == "gelu":
+        return z * _normal(z)[0]
+    return 0.5 * z * (1 + _gelu_tanh(z)[0])
+
+
+def slope(name, z):
+    if name == "identity":
+        return np.ones_like(z)
+    if name == "relu":
+        return np.where(z > 0, 1.0, 0.0)
+    if name == "leaky_relu":
+        return np.where(z > 0, 1.0, 0.2)
+    if name in ("silu", "sigmoid"):
+        s = _sigmoid(z)
+        return s * (1 + z * (1 - s)) if name == "silu" else s * (1 - s)
+    if name == "tanh":
+        return 1 - np.tanh(z) ** 2
+    if name == "gelu":
+        distribution, density = _normal(z)
+        return distribution + z * density
+    t, along = _gelu_tanh(z)
+    return 0.5 * (1 + t) + 0.5 * z * along
+
+
+def read(x, keep):
+    """x, but 0 where it is masked and not finite."""
+    if keep is None:
+        return x
+    return np.where(keep[:, :, None] | np.isfinite(x), x, 0)
+
+
+def moments(x, keep):
+    """Count, mean and variance."""
+    if keep is None:
+        keep = np.ones((*x.shape[:2], x.shape[3]), bool)
+    weight = np.broadcast_to(keep[:, :, None], x.shape)
+    x = np.where(weight, x, 0)
+    n = np.maximum(weight.sum(EVERY), 1)
+    mean = x.sum(EVERY) / n
+    deviation = np.where(weight, x - mean[:, None, :, None], 0)
+    return keep.sum((1, 2)), mean, (deviation**2).sum(EVERY) / n
+
+
+class Line:
+    """z = (x - center) scale + shift; `size` is z's."""
+
+    def __init__(self, x, center, scale, shift):
+        tables = (center, scale, shift)
+        center, self.scale, shift = (t[:, None, :, None] for t in tables)
+        self.centered = x - center
+        self.z = self.centered * self.scale + shift
+        self.size = np.abs(self.centered * self.scale) + np.abs(shift)
+
+
+def gradient_sums(line, g):
+    """The sums of g and of g (x - center), g before the activation."""
+    along = g * line.centered
+    size = (np.abs(g) + np.abs(along)).sum(EVERY)
+    return (g.sum(EVERY), size), (along.sum(EVERY), size)
+
+
+def gradient_combine(line, g, b, d, keep):
+    terms = [g * line.scale]
+    if b is not None:
+        through = 1 if keep is None else keep[:, :, None]
+        b, d = b[:, None, :, None], d[:, None, :, None]
+        terms += [line.centered * b * through, d * through]
+    return sum(terms), sum(map(np.abs, terms))
+
+
+class GroupNorm:
+    """A group norm: `mean` and `inverse` are [rows, groups]."""
+
+    def __init__(self, x, groups, epsilon, gamma, beta):
+        rows, outer, channels, inner = x.shape
+        self.size = channels // groups
+        self.count = self.size * outer * inner
+        apart = x.reshape(rows, outer, groups, self.size, inner)
+        n = max(self.count, 1)
+        self.mean = apart.sum((1, 3, 4)) / n
+        deviation = apart - self.mean[:, None, :, None, None]
+        variance = (deviation**2).sum((1, 3, 4)) / n
+        self.inverse = 1 / np.sqrt(variance + epsilon)
+        self.over = self.each(self.inverse)
+        self.hat = (x - self.each(self.mean)) * self.over
+        self.gamma = gamma[:, None]
+        self.z = self.hat * self.gamma + beta[:, None]
+        self.sizes = np.abs(self.hat * self.gamma) + np.abs(beta[:, None])
+
+    def each(self, table):
+        """[rows, groups] for every channel."""
+        return np.repeat(table, self.size, 1)[:, None, :, None]
+
+    def pooled(self, values):
+        """The groups' means of [rows, outer, channels, inner], for each."""
+        sums = values.sum(EVERY).reshape(len(values), -1, self.size).sum(2)
+        return self.each(sums / max(self.count, 1))
+
+    def gradient(self, g):
+        """dx, d gamma and d beta."""
+        along = g * self.hat
+        h = g * self.gamma
+        dx = h - self.pooled(h) - self.hat * self.pooled(h * self.hat)
+        size = np.abs(self.hat) * self.pooled(np.abs(h * self.hat))
+        size += np.abs(h) + self.pooled(np.abs(h))
+        all_but_channels = (0, *EVERY)
+        total = (np.abs(g) + np.abs(along)).sum(all_but_channels)
+        return (
+            (dx * self.over, size * self.over),
+            (along.sum(all_but_channels), total),
+            (g.sum(all_but_channels), total),
+        )
