@@ -201,22 +201,60 @@ def test_kernels_for_gpus_spill_no_registers_and_fit_twice():
     assert {"moments_float", "fused_half_wide_any"} <= kernels["sm_90"]
 
 
+SERVED = ["sm_70", "sm_86", "sm_90", "compute_90"]
+
+
 @built
-def test_where_there_are_gpus_the_library_must_serve_them(monkeypatch):
-    monkeypatch.setattr(native, "_gpus", lambda: True)
-    monkeypatch.setattr(cache, "gpus", lambda: ["sm_90"])
+@pytest.mark.parametrize(
+    ("capability", "served", "refused"),
+    [
+        ((7, 0), SERVED, None),
+        ((7, 5), SERVED, None),
+        ((8, 9), SERVED, None),
+        ((9, 0), SERVED, None),
+        ((12, 0), SERVED, None),
+        (
+            (8, 0),
+            SERVED,
+            "It has no kernels for a GPU of compute capability 8.0, but for "
+            "sm_70, sm_86, sm_90, compute_90.",
+        ),
+        (
+            (6, 1),
+            ["sm_70"],
+            "It has no kernels for a GPU of compute capability 6.1, but for "
+            "sm_70.",
+        ),
+        (
+            None,
+            SERVED,
+            "It has kernels for NVIDIA's GPUs alone, and here is another.",
+        ),
+        (
+            (9, 0),
+            [],
+            "It has been built without kernels for GPUs. `pip install "
+            "nvidia-cuda-nvrtc-cu12`, and build it again with `python -m "
+            "keras_norms build`.",
+        ),
+    ],
+)
+def test_where_there_are_gpus_the_library_must_serve_them(
+    monkeypatch, capability, served, refused
+):
+    monkeypatch.setattr(native, "_gpus", lambda: (capability,))
+    monkeypatch.setattr(cache, "gpus", lambda: served)
     with ops.using_native("always"):
-        assert native.runs(tf.constant(X))
         # Composed there: TensorFlow would have it leave the GPU.
         assert not native.runs(tf.constant(X, "float64"))
-        monkeypatch.setattr(cache, "gpus", list)
+        if refused is None:
+            assert native.runs(tf.constant(X))
+            return
         with pytest.raises(RuntimeError) as error:
             native.runs(tf.constant(X))
     assert str(error.value) == (
-        "KERAS_NORMS_NATIVE=always, and the native library is not active. It "
-        "has been built without kernels for GPUs. `pip install "
-        "nvidia-cuda-nvrtc-cu12`, and build it again with `python -m "
-        "keras_norms build`."
+        "KERAS_NORMS_NATIVE=always, and the native library is not active. "
+        + refused
     )
 
 

@@ -49,17 +49,38 @@ def _load(name):
         ) from error
 
 
-def serve_gpus():
-    """Whether there are kernels for GPUs.
+def serve_gpus(capabilities):
+    """Whether there are kernels for GPUs of these compute capabilities.
 
-    Raises: `cache.UnusableError` where there are none.
+    Machine code is for its architecture and later minor versions of it, PTX
+    for all that came after it.
+
+    Arguments:
+        capabilities: (major, minor) each, or None for what is not NVIDIA's.
+
+    Raises: `cache.UnusableError` where one has none.
     """
-    if not cache.gpus():
+    built = cache.gpus()
+    if not built:
         raise cache.UnusableError(
             "It has been built without kernels for GPUs. `pip install "
             "nvidia-cuda-nvrtc-cu12`, and build it again with `python -m "
             "keras_norms build`."
         )
+    codes = [divmod(int(n[3:]), 10) for n in built if n.startswith("sm_")]
+    later = "compute_90" in built
+    for capability in capabilities:
+        if capability is None:
+            raise cache.UnusableError(
+                "It has kernels for NVIDIA's GPUs alone, and here is another."
+            )
+        major, minor = capability
+        code = any(m == major and n <= minor for m, n in codes)
+        if not code and not (later and capability >= (9, 0)):
+            raise cache.UnusableError(
+                "It has no kernels for a GPU of compute capability "
+                f"{major}.{minor}, but for {', '.join(built)}."
+            )
 
 
 def reason(name=cache.LIBRARY):

@@ -73,7 +73,7 @@ def runs(x):
     try:
         library.load()
         if _gpus():
-            library.serve_gpus()
+            library.serve_gpus(_gpus())
         if compiling():
             library.load(library.XLA_LIBRARY)
         elif _in_graph():
@@ -101,10 +101,16 @@ def _tell(why):
 
 @functools.cache
 def _gpus():
-    """Whether there are GPUs, which TensorFlow prefers to CPUs."""
+    """The compute capabilities of GPUs, which TensorFlow prefers to CPUs."""
     import tensorflow as tf
 
-    return bool(tf.config.list_logical_devices("GPU"))
+    if not tf.config.list_logical_devices("GPU"):
+        return ()
+    details = tf.config.experimental.get_device_details
+    return tuple(
+        details(gpu).get("compute_capability")
+        for gpu in tf.config.get_visible_devices("GPU")
+    )
 
 
 def _in_graph():
