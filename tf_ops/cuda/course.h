@@ -100,8 +100,9 @@ KERAS_NORMS_DEVICE void EachSteps(const Geometry& g, const Course& course,
 }
 
 // Steps at a time: enough bytes on their way, with registers to spare.
-template <int V, int tensors>
-constexpr int kAtOnce = (V == 1 ? 8 : 4) / tensors;
+template <class T, int V, int tensors>
+constexpr int kAtOnce =
+    (V == 1 ? 32 / sizeof(typename T::Stored) : 4) / tensors;
 
 // Of positions; of single numbers alone.
 template <int V>

@@ -5,13 +5,23 @@
 #ifndef KERAS_NORMS_CUDA_DEVICE_H_
 #define KERAS_NORMS_CUDA_DEVICE_H_
 
+#include "geometry.h"
+
 #ifdef __CUDACC_RTC__
 
 #define KERAS_NORMS_DEVICE __device__ __forceinline__
 // Memory that the threads of a block share.
 #define KERAS_NORMS_SHARED(Type, name, size) __shared__ Type name[size]
-#define KERAS_NORMS_KERNEL(name, threads, Task)            \
-  extern "C" __global__ void __launch_bounds__(threads, 2) \
+// `blocks` at once on a multiprocessor, or more: what registers threads have.
+// With sm_70's instructions, kernels need some more of them.
+#if __CUDA_ARCH__ < 750
+#define KERAS_NORMS_BLOCKS(blocks) 2
+#else
+#define KERAS_NORMS_BLOCKS(blocks) blocks
+#endif
+#define KERAS_NORMS_KERNEL(name, blocks, Task)                              \
+  extern "C" __global__ void                                                \
+  __launch_bounds__(keras_norms::kThreads, KERAS_NORMS_BLOCKS(blocks))      \
       name(const __grid_constant__ Task task)
 #define KERAS_NORMS_UNROLL _Pragma("unroll")
 

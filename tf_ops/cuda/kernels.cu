@@ -23,54 +23,54 @@
 #include "passes.h"
 #include "pools.h"
 
-#define KERAS_NORMS_FORM(form, T, V)                                        \
-  KERAS_NORMS_KERNEL(keras_norms_moments_##form, kThreads,                  \
-                     keras_norms::MomentsTask) {                            \
-    Moments<T, V>(task);                                                    \
-  }                                                                         \
-  KERAS_NORMS_FUNCTIONS(form, identity, T, V, Identity)                     \
-  KERAS_NORMS_FUNCTIONS(form, any, T, V, Any)
+// Three blocks at once on a multiprocessor keep its memory busy while some add
+// up; two, where registers of more would be spilled: `heavy`.
+#define KERAS_NORMS_FORM(form, T, V, heavy)                          \
+  KERAS_NORMS_KERNEL(keras_norms_moments_##form, heavy,              \
+                     keras_norms::MomentsTask) {                     \
+    Moments<T, V>(task);                                             \
+  }                                                                  \
+  KERAS_NORMS_FUNCTIONS(form, identity, T, V, Identity, 3)           \
+  KERAS_NORMS_FUNCTIONS(form, any, T, V, Any, heavy)
 
-#define KERAS_NORMS_FUNCTIONS(form, name, T, V, F)                          \
-  KERAS_NORMS_KERNEL(keras_norms_apply_##form##_##name, kThreads,           \
-                     keras_norms::ApplyTask) {                              \
-    Apply<T, V, F>(task);                                                   \
-  }                                                                         \
-  KERAS_NORMS_KERNEL(keras_norms_sums_##form##_##name, kThreads,            \
-                     keras_norms::SumsTask) {                               \
-    GradientSums<T, V, F>(task);                                            \
-  }                                                                         \
-  KERAS_NORMS_KERNEL(keras_norms_combine_##form##_##name, kThreads,         \
-                     keras_norms::CombineTask) {                            \
-    GradientCombine<T, V, F>(task);                                         \
+#define KERAS_NORMS_FUNCTIONS(form, name, T, V, F, heavy)            \
+  KERAS_NORMS_KERNEL(keras_norms_apply_##form##_##name, 3,           \
+                     keras_norms::ApplyTask) {                       \
+    Apply<T, V, F>(task);                                            \
+  }                                                                  \
+  KERAS_NORMS_KERNEL(keras_norms_sums_##form##_##name, heavy,        \
+                     keras_norms::SumsTask) {                        \
+    GradientSums<T, V, F>(task);                                     \
+  }                                                                  \
+  KERAS_NORMS_KERNEL(keras_norms_combine_##form##_##name, heavy,     \
+                     keras_norms::CombineTask) {                     \
+    GradientCombine<T, V, F>(task);                                  \
   }
 
-#define KERAS_NORMS_WIDE_FORM(form, T, V)                          \
-  KERAS_NORMS_FORM(form, T, V)                                     \
-  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_identity, kThreads, \
-                     keras_norms::FusedTask) {                     \
-    Fused<T, V, Identity>(task);                                   \
-  }                                                                \
-  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_any, kThreads,     \
-                     keras_norms::FusedTask) {                     \
-    Fused<T, V, Any>(task);                                        \
+#define KERAS_NORMS_WIDE_FORM(form, T, V, heavy)                     \
+  KERAS_NORMS_FORM(form, T, V, heavy)                                \
+  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_identity, heavy,     \
+                     keras_norms::FusedTask) {                       \
+    Fused<T, V, Identity>(task);                                     \
+  }                                                                  \
+  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_any, heavy,          \
+                     keras_norms::FusedTask) {                       \
+    Fused<T, V, Any>(task);                                          \
   }
 
-KERAS_NORMS_FORM(float, Float, 1)
-KERAS_NORMS_FORM(half, Half, 1)
-KERAS_NORMS_FORM(bfloat16, Bfloat16, 1)
-KERAS_NORMS_WIDE_FORM(float_wide, Float, 4)
-KERAS_NORMS_WIDE_FORM(half_wide, Half, 8)
-KERAS_NORMS_WIDE_FORM(bfloat16_wide, Bfloat16, 8)
+KERAS_NORMS_FORM(float, Float, 1, 3)
+KERAS_NORMS_FORM(half, Half, 1, 3)
+KERAS_NORMS_FORM(bfloat16, Bfloat16, 1, 3)
+KERAS_NORMS_WIDE_FORM(float_wide, Float, 4, 3)
+KERAS_NORMS_WIDE_FORM(half_wide, Half, 8, 2)
+KERAS_NORMS_WIDE_FORM(bfloat16_wide, Bfloat16, 8, 2)
 
-KERAS_NORMS_KERNEL(keras_norms_pool_moments, kThreads,
-                   keras_norms::PoolTask) {
+KERAS_NORMS_KERNEL(keras_norms_pool_moments, 3, keras_norms::PoolTask) {
   PoolMoments(task);
 }
-KERAS_NORMS_KERNEL(keras_norms_pool_sums, kThreads,
-                   keras_norms::PoolSumsTask) {
+KERAS_NORMS_KERNEL(keras_norms_pool_sums, 3, keras_norms::PoolSumsTask) {
   PoolSums(task);
 }
-KERAS_NORMS_KERNEL(keras_norms_affine, kThreads, keras_norms::AffineTask) {
+KERAS_NORMS_KERNEL(keras_norms_affine, 3, keras_norms::AffineTask) {
   AffineGradient(task);
 }

@@ -19,28 +19,27 @@ class MomentsOf {
   template <class F>
   KERAS_NORMS_DEVICE MomentsOf(const Geometry& g, const Course& course,
                                Mask<V> mask, const void* x, const F& keep) {
-    EachSteps<kAtOnce<V, 1>>(g, course,
-                             [&](auto count, long long at, long long position) {
-                               constexpr int n = count.value;
-                               Pack<T, V> read[n];
-                               bool kept[n];
-                               int found = 0;
-                               KERAS_NORMS_UNROLL
-                               for (int i = 0; i < n; ++i) {
-                                 kept[i] = mask.Keeps(position + i * g.lanes);
-                                 read[i].Load(x, at + i * course.step_apart);
-                                 found += kept[i];
-                               }
-                               KERAS_NORMS_UNROLL
-                               for (int i = 0; i < n; ++i) keep(read[i]);
-                               if (count_ == 0 && found > 0)
-                                 Pivot(read, kept, found);
-                               KERAS_NORMS_UNROLL
-                               for (int i = 0; i < n; ++i) {
-                                 if (kept[i]) Add(read[i]);
-                               }
-                               count_ += found;
-                             });
+    EachSteps<kAtOnce<T, V, 1>>(
+        g, course, [&](auto count, long long at, long long position) {
+          constexpr int n = count.value;
+          Pack<T, V> read[n];
+          bool kept[n];
+          int found = 0;
+          KERAS_NORMS_UNROLL
+          for (int i = 0; i < n; ++i) {
+            kept[i] = mask.Keeps(position + i * g.lanes);
+            read[i].Load(x, at + i * course.step_apart);
+            found += kept[i];
+          }
+          KERAS_NORMS_UNROLL
+          for (int i = 0; i < n; ++i) keep(read[i]);
+          if (count_ == 0 && found > 0) Pivot(read, kept, found);
+          KERAS_NORMS_UNROLL
+          for (int i = 0; i < n; ++i) {
+            if (kept[i]) Add(read[i]);
+          }
+          count_ += found;
+        });
   }
 
   KERAS_NORMS_DEVICE MomentsPart Part(int j) const {

@@ -22,7 +22,7 @@ KERAS_NORMS_DEVICE void Apply(const keras_norms::ApplyTask& task) {
   const Line<V> line(g, task.line, course);
   const Mask<V> mask = {task.mask};
   const F f(task.line.function);
-  EachSteps<kAtOnce<V, 1>>(
+  EachSteps<kAtOnce<T, V, 1>>(
       g, course, [&](auto count, long long at, long long position) {
         constexpr int n = count.value;
         Pack<T, V> x[n];
@@ -47,7 +47,7 @@ KERAS_NORMS_DEVICE void EachChange(const Geometry& g, const Course& course,
                                    Mask<V> mask, const void* x, const void* dy,
                                    const U& use) {
   const F f(function);
-  EachSteps<kAtOnce<V, 2>>(
+  EachSteps<kAtOnce<T, V, 2>>(
       g, course, [&](auto count, long long at, long long position) {
         constexpr int n = count.value;
         Pack<T, V> read[n], other[n];

@@ -13,10 +13,10 @@
   static const size_t name##_at = emulation::Reserve(sizeof(Type) * (size)); \
   Type* const name = reinterpret_cast<Type*>(emulation::Shared() + name##_at)
 #define KERAS_NORMS_UNROLL
-#define KERAS_NORMS_KERNEL(name, threads, Task)                         \
+#define KERAS_NORMS_KERNEL(name, blocks, Task)                          \
   static void name(const Task& task);                                   \
   static const emulation::Kernel name##_kernel(                         \
-      #name, threads,                                                   \
+      #name, keras_norms::kThreads,                                     \
       [](const void* task) { name(*static_cast<const Task*>(task)); }); \
   static void name(const Task& task)
 
