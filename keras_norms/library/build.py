@@ -55,6 +55,7 @@ def build(force=False, xla=True, show=print):
         gpus = _compile(compiler, aside, made, xla, show)
         cache.record(made, compiler=_version(compiler), gpus=gpus)
         _put(made, place, aside)
+    cache.gpus.cache_clear()
     show(f"built in {time.perf_counter() - start:.0f} s: {place}")
     return place
 

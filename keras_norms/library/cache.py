@@ -78,6 +78,7 @@ def found(name=LIBRARY):
     return path
 
 
+@functools.cache
 def gpus():
     """The architectures of GPUs that a library here has kernels for."""
     return manifest(folder())["gpus"]

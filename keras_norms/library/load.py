@@ -94,6 +94,7 @@ def reason(name=cache.LIBRARY):
 
 def forget():
     """Looks for what could not be loaded before: after a build."""
+    cache.gpus.cache_clear()
     known = vars(_LOADED).setdefault("libraries", {})
     for name in [n for n, v in known.items() if isinstance(v, Exception)]:
         del known[name]

@@ -77,25 +77,33 @@ struct Count {
   static constexpr int value = n;
 };
 
+// use(count, at, position) for steps that are left, n at a time.
+template <int n, class F>
+KERAS_NORMS_DEVICE void Batches(const Geometry& g, const Course& course,
+                                int* left, long long* at, long long* position,
+                                const F& use) {
+  for (; *left >= n; *left -= n) {
+    use(Count<n>(), *at, *position);
+    *at += n * course.step_apart;
+    *position += n * g.lanes;
+  }
+}
+
 // use(count, at, position) for all its steps, `count.value` of them at a time:
-// n, so that as many reads are on their way at once, and what is left singly.
+// n, so that as many reads are on their way at once; what is left, by fewer.
 template <int n, class F>
 KERAS_NORMS_DEVICE void EachSteps(const Geometry& g, const Course& course,
                                   const F& use) {
   for (int span = 0; span < course.spans; ++span) {
     long long at = course.at + span * g.span_apart;
     long long position = course.position + span * g.span_places;
-    int step = 0;
-    for (; step + n <= course.steps; step += n) {
-      use(Count<n>(), at, position);
-      at += n * course.step_apart;
-      position += n * g.lanes;
+    int left = course.steps;
+    Batches<n>(g, course, &left, &at, &position, use);
+    if constexpr (n > 2) {
+      constexpr int some = n > 4 ? 4 : 2;
+      Batches<some>(g, course, &left, &at, &position, use);
     }
-    for (; step < course.steps; ++step) {
-      use(Count<1>(), at, position);
-      at += course.step_apart;
-      position += g.lanes;
-    }
+    if constexpr (n > 1) Batches<1>(g, course, &left, &at, &position, use);
   }
 }
 

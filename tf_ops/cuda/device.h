@@ -19,9 +19,9 @@
 #else
 #define KERAS_NORMS_BLOCKS(blocks) blocks
 #endif
-#define KERAS_NORMS_KERNEL(name, blocks, Task)                              \
-  extern "C" __global__ void                                                \
-  __launch_bounds__(keras_norms::kThreads, KERAS_NORMS_BLOCKS(blocks))      \
+#define KERAS_NORMS_KERNEL(name, blocks, Task)                             \
+  extern "C" __global__ void __launch_bounds__(keras_norms::kThreads,      \
+                                               KERAS_NORMS_BLOCKS(blocks)) \
       name(const __grid_constant__ Task task)
 #define KERAS_NORMS_UNROLL _Pragma("unroll")
 

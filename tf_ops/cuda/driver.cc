@@ -101,33 +101,40 @@ class Driver {
   std::string problem_;
 };
 
-// The kernels in one context of the driver, loaded when first asked for.
+// The kernels in one context of the driver, found when first asked for. What
+// fails may go well the next time: memory, or a stream that is captured.
+//
+// Its lock is held while the driver loads, which may wait for what runs on this
+// GPU, never while it launches: that may wait for another.
 class Loaded {
  public:
-  explicit Loaded(const Driver& driver) : driver_(driver) { wrong_ = Load(); }
+  explicit Loaded(const Driver& driver) : driver_(driver) {}
 
-  const std::string& wrong() const { return wrong_; }
-  const Limits& limits() const { return limits_; }
+  std::string Find(Limits* limits) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::string wrong = Load();
+    *limits = limits_;
+    return wrong;
+  }
 
   std::string Find(const char* name, Driver::Handle* function) {
-    Driver::Handle& known = functions_[name];
-    if (known == nullptr) {
-      std::string wrong =
-          driver_.Words(name, driver_.function(&known, module_, name));
-      if (!wrong.empty()) return wrong;
-      if (std::strstr(name, "fused") != nullptr) {
-        wrong = driver_.Words(
-            name, driver_.set(known, kDynamicShared,
-                              limits_.shared - static_cast<int>(kFusedStatic)));
-      }
-      if (!wrong.empty()) return wrong;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    *function = functions_[name];
+    if (*function != nullptr) return "";
+    std::string wrong = Load();
+    if (!wrong.empty()) return wrong;
+    wrong = driver_.Words(name, driver_.function(function, module_, name));
+    if (wrong.empty() && std::strstr(name, "fused") != nullptr) {
+      const int most = limits_.shared - static_cast<int>(kFusedStatic);
+      wrong = driver_.Words(name, driver_.set(*function, kDynamicShared, most));
     }
-    *function = known;
-    return "";
+    if (wrong.empty()) functions_[name] = *function;
+    return wrong;
   }
 
  private:
   std::string Load() {
+    if (module_ != nullptr) return "";
     int device = 0, major = 0, minor = 0;
     const std::string wrong =
         driver_.Words("cuCtxGetDevice", driver_.device(&device));
@@ -150,8 +157,8 @@ class Loaded {
   }
 
   const Driver& driver_;
+  std::mutex mutex_;
   Limits limits_ = {};
-  std::string wrong_;
   Driver::Handle module_ = nullptr;
   std::map<std::string, Driver::Handle> functions_;
 };
@@ -175,18 +182,15 @@ class Current {
   const std::string wrong_;
 };
 
-std::mutex& Mutex() {
-  static std::mutex mutex;
-  return mutex;
-}
-
-// Of the context that is current. What is loaded stays to the end: contexts do.
+// Of a context. What is loaded stays to the end: contexts do.
 Loaded& LoadedIn(const Driver& driver, Driver::Handle context) {
+  static std::mutex mutex;
   static auto& contexts = *new std::map<Driver::Handle, Loaded>;
+  const std::lock_guard<std::mutex> lock(mutex);
   return contexts.try_emplace(context, driver).first->second;
 }
 
-// use(driver, loaded) with the context of a stream, one thread at a time.
+// use(driver, loaded) with the context of a stream.
 template <class F>
 std::string WithLoaded(void* stream, const F& use) {
   std::string wrong;
@@ -198,9 +202,7 @@ std::string WithLoaded(void* stream, const F& use) {
   if (!wrong.empty()) return wrong;
   const Current current(*driver, context);
   if (!current.wrong().empty()) return current.wrong();
-  const std::lock_guard<std::mutex> lock(Mutex());
-  Loaded& loaded = LoadedIn(*driver, context);
-  return loaded.wrong().empty() ? use(*driver, loaded) : loaded.wrong();
+  return use(*driver, LoadedIn(*driver, context));
 }
 
 }  // namespace
@@ -208,9 +210,8 @@ std::string WithLoaded(void* stream, const F& use) {
 Limits Stream::limits() {
   // What goes wrong here goes wrong again at the launch.
   Limits limits = {0, 1};
-  WithLoaded(stream_, [&](const Driver&, const Loaded& loaded) {
-    limits = loaded.limits();
-    return std::string();
+  WithLoaded(stream_, [&](const Driver&, Loaded& loaded) {
+    return loaded.Find(&limits);
   });
   return limits;
 }

@@ -108,8 +108,11 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
   for (int j = 0; j < V; ++j) {
     const int c = course.channel + (g.last ? j : 0);
     const GroupLine& group = lines[(c - first) / size];
-    line.Set(j, task.line, c, group.center, group.inverse, group.residual);
+    line.center[j] = group.center;
+    line.scale[j] = group.inverse;
+    line.shift[j] = group.residual;
   }
+  line.OfGroups(g, task.line, course);
   const F f(task.line.function);
   const Pack<T, V>* next = kept;
   EachSteps<1>(g, course, [&](auto, long long at, long long) {

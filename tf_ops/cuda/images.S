@@ -19,6 +19,8 @@
   IMAGE(sm_86, "sm_86.image")
   IMAGE(sm_89, "sm_89.image")
   IMAGE(sm_90, "sm_90.image")
+  IMAGE(sm_100, "sm_100.image")
+  IMAGE(sm_120, "sm_120.image")
   IMAGE(compute_90, "compute_90.image")
 
   .section .note.GNU-stack, "", %progbits

@@ -10,6 +10,8 @@
   USE(sm_86, 86)                \
   USE(sm_89, 89)                \
   USE(sm_90, 90)                \
+  USE(sm_100, 100)              \
+  USE(sm_120, 120)              \
   USE(compute_90, 0)
 
 #ifdef __linux__

@@ -3,8 +3,8 @@
 //
 // What they compute is said in ../cpu/kernels.h, how blocks cover x in
 // geometry.h. Bytes moved, in copies of x (R read, W written); parts are 16
-// (moments) or 8 (sums) bytes for each channel of a chunk, at most an eighth
-// of it and mostly far less, and stay in the second cache:
+// (moments) or 8 (sums) bytes for each channel of a chunk, which has 64 of it
+// or more where there are as many, and stay in the second cache:
 //
 //   moments, pool_moments               instance moments      1R
 //   apply                               y                     1R 1W

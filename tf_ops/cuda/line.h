@@ -14,17 +14,33 @@ template <int V>
 struct Line {
   float center[V], scale[V], shift[V];
 
+  KERAS_NORMS_DEVICE Line() {}
+
   KERAS_NORMS_DEVICE Line(const Geometry& g, const keras_norms::LineTask& line,
                           const Course& course) {
     if (course.steps <= 0) return;
     Entries(g, line, course, line.center, center);
     Entries(g, line, course, line.scale, scale);
     Entries(g, line, course, line.shift, shift);
-    if (line.group_size == 0) return;
+    if (line.group_size != 0) OfGroups(g, line, course);
+  }
+
+  // From groups' means, inverses and residuals, in place of the coefficients.
+  KERAS_NORMS_DEVICE void OfGroups(const Geometry& g,
+                                   const keras_norms::LineTask& line,
+                                   const Course& course) {
+    float gamma[V], beta[V];
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) {
-      const int c = course.channel + (g.last ? j : 0);
-      Set(j, line, c, center[j], scale[j], shift[j]);
+      gamma[j] = 1.0f;
+      beta[j] = 0.0f;
+    }
+    if (line.gamma != nullptr) Channels(g, line.gamma + course.channel, gamma);
+    if (line.beta != nullptr) Channels(g, line.beta + course.channel, beta);
+    KERAS_NORMS_UNROLL
+    for (int j = 0; j < V; ++j) {
+      scale[j] *= gamma[j];
+      shift[j] = beta[j] - shift[j] * scale[j];
     }
   }
 
@@ -33,12 +49,28 @@ struct Line {
                                          const keras_norms::LineTask& line,
                                          const Course& course,
                                          const float* table, float (&to)[V]) {
-    const bool whole = line.group_size == 0;
-    const int size = whole ? 1 : line.group_size;
+    const int size = line.group_size;
+    if (size == 0) {
+      return Channels(g, table + course.row * g.channels + course.channel, to);
+    }
     table += course.row * (g.channels / size);
+    if (!g.last || size % V == 0) return All(table[course.channel / size], to);
+    KERAS_NORMS_UNROLL
+    for (int j = 0; j < V; ++j) to[j] = table[(course.channel + j) / size];
+  }
+
+ private:
+  static KERAS_NORMS_DEVICE void All(float value, float (&to)[V]) {
+    KERAS_NORMS_UNROLL
+    for (int j = 0; j < V; ++j) to[j] = value;
+  }
+
+  // Of a column's channels, from its first.
+  static KERAS_NORMS_DEVICE void Channels(const Geometry& g, const float* first,
+                                          float (&to)[V]) {
+    if (!g.last) return All(*first, to);
     if constexpr (V > 1) {
-      const float* const first = table + course.channel;
-      if (whole && g.last && Aligned(first)) {
+      if (Aligned(first)) {
         KERAS_NORMS_UNROLL
         for (int j = 0; j < V; j += 4) {
           Pack<Float, 4> pack;
@@ -50,23 +82,10 @@ struct Line {
       }
     }
     KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) {
-      to[j] = table[(course.channel + (g.last ? j : 0)) / size];
-    }
+    for (int j = 0; j < V; ++j) to[j] = first[j];
   }
 
-  KERAS_NORMS_DEVICE Line() {}
-
-  // From a group's mean, inverse and residual.
-  KERAS_NORMS_DEVICE void Set(int j, const keras_norms::LineTask& line,
-                              int channel, float c, float s, float h) {
-    center[j] = c;
-    scale[j] = s;
-    if (line.gamma != nullptr) scale[j] *= line.gamma[channel];
-    const float beta = line.beta == nullptr ? 0.0f : line.beta[channel];
-    shift[j] = beta - h * scale[j];
-  }
-
+ public:
   // x - center. Where masks are false, of 0 if x is no number.
   template <class T>
   KERAS_NORMS_DEVICE void Apart(const Pack<T, V>& x, bool kept,

@@ -14,6 +14,7 @@ import sys
 
 ARCHITECTURES = (
     *("sm_70", "sm_75", "sm_80", "sm_86", "sm_89", "sm_90"),
+    *("sm_100", "sm_120"),
     "compute_90",
 )
 NAMES = ("libnvrtc.so.12", "libnvrtc.so.13", "libnvrtc.so")

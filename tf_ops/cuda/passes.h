@@ -26,13 +26,16 @@ KERAS_NORMS_DEVICE void Apply(const keras_norms::ApplyTask& task) {
       g, course, [&](auto count, long long at, long long position) {
         constexpr int n = count.value;
         Pack<T, V> x[n];
+        bool kept[n];
         KERAS_NORMS_UNROLL
-        for (int i = 0; i < n; ++i)
+        for (int i = 0; i < n; ++i) {
           x[i].Load(task.x, at + i * course.step_apart);
+          kept[i] = mask.Keeps(position + i * g.lanes);
+        }
         KERAS_NORMS_UNROLL
         for (int i = 0; i < n; ++i) {
           float apart[V], z[V];
-          line.Apart(x[i], mask.Keeps(position + i * g.lanes), apart);
+          line.Apart(x[i], kept[i], apart);
           line.Values(apart, z);
           f.Values(z);
           Pack<T, V>::Of(z).Store(task.y, at + i * course.step_apart);
@@ -51,18 +54,19 @@ KERAS_NORMS_DEVICE void EachChange(const Geometry& g, const Course& course,
       g, course, [&](auto count, long long at, long long position) {
         constexpr int n = count.value;
         Pack<T, V> read[n], other[n];
+        bool kept[n];
         KERAS_NORMS_UNROLL
         for (int i = 0; i < n; ++i) {
           read[i].Load(x, at + i * course.step_apart);
           other[i].Load(dy, at + i * course.step_apart);
+          kept[i] = mask.Keeps(position + i * g.lanes);
         }
         KERAS_NORMS_UNROLL
         for (int i = 0; i < n; ++i) {
-          const bool kept = mask.Keeps(position + i * g.lanes);
           float apart[V], change[V];
-          line.Apart(read[i], kept, apart);
+          line.Apart(read[i], kept[i], apart);
           line.Changes(f, apart, other[i], change);
-          use(at + i * course.step_apart, apart, change, kept);
+          use(at + i * course.step_apart, apart, change, kept[i]);
         }
       });
 }

@@ -21,7 +21,7 @@ constexpr int64_t kLeastSteps = 4;
 constexpr int64_t kMostSteps = 128;
 // Places of a chunk, where there are so many: parts, of 16 bytes a channel,
 // are little beside them.
-constexpr int64_t kChunkPlaces = 32;
+constexpr int64_t kChunkPlaces = 64;
 
 // Blocks of large GPUs that one read of x is for, where x is small; and what
 // its kernels have of shared memory, whatever the shape.
@@ -53,15 +53,20 @@ inline int WidthOf(const View& view, Type type, const Truth* mask,
   return fits ? static_cast<int>(wide) : 1;
 }
 
-// A chunk of at most `steps` of each column's, as many of each as there are.
-inline void Chunk(Geometry* g, int64_t steps) {
+// A chunk of about `steps` of each column's, if more than some a multiple of
+// `whole`: as many as are read at once, and the last chunk has less to do.
+inline void Chunk(Geometry* g, int64_t steps, int64_t whole) {
   const int64_t of_span = CeilOf(g->span_places, g->lanes);
   g->chunk_spans = static_cast<int>(
       std::min(std::max<int64_t>(steps / std::max<int64_t>(of_span, 1), 1),
                std::max<int64_t>(g->spans, 1)));
   g->span_chunks =
       static_cast<int>(std::max<int64_t>(CeilOf(of_span, steps), 1));
-  g->chunk_steps = static_cast<int>(CeilOf(of_span, g->span_chunks));
+  int64_t each = CeilOf(of_span, g->span_chunks);
+  if (each > 4) each = CeilOf(each, whole) * whole;
+  g->chunk_steps = static_cast<int>(each);
+  g->span_chunks = static_cast<int>(
+      std::max<int64_t>(CeilOf(of_span, std::max<int64_t>(each, 1)), 1));
   const int64_t spans = CeilOf(g->spans, g->chunk_spans);
   g->chunks = static_cast<int>(std::max<int64_t>(spans, 1) * g->span_chunks);
 }
@@ -79,8 +84,9 @@ inline Geometry GeometryOf(const View& view, int width) {
     g.span_places = view.outer;
     g.place_apart = view.channels;
     g.channel_apart = 1;
+    // So many side by side are read as well as more, and leave lanes.
     columns = view.channels / width;
-    g.parts = static_cast<int>(CeilOf(columns, kThreads));
+    g.parts = static_cast<int>(CeilOf(columns, width == 1 ? 128 : 32));
     columns = CeilOf(columns, std::max(g.parts, 1));
     lanes = std::min<int64_t>(kThreads / std::max<int64_t>(columns, 1),
                               g.span_places);
@@ -110,7 +116,7 @@ inline Geometry GeometryOf(const View& view, int width) {
   g.block_rows = static_cast<int>(rows);
   const int64_t all = CeilOf(view.rows, rows) * g.parts * steps;
   const int64_t each = std::max(all / kBlocks, CeilOf(kChunkPlaces, lanes));
-  Chunk(&g, std::min(std::max(each, kLeastSteps), kMostSteps));
+  Chunk(&g, std::min(std::max(each, kLeastSteps), kMostSteps), 4);
   return g;
 }
 
@@ -163,7 +169,7 @@ inline FusedPlan FusedPlanOf(const View& view, int width, int64_t group_size,
            (blocks < kFusedBlocks && steps > 2 * cluster);
   };
   while (cluster * 2 <= limits.cluster && more()) cluster *= 2;
-  Chunk(&g, CeilOf(steps, cluster));
+  Chunk(&g, CeilOf(steps, cluster), 1);
   const int64_t kept = int64_t{g.chunk_spans} * g.chunk_steps;
   if (g.chunks > cluster || kept > most) return plan;
   g.chunks = static_cast<int>(cluster);  // the last may have none

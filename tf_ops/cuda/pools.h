@@ -9,7 +9,6 @@
 
 namespace {
 
-
 using keras_norms::PoolGeometry;
 
 // The result of a thread, which `lanes` share: neighbours have neighbouring

@@ -43,15 +43,15 @@ struct OnGpu {
                           Kernel DeviceKernels::* kernel,
                           const Arguments&... arguments) {
     tensorflow::Tensor scratch;
+    absl::Status allocated;
     auto* const stream = context->op_device_context()->stream();
     Stream in(stream->platform_specific_handle().stream, [&](size_t bytes) {
       const tensorflow::TensorShape shape({static_cast<int64_t>(bytes)});
-      const absl::Status status =
-          context->allocate_temp(tensorflow::DT_INT8, shape, &scratch);
-      return status.ok() ? scratch.data() : nullptr;
+      allocated = context->allocate_temp(tensorflow::DT_INT8, shape, &scratch);
+      return allocated.ok() ? scratch.data() : nullptr;
     });
     const std::string wrong = (OnDevice().*kernel)(arguments..., in);
-    if (wrong.empty()) return absl::OkStatus();
+    if (wrong.empty() || !allocated.ok()) return allocated;
     return tensorflow::errors::Internal("keras_norms: ", wrong);
   }
 };

@@ -175,7 +175,8 @@ class OnGpu {
 
   OnGpu(void* stream, ffi::ScratchAllocator* scratch)
       : stream_(stream, [scratch](size_t bytes) {
-          return scratch->Allocate(bytes, 256).value_or(nullptr);
+          // XLA refuses to promise more than 16, and gives more.
+          return scratch->Allocate(bytes, 16).value_or(nullptr);
         }) {}
 
   template <class Kernel, class... Arguments>

@@ -148,8 +148,12 @@ class Lowered : public XlaOpKernel {
   };                                                                         \
   REGISTER_KERNEL_BUILDER(Name("KerasNorms>" #name).Device("XLA_CPU_JIT"),   \
                           name##Lowered);                                    \
-  REGISTER_KERNEL_BUILDER(Name("KerasNorms>" #name).Device("XLA_GPU_JIT"),   \
-                          name##Lowered)
+  REGISTER_KERNEL_BUILDER(                                                   \
+      Name("KerasNorms>" #name)                                              \
+          .Device("XLA_GPU_JIT")                                             \
+          .TypeConstraint("T", {tensorflow::DT_FLOAT, tensorflow::DT_HALF,   \
+                                tensorflow::DT_BFLOAT16}),                   \
+      name##Lowered)
 
 KERAS_NORMS_LOWERED(Moments, "keras_norms_moments", false, rows, table, table,
                     table);
