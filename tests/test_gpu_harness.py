@@ -19,7 +19,8 @@ from benchmarks.gpu import oracles
 from tf_ops.cuda import nvrtc
 
 ROOT = pathlib.Path(__file__).parents[1]
-BUILD = ROOT / "tf_ops" / "build"
+BUILD = ROOT / "tf_ops" / "build" / "test"
+LIBRARY = BUILD / "gpu" / library.LIBRARY.name
 CASE = cases.Case(cases.View(2, 6, 8, 1), "bfloat16", "silu", (2,))
 
 RANDOM = np.random.default_rng(0)
@@ -29,9 +30,9 @@ import sys
 from benchmarks.gpu import library, memory
 
 library.TYPES["float64"] = 1
-kernel, dtype, grows = sys.argv[1:]
+path, kernel, dtype, grows = sys.argv[1:]
 held = memory.Numpy()
-kernels = library.Kernels(held, grows=grows == "grows")
+kernels = library.Kernels(held, path, grows=grows == "grows")
 names = ("x", "count", "mean", "variance", "residual")
 arrays = {name: held.poisoned(1024) for name in names}
 try:
@@ -50,13 +51,14 @@ def built():
     tools = shutil.which("g++") and shutil.which("make")
     if not tools or nvrtc.library() is None:
         pytest.skip("no compiler for the kernels: g++, make and NVRTC")
-    BUILD.mkdir(exist_ok=True)
+    BUILD.mkdir(parents=True, exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         subprocess.run(
             [
                 *("make", f"-j{os.cpu_count()}", "-C", ROOT / "tf_ops"),
                 *("gpu", "emulated", f"PYTHON={sys.executable}"),
+                *(f"OUT={BUILD}", "GPUS=sm_80 sm_90 compute_90"),
             ],
             check=True,
             stdout=subprocess.DEVNULL,
@@ -86,7 +88,7 @@ def python(*arguments, driver=BUILD / "emulated", capability=90):
 
 def called(kernel="moments", dtype="float32", grows=True, **how):
     how_far = "grows" if grows else "stays"
-    return python("-c", CALL, kernel, dtype, how_far, **how)
+    return python("-c", CALL, str(LIBRARY), kernel, dtype, how_far, **how)
 
 
 @pytest.mark.usefixtures("built")
@@ -95,7 +97,7 @@ def called(kernel="moments", dtype="float32", grows=True, **how):
 def test_the_kernels_are_right(capability):
     printed = python(
         *("-m", "benchmarks.gpu", "--only", "check", "--few", "--no-jax"),
-        *("--memory", "numpy", "--library", str(library.LIBRARY)),
+        *("--memory", "numpy", "--library", str(LIBRARY)),
         capability=capability,
     )
     assert " results checked, 0 failures, seed " in printed

@@ -175,10 +175,14 @@ def _compile(compiler, aside, made, xla, show):
             pool.submit(_run, command): name
             for name, command in {**steps, **images}.items()
         }
-        for run in concurrent.futures.as_completed(runs):
-            run.result()
-            done += 1
-            show(f"[{done}/{len(runs)}] {runs[run]}")
+        try:
+            for run in concurrent.futures.as_completed(runs):
+                run.result()
+                done += 1
+                show(f"[{done}/{len(runs)}] {runs[run]}")
+        except cache.UnusableError:
+            pool.shutdown(cancel_futures=True)
+            raise
     source = str(cache.sources() / "cuda" / "images.S")
     within = ["-I", str(aside), "-o", str(aside / "images.o")]
     _run([compiler, "-c", source, *within])
