@@ -42,7 +42,7 @@ def build(options):
     from keras_norms.library import cache
 
     try:
-        library.build(force=options.force, xla=options.xla)
+        library.build(force=options.force, xla=options.xla, gpus=options.gpus)
     except library.UnusableError as error:
         sys.exit(str(error))
     for name in (cache.LIBRARY, cache.XLA_LIBRARY)[: 1 + options.xla]:
@@ -73,7 +73,13 @@ def main():
                 "--no-xla",
                 dest="xla",
                 action="store_false",
-                help="without XLA's part, in a third of the time",
+                help="without XLA's part",
+            )
+            sub.add_argument(
+                "--no-gpus",
+                dest="gpus",
+                action="store_false",
+                help="without kernels for GPUs, in half of the time",
             )
     options = parser.parse_args()
     options.run(options)

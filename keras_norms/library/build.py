@@ -29,12 +29,13 @@ ISAS = {
 OTHER_ISAS = {"Baseline": ()}
 
 
-def build(force=False, xla=True, show=print):
+def build(force=False, xla=True, gpus=True, show=print):
     """Builds the library, or finds that it is built.
 
     Arguments:
         force: whether to build what is there already.
-        xla: whether XLA's part is built too: it takes longest by far.
+        xla: whether XLA's part is built too: it takes longest.
+        gpus: whether kernels for GPUs are, where there is NVRTC.
         show: called with lines of progress.
 
     Returns: the folder of the libraries.
@@ -42,7 +43,8 @@ def build(force=False, xla=True, show=print):
     Raises: `UnusableError` without a compiler, or with what the compiler said.
     """
     place = cache.folder()
-    if not force and _built(place, xla):
+    gpus = gpus and _nvrtc()["library"]() is not None
+    if not force and _built(place, xla, gpus):
         show(f"built already: {place}")
         return place
     start = time.perf_counter()
@@ -52,22 +54,22 @@ def build(force=False, xla=True, show=print):
         aside = pathlib.Path(aside)
         made = aside / "made"
         made.mkdir(mode=0o700)
-        gpus = _compile(compiler, aside, made, xla, show)
-        cache.record(made, compiler=_version(compiler), gpus=gpus)
+        served = _compile(compiler, aside, made, xla, gpus, show)
+        cache.record(made, compiler=_version(compiler), gpus=served)
         _put(made, place, aside)
     cache.gpus.cache_clear()
     show(f"built in {time.perf_counter() - start:.0f} s: {place}")
     return place
 
 
-def _built(place, xla):
-    """Whether there is nothing to do: nor any kernels for GPUs to add."""
+def _built(place, xla, gpus):
+    """Whether all that is asked for is there."""
     try:
         for name in _names(xla):
             cache.found(name)
     except cache.UnusableError:
         return False
-    return bool(cache.manifest(place)["gpus"]) or not _nvrtc()["library"]()
+    return bool(cache.manifest(place)["gpus"]) or not gpus
 
 
 @functools.cache
@@ -164,16 +166,19 @@ def _report(aside, gpus, target):
     target.write_text("\n".join(rows) + "\n")
 
 
-def _compile(compiler, aside, made, xla, show):
+def _compile(compiler, aside, made, xla, gpus, show):
     """Makes the libraries. Returns the architectures of GPUs they serve."""
     commands = _commands(compiler, aside, xla)
     images = _images(aside)
+    if not gpus:
+        for name in images:
+            (aside / f"{name}.image").touch()
     steps = {target.stem: command for _, target, command in commands}
     done = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         runs = {
             pool.submit(_run, command): name
-            for name, command in {**steps, **images}.items()
+            for name, command in (steps | (images if gpus else {})).items()
         }
         try:
             for run in concurrent.futures.as_completed(runs):
@@ -186,13 +191,13 @@ def _compile(compiler, aside, made, xla, show):
     source = str(cache.sources() / "cuda" / "images.S")
     within = ["-I", str(aside), "-o", str(aside / "images.o")]
     _run([compiler, "-c", source, *within])
-    gpus = [n for n in images if (aside / f"{n}.image").stat().st_size]
-    _report(aside, gpus, made / "gpu_resources.csv")
+    served = [n for n in images if (aside / f"{n}.image").stat().st_size]
+    _report(aside, served, made / "gpu_resources.csv")
     show(
-        f"kernels for GPUs: {', '.join(gpus)}"
-        if gpus
-        else "no kernels for GPUs: `pip install nvidia-cuda-nvrtc-cu12` and "
-        "build again to have them"
+        f"kernels for GPUs: {', '.join(served)}"
+        if served
+        else "no kernels for GPUs; they take NVRTC, `pip install "
+        "nvidia-cuda-nvrtc-cu12`"
     )
     for library in _names(xla):
         # The kernels, which hold nothing of TensorFlow, are in both.
@@ -202,7 +207,7 @@ def _compile(compiler, aside, made, xla, show):
             kernels = ("cache", "dispatch", "launch", "driver", *_isas())
             objects += [str(aside / f"{name}.o") for name in kernels]
         _link(compiler, objects, made / library)
-    return gpus
+    return served
 
 
 def _link(compiler, objects, target):
