@@ -1,8 +1,9 @@
 // The ops under XLA, on CPUs and on GPUs: custom calls of handlers.cc, which
 // has one for each platform.
 //
-// Registered as kernels of XLA_CPU_JIT and XLA_GPU_JIT, not by REGISTER_XLA_OP, which is read
-// at a process's first compilation only: this may be loaded after it.
+// Registered as kernels of XLA_CPU_JIT and XLA_GPU_JIT, not by REGISTER_XLA_OP,
+// which is read at a process's first compilation only: this may be loaded after
+// it.
 
 #include <sstream>
 #include <string>
