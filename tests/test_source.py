@@ -20,7 +20,7 @@ NAME_TENSORFLOW = {
         "gradients.py",
         "__main__.py",
         "benchmark.py",
-        "build.py",
+        "compiler.py",
         "cache.py",
         "load.py",
     ),

@@ -89,15 +89,7 @@ inline V NormalShare(V x) {
   } else {
     const V u = Magnitude(x) * 0.707106781f;
     const V t = 1 / (1 + 0.325f * u);
-    V p = t * -1.58867553e-1f + 5.91336131e-1f;
-    p = p * t - 5.75625718e-1f;
-    p = p * t + 6.22862875e-1f;
-    p = p * t - 7.83940107e-2f;
-    p = p * t + 2.43785068e-1f;
-    p = p * t + 1.70207381e-1f;
-    p = p * t + 1.84760094e-1f;
-    p = p * t - 6.42806990e-5f;
-    const V tail = 0.5f * p * ExpDown(-u * u);
+    const V tail = 0.5f * keras_norms::NormalTail(t) * ExpDown(-u * u);
     return x < 0 ? tail : 1 - tail;
   }
 }
@@ -188,10 +180,9 @@ struct Other {
   }
 
  private:
-  // As in Keras.
   template <class V>
   static constexpr Scalar<V> Leak() {
-    return Scalar<V>(0.2);
+    return Scalar<V>(keras_norms::kLeak);
   }
 };
 

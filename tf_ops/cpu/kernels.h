@@ -26,6 +26,8 @@
 
 #include <cstdint>
 
+#include "activation.h"
+
 namespace keras_norms {
 
 // Of a mask: false where it is 0. Not every byte that says true is a 1, and
@@ -33,17 +35,6 @@ namespace keras_norms {
 using Truth = unsigned char;
 
 enum class Type { kFloat, kDouble, kHalf, kBfloat16 };
-
-enum class Activation {
-  kIdentity,
-  kRelu,
-  kSilu,
-  kGelu,
-  kGeluTanh,
-  kLeakyRelu,
-  kSigmoid,
-  kTanh,
-};
 
 struct View {
   int64_t rows;

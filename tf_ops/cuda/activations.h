@@ -5,23 +5,14 @@
 #ifndef KERAS_NORMS_CUDA_ACTIVATIONS_H_
 #define KERAS_NORMS_CUDA_ACTIVATIONS_H_
 
+#include "../cpu/activation.h"
 #include "device.h"
 
 namespace {
 
-// Numbers as in `Activation` of ../cpu/kernels.h.
-enum Function {
-  kIdentity,
-  kRelu,
-  kSilu,
-  kGelu,
-  kGeluTanh,
-  kLeakyRelu,
-  kSigmoid,
-  kTanh,
-};
+using keras_norms::Activation;
 
-constexpr float kLeak = 0.2f;  // as in Keras
+constexpr float kLeak = float(keras_norms::kLeak);
 
 // 1 / (1 + exp(-x)), and its derivative.
 struct Logistic {
@@ -45,16 +36,8 @@ struct Normal {
   explicit KERAS_NORMS_DEVICE Normal(float x) {
     const float u = fabsf(x) * 0.707106781f;
     const float t = Over(1.0f, 1.0f + 0.325f * u);
-    float p = t * -1.58867553e-1f + 5.91336131e-1f;
-    p = p * t - 5.75625718e-1f;
-    p = p * t + 6.22862875e-1f;
-    p = p * t - 7.83940107e-2f;
-    p = p * t + 2.43785068e-1f;
-    p = p * t + 1.70207381e-1f;
-    p = p * t + 1.84760094e-1f;
-    p = p * t - 6.42806990e-5f;
     const float e = Exponential(-u * u);
-    const float tail = 0.5f * p * e;
+    const float tail = 0.5f * keras_norms::NormalTail(t) * e;
     share = x < 0 ? tail : 1.0f - tail;
     density = 0.398942280f * e;
   }
@@ -83,27 +66,30 @@ struct Identity {
 
 // Any, told apart for each V: all threads go the same way.
 struct Any {
-  int function;
+  Activation function;
 
-  explicit KERAS_NORMS_DEVICE Any(int function) : function(function) {}
+  explicit KERAS_NORMS_DEVICE Any(int function)
+      : function(static_cast<Activation>(function)) {}
 
   template <int V>
   KERAS_NORMS_DEVICE void Values(float (&z)[V]) const {
     switch (function) {
-      case kRelu:
+      case Activation::kIdentity:
+        return;
+      case Activation::kRelu:
         return Each(z, [](float z) { return z < 0 ? 0.0f : z; });
-      case kSilu:
+      case Activation::kSilu:
         return Each(z, [](float z) { return z * Logistic(z).share; });
-      case kGelu:
+      case Activation::kGelu:
         return Each(z, [](float z) { return z * Normal(z).share; });
-      case kGeluTanh:
+      case Activation::kGeluTanh:
         return Each(
             z, [](float z) { return z * Logistic(TanhGeluArgument(z)).share; });
-      case kLeakyRelu:
+      case Activation::kLeakyRelu:
         return Each(z, [](float z) { return z < 0 ? kLeak * z : z; });
-      case kSigmoid:
+      case Activation::kSigmoid:
         return Each(z, [](float z) { return Logistic(z).share; });
-      case kTanh:
+      case Activation::kTanh:
         return Each(z, [](float z) { return tanhf(z); });
     }
   }
@@ -111,28 +97,30 @@ struct Any {
   template <int V>
   KERAS_NORMS_DEVICE void Gradients(const float (&z)[V], float (&dy)[V]) const {
     switch (function) {
-      case kRelu:
+      case Activation::kIdentity:
+        return;
+      case Activation::kRelu:
         return Each(z, dy, [](float z, float dy) { return z > 0 ? dy : 0.0f; });
-      case kSilu:
+      case Activation::kSilu:
         return Each(z, dy, [](float z, float dy) {
           const Logistic of(z);
           return dy * (of.share + z * of.slope);
         });
-      case kGelu:
+      case Activation::kGelu:
         return Each(z, dy, [](float z, float dy) {
           const Normal of(z);
           return dy * (of.share + z * of.density);
         });
-      case kGeluTanh:
+      case Activation::kGeluTanh:
         return Each(z, dy,
                     [](float z, float dy) { return dy * TanhGeluSlope(z); });
-      case kLeakyRelu:
+      case Activation::kLeakyRelu:
         return Each(z, dy,
                     [](float z, float dy) { return z > 0 ? dy : kLeak * dy; });
-      case kSigmoid:
+      case Activation::kSigmoid:
         return Each(z, dy,
                     [](float z, float dy) { return dy * Logistic(z).slope; });
-      case kTanh:
+      case Activation::kTanh:
         return Each(z, dy, [](float z, float dy) {
           return dy * 4.0f * Logistic(2.0f * z).slope;
         });
