@@ -24,7 +24,7 @@ test: native
 # The second stage: what takes long, the passes without the native library,
 # and its kernels alone.
 test-slow: native
-	$(BIN)/python -m pytest -q -m slow
+	$(PYTEST) -m slow
 	KERAS_NORMS_NATIVE=never $(PYTEST) -m "not slow" $(COMPOSED)
 	$(MAKE) -C tf_ops -j $(JOBS) test sanitize
 

@@ -94,12 +94,18 @@ def test_every_public_class_is_described():
 
 
 @every_layer
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize(
-    "mode", [{"eager": True}, {}, {"jit_compile": True}], ids=str
+    ("name", "mode"),
+    [
+        *((name, {"eager": True}) for name in SHAPES),
+        *((name, {}) for name in SHAPES),
+        # The others are such views as these, and XLA takes its time.
+        *((n, {"jit_compile": True}) for n in ("dense", "first", "long")),
+    ],
+    ids=str,
 )
-def test_values_and_gradients(descriptor, shape, mode):
-    shape, axis = shape
+def test_values_and_gradients(descriptor, name, mode):
+    shape, axis = SHAPES[name]
     x, dy, gamma, beta = data(shape, axis)
     layer = build(descriptor, shape, axis, gamma, beta, dtype="float64")
     step = train(layer, descriptor.training, **mode)
@@ -212,10 +218,14 @@ def test_dynamic_shapes(descriptor):
 
 @every_layer
 @pytest.mark.parametrize(
-    ("policy", "tolerance"),
-    [("mixed_bfloat16", 0.03), ("mixed_float16", 4e-3), ("bfloat16", 0.03)],
+    ("policy", "tolerance", "jit"),
+    [
+        *(("mixed_bfloat16", 0.03, jit) for jit in (False, True)),
+        *(("mixed_float16", 4e-3, jit) for jit in (False, True)),
+        # To XLA no other than the first.
+        ("bfloat16", 0.03, False),
+    ],
 )
-@pytest.mark.parametrize("jit", [False, True])
 def test_16_bits(descriptor, policy, tolerance, jit):
     """float32 x beyond float16's range, 16-bit x, statistics in float32."""
     shape = (5, 4, 3, CHANNELS)

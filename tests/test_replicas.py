@@ -344,10 +344,10 @@ def test_reloaded_model_predicts_what_the_trained_one_does(
 
 @pytest.mark.skipif(REPLICAS != 2, reason="these start the others")
 @pytest.mark.parametrize(
-    "replicas", [3, pytest.param(4, marks=pytest.mark.slow)]
+    ("replicas", "tests"), [(3, "not reloaded"), (4, "group or all_reduce")]
 )
-def test_other_numbers_of_replicas(replicas):
-    command = [sys.executable, "-m", "pytest", "-q", __file__]
+def test_other_numbers_of_replicas(replicas, tests):
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", tests]
     environment = {**os.environ, "KERAS_NORMS_TEST_REPLICAS": str(replicas)}
     result = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=600

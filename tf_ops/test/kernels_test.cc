@@ -48,8 +48,10 @@ void Try(const Case& given, const kn::Kernels& kernels) {
 }  // namespace
 
 // `few`: a part of the cases, for sanitizers.
-int main(int arguments, char**) {
+// kernels_test [few [Baseline]]: fewer cases, of one instruction set.
+int main(int arguments, char** argument) {
   const bool few = arguments > 1;
+  const std::string only = arguments > 2 ? argument[2] : "";
   const std::vector<kn::View> views = {
       {2, 5, 3, 1},   {1, 1, 1, 1},    {3, 7, 1, 1},   {2, 1, 6, 1},
       {2, 1, 6, 9},   {1, 3, 5, 131},  {4, 300, 4, 1}, {1, 70, 96, 7},
@@ -61,7 +63,7 @@ int main(int arguments, char**) {
   int cases = 0;
   for (const char* name : {"Baseline", "Avx2", "Avx512"}) {
     const kn::Kernels* kernels = kn::KernelsNamed(name);
-    if (kernels == nullptr) continue;
+    if (kernels == nullptr || (!only.empty() && only != name)) continue;
     for (const kn::View& view : views) {
       const int64_t size = view.rows * view.positions() * view.channels;
       if (few && size > 10000 && size < 80000) continue;
