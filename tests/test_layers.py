@@ -217,6 +217,31 @@ def test_dynamic_shapes(descriptor):
 
 
 @every_layer
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_large_mean_costs_gradients_no_digits(descriptor, masked):
+    """Rounded means are told apart by what their rounding left."""
+    shape = (5, 4, 3, CHANNELS)
+    x, dy, gamma, beta = data(shape, -1, "float32", mean=1e4)
+    mask = np.random.default_rng(0).random(shape[:2]) < 0.7
+    layer = build(descriptor, shape, -1, gamma, beta)
+    for variable in layer.trainable_variables:
+        if variable.name == "scale_weight":
+            # A gate that reads inputs is open at a mean of 1e4.
+            variable.assign(variable / 1e4)
+    given = [x, dy, mask][: 2 + masked]
+    sizes = [None] * 3 + [CHANNELS]
+    signature = [tf.TensorSpec(sizes)] * 2 + [tf.TensorSpec(sizes[:2], "bool")]
+    step = train(
+        layer, descriptor.training, input_signature=signature[: len(given)]
+    )
+    results = as_float64(step(*map(tf.constant, given)))
+    x, dy = x.astype("float64"), dy.astype("float64")
+    mask = mask if masked else None
+    expected = descriptor.expected(x, dy, weights(layer), -1, mask)
+    check(results, expected, 5e-6)
+
+
+@every_layer
 @pytest.mark.parametrize(
     ("policy", "tolerance", "jit"),
     [

@@ -97,7 +97,8 @@ def combine(
 
         def gradient(d_mean, d_variance, _):
             d_variance = total(split(d_variance))
-            d_member = total(split(d_mean)) + 2.0 * difference * d_variance
+            away = 2.0 * (difference - left)
+            d_member = total(split(d_mean)) + away * d_variance
             d_variance = weight * d_variance + ops.zeros_like(mean)
             return join(weight * d_member), join(d_variance)
 
