@@ -217,8 +217,10 @@ def test_dynamic_shapes(descriptor):
 
 
 @every_layer
-@pytest.mark.parametrize("masked", [False, True])
-def test_a_large_mean_costs_gradients_no_digits(descriptor, masked):
+@pytest.mark.parametrize(
+    ("masked", "jit"), [(False, False), (True, False), (True, True)]
+)
+def test_a_large_mean_costs_gradients_no_digits(descriptor, masked, jit):
     """Rounded means are told apart by what their rounding left."""
     shape = (5, 4, 3, CHANNELS)
     x, dy, gamma, beta = data(shape, -1, "float32", mean=1e4)
@@ -232,7 +234,10 @@ def test_a_large_mean_costs_gradients_no_digits(descriptor, masked):
     sizes = [None] * 3 + [CHANNELS]
     signature = [tf.TensorSpec(sizes)] * 2 + [tf.TensorSpec(sizes[:2], "bool")]
     step = train(
-        layer, descriptor.training, input_signature=signature[: len(given)]
+        layer,
+        descriptor.training,
+        input_signature=signature[: len(given)],
+        jit_compile=jit,
     )
     results = as_float64(step(*map(tf.constant, given)))
     x, dy = x.astype("float64"), dy.astype("float64")

@@ -10,6 +10,7 @@ from keras_norms.ops.layout import inverse
 from keras_norms.ops.moments import Moments
 from keras_norms.ops.tables import as_float
 from keras_norms.ops.tables import like
+from keras_norms.ops.tables import pinned
 
 
 def instance_moments(x, mask=None, axis=-1):
@@ -51,7 +52,7 @@ def instance_moments(x, mask=None, axis=-1):
         return native_moments(layout, x, mask)
     view = layout.view(as_float(x))
     pivot = find_pivot(layout, view, mask)
-    shifted = view - layout.spread_all(pivot)
+    shifted = view - layout.spread(pivot)
     moments = shifted_moments(layout, shifted, pivot, mask)
     if mask is None:
         moments.count = like(moments.count, moments.mean[:, 0])
@@ -77,7 +78,7 @@ def find_pivot(layout, view, mask):
         value = ops.where(count > 0, value, 0.0)
         difference = ops.where(mask, view - layout.spread_all(value), 0.0)
         difference = layout.sum(difference) * inverse(count, view.dtype)
-    return ops.stop_gradient(value + difference)
+    return pinned(ops.stop_gradient(value + difference))
 
 
 def shifted_moments(layout, shifted, pivot, mask):
@@ -92,7 +93,7 @@ def shifted_moments(layout, shifted, pivot, mask):
         shifted = ops.where(mask, shifted, 0.0)
     offset = layout.sum(shifted) * over_count
     square = layout.sum(ops.square(shifted)) * over_count
-    mean = pivot + offset
+    mean = pinned(pivot + offset)
     return Moments(
         count,
         mean,

@@ -8,6 +8,7 @@ from keras_norms.ops.tables import column
 from keras_norms.ops.tables import is_exactly
 from keras_norms.ops.tables import is_number
 from keras_norms.ops.tables import like
+from keras_norms.ops.tables import pinned
 
 
 class Blocks:
@@ -89,7 +90,7 @@ def combine(
             one[axis] = slice(0, 1)
         # The total of one: 0 where there is none.
         some = total(mean[tuple(one)])
-        pooled = some + total(weight * (mean - some))
+        pooled = pinned(some + total(weight * (mean - some)))
         difference = (mean - pooled) + split(residual)
         left = total(weight * difference)
         square = total(weight * (variance + ops.square(difference)))

@@ -13,6 +13,7 @@ from keras_norms.ops.merge import combine
 from keras_norms.ops.tables import column
 from keras_norms.ops.tables import is_number
 from keras_norms.ops.tables import like
+from keras_norms.ops.tables import pinned
 
 Tensor = Any
 
@@ -109,7 +110,7 @@ class Moments:
     def _move(self, other, count, share):
         """The mixture with so large a share of other, entry by entry."""
         difference = other.minus(self)
-        mean = self.mean + share * difference
+        mean = pinned(self.mean + share * difference)
         left = (self.mean - mean) + share * difference
         return Moments(
             count,

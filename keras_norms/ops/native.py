@@ -147,7 +147,7 @@ def compiling():
     """Whether what runs now is being compiled by XLA.
 
     Compilers and op-by-op execution want sums written differently, see
-    `Layout.sum`; nothing else depends on it.
+    `Layout.sum`, and compilers alone want tables `pinned`.
     """
     backend = keras.backend.backend()
     if backend != "tensorflow":
@@ -156,7 +156,7 @@ def compiling():
 
     if tf.executing_eagerly():
         return False
-    # TensorFlow has no public way to ask; not knowing only costs speed.
+    # TensorFlow has no public way to ask; not knowing costs speed, and digits.
     try:
         from tensorflow.python.ops import control_flow_util
     except ImportError:

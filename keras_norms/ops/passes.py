@@ -30,7 +30,7 @@ class Passes:
         return ops.where(keep, view, 0.0)
 
     def shift(self, view, pivot):
-        return view - self.layout.spread_all(pivot)
+        return view - self.layout.spread(pivot)
 
     def algebra(self, moments, parameters):
         """Whole tables of coefficients, and the extras."""
