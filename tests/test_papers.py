@@ -189,7 +189,8 @@ import sys
 import tensorflow_datasets as tfds
 from benchmarks.papers import experiments, training
 with tfds.testing.mock_data(num_examples=40):
-    for make in experiments.EXPERIMENTS.values():
+    for name in ("ghost_size", "dynamic"):
+        make = experiments.EXPERIMENTS[name]
         config = list(make())[0]
         rows = list(training.run(config, "cifar10", [0], "unused", None, 1))
         print(rows[0]["experiment"], rows[0]["test_error"])
@@ -198,8 +199,8 @@ with tfds.testing.mock_data(num_examples=40):
 
 @pytest.mark.slow
 def test_cifar10_takes_the_same_path():
-    lines = run("-c", MOCKED).splitlines()[-5:]
+    lines = run("-c", MOCKED).splitlines()[-2:]
     assert [line.split()[0] for line in lines] == [
-        *("batch_size", "ghost_size", "weight_decay"),
-        *("dynamic_rate", "unified"),
+        "ghost_size",
+        "dynamic_rate",
     ]
