@@ -47,8 +47,8 @@ void Try(const Case& given, const kn::Kernels& kernels) {
 
 }  // namespace
 
-// `few`: a part of the cases, for sanitizers.
-// kernels_test [few [Baseline]]: fewer cases, of one instruction set.
+// test [few [Baseline]]: a part of the cases, of one instruction set, for
+// sanitizers.
 int main(int arguments, char** argument) {
   const bool few = arguments > 1;
   const std::string only = arguments > 2 ? argument[2] : "";
