@@ -8,6 +8,19 @@ Layers bring gradients of their own, for the whole of the two passes
 import tensorflow as tf
 
 
+def dense(gradient):
+    """A gradient as a tensor, also where a gather passes `tf.IndexedSlices`.
+
+    TensorFlow's own conversion warns about memory where sizes are unknown;
+    here the gradient is as large as x in any case.
+    """
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    return tf.math.unsorted_segment_sum(
+        gradient.values, gradient.indices, gradient.dense_shape[0]
+    )
+
+
 def register(library):
     """For a library's operations, a module as TensorFlow makes it."""
 
@@ -15,6 +28,7 @@ def register(library):
     def moments(operation, _, d_mean, d_variance, __):
         """A line over x, 2 d variance (x - mean) / count + d mean / count."""
         x, mask = operation.inputs
+        d_mean, d_variance = dense(d_mean), dense(d_variance)
         count, mean, _, residual = operation.outputs
         count, residual = map(tf.stop_gradient, (count, residual))
         over = 1.0 / tf.maximum(count, 1.0)[:, None]
@@ -35,7 +49,7 @@ def register(library):
     def apply(operation, dy):
         x, mask, *tables = operation.inputs
         how = _attributes(operation, "axis", "examples", "activation")
-        given = (x, dy, mask, *tables)
+        given = (x, dense(dy), mask, *tables)
         d_shift, d_scale = library.keras_norms_gradient_sums(*given, **how)
         none = tf.zeros([0], d_scale.dtype)
         dx = library.keras_norms_gradient_combine(*given, none, none, **how)
@@ -45,7 +59,7 @@ def register(library):
     def group_norm(operation, dy, *_):
         x, *affine = operation.inputs
         dx, *d_affine = library.keras_norms_group_norm_gradient(
-            *(x, dy, *affine, *operation.outputs[1:]),
+            *(x, dense(dy), *affine, *operation.outputs[1:]),
             **_attributes(
                 operation, "groups", "epsilon", "activation", "axis"
             ),

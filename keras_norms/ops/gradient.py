@@ -48,7 +48,7 @@ def _run(way, x, parameters, again=None):
     """One way to run. Where its gradient has none, `again` has."""
     names = list(parameters)
 
-    @tf.custom_gradient
+    @native.custom_gradient
     def run(x, *values):
         algebra = Algebra(way.passes, values)
         (y, extras), saved = way.forward(
@@ -80,7 +80,7 @@ def _run(way, x, parameters, again=None):
 def _differentiable(first, way, names):
     """A gradient whose own gradient is that of another way's."""
 
-    @tf.custom_gradient
+    @native.custom_gradient
     def run(x, dy, *values):
         def second(*upstream):
             sources = [x, dy, *values]

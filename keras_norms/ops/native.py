@@ -168,13 +168,25 @@ def compiling():
 def custom_gradient(function):
     """Has TensorFlow take the gradient that `function` returns with its value.
 
-    Other backends derive one of their own.
+    The gradient receives dense tensors. Other backends derive one of their
+    own.
     """
     if keras.backend.backend() != "tensorflow":
         return lambda *arguments: function(*arguments)[0]
     import tensorflow as tf
 
-    return tf.custom_gradient(function)
+    from keras_norms.library.gradients import dense
+
+    @tf.custom_gradient
+    def run(*arguments):
+        value, gradient = function(*arguments)
+
+        def of_dense(*upstream, **variables):
+            return gradient(*map(dense, upstream), **variables)
+
+        return value, of_dense
+
+    return run
 
 
 def compiled(function):
