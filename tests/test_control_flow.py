@@ -16,6 +16,13 @@ from tests.descriptors import DESCRIPTORS
 from tests.descriptors import IDS
 
 SHAPE = (4, 3, 6)
+IMAGES = (4, 3, 2, 6)
+# One layer for each of the ways to run the two passes.
+FAMILIES = (
+    "GroupNormalization",
+    "BatchNormalization",
+    "SwitchableNormalization",
+)
 
 
 def built(descriptor, shape=SHAPE):
@@ -125,3 +132,46 @@ def test_a_graph_network_is_fitted():
     data = [random.normal(size=(8, 6)), random.integers(0, 4, (8, 2))]
     history = model.fit(data, np.zeros((8, 1)), batch_size=4, verbose=0)
     assert np.isfinite(history.history["loss"][0])
+
+
+CONDITIONALS = {
+    "cond": tf.cond,
+    "keras": keras.ops.cond,
+    "nested": lambda p, a, b: tf.cond(p, lambda: tf.cond(p, a, b), b),
+    "inner": lambda p, a, b: tf.cond(p, tf.function(a), b),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONALS)
+def test_compiled_conditionals_with_an_unknown_batch(name):
+    """XLA gives what a branch saves for the gradient a dynamic size.
+
+    `tf.switch_case` is not among these: with its gradient TensorFlow crashes
+    for every layer.
+    """
+    given = [d for d in DESCRIPTORS if d.name in FAMILIES]
+    norms = [(built(d, IMAGES), d.training) for d in given]
+
+    def branch(x, predicate):
+        gradients = []
+        for layer, training in norms:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                # The branch saves the sum: its size is the dynamic one.
+                y = CONDITIONALS[name](
+                    predicate,
+                    lambda layer=layer, how=training: layer(x + 0.5, **how),
+                    lambda: 2.0 * x,
+                )
+                loss = tf.reduce_sum(y**3)
+            weights = [v.value for v in layer.trainable_variables]
+            gradients.append(tape.gradient(loss, [x, *weights]))
+        return gradients
+
+    spec = [tf.TensorSpec((None, *IMAGES[1:])), tf.TensorSpec((), "bool")]
+    compiled = tf.function(branch, jit_compile=True, input_signature=spec)
+    x = tf.constant(inputs(IMAGES))
+    have = compiled(x, tf.constant(True))
+    want = branch(x, tf.constant(True))
+    for a, b in zip(tf.nest.flatten(want), tf.nest.flatten(have), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-4)

@@ -70,6 +70,10 @@ def runs(x):
         return False
     if _blocks[-1:] != [["always"]] and _exporting():
         return False
+    if None in x.shape and compiling() and _in_branch():
+        # XLA gives what a branch saves for its gradient a dynamic size, which
+        # custom calls do not take.
+        return False
     try:
         library.load()
         if _gpus():
@@ -163,6 +167,23 @@ def compiling():
         return False
     graph = tf.compat.v1.get_default_graph()
     return control_flow_util.GraphOrParentsInXlaContext(graph)
+
+
+def _in_branch():
+    """Whether what is traced now is a branch of a conditional."""
+    try:
+        from tensorflow.python.ops import control_flow_v2_func_graphs
+    except ImportError:
+        return True
+    import tensorflow as tf
+
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        branch = control_flow_v2_func_graphs.CondBranchFuncGraph
+        if isinstance(graph, branch):
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False
 
 
 def custom_gradient(function):
