@@ -12,8 +12,10 @@ from keras_norms import layers
 from keras_norms import ops
 from keras_norms.ops import native_ops
 from keras_norms.ops.layout import Layout
+from tests.conftest import REPLICAS
 from tests.descriptors import DESCRIPTORS
 from tests.descriptors import IDS
+from tests.descriptors import RUNNING
 
 SHAPE = (4, 3, 6)
 IMAGES = (4, 3, 2, 6)
@@ -23,6 +25,10 @@ FAMILIES = (
     "BatchNormalization",
     "SwitchableNormalization",
 )
+
+
+# Unsynchronized layers with running statistics.
+ALONE = [d for d in RUNNING if not d.create().synchronized]
 
 
 def built(descriptor, shape=SHAPE):
@@ -175,3 +181,156 @@ def test_compiled_conditionals_with_an_unknown_batch(name):
     want = branch(x, tf.constant(True))
     for a, b in zip(tf.nest.flatten(want), tf.nest.flatten(have), strict=True):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=2e-4)
+
+
+def in_branch(layer, x, **how):
+    yes = tf.reduce_sum(x * x) > -1.0
+    return tf.cond(yes, lambda: layer(x, **how), lambda: x)
+
+
+def in_inner_function(layer, x, **how):
+    return tf.function(lambda x: layer(x, **how))(x)
+
+
+def in_loop(layer, x, **how):
+    def body(step, y):
+        return step + 1, layer(x, **how)
+
+    return tf.while_loop(lambda step, _: step < 1, body, (0, x))[1]
+
+
+GRAPHS = {"cond": in_branch, "inner": in_inner_function, "while": in_loop}
+
+
+def per_replica(strategy, function):
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(function(context.replica_id_in_sync_group))
+    )
+
+
+@pytest.mark.parametrize("descriptor", ALONE, ids=[d.id for d in ALONE])
+def test_replicas_train_and_infer_inside_a_graph(strategy, descriptor):
+    """What is evaluated in replicas is what is saved, the mean of theirs."""
+    call = list(GRAPHS.values())[ALONE.index(descriptor) % 3]
+    with strategy.scope():
+        layer = built(descriptor)
+    # The last replica has no example.
+    shards = [inputs((4, *SHAPE[1:]), seed) + seed for seed in range(REPLICAS)]
+    shards[-1] = shards[-1][:0]
+
+    @tf.function
+    def step(x, training):
+        return strategy.run(
+            lambda x: call(layer, x, training=training), args=(x,)
+        )
+
+    x = per_replica(strategy, lambda index: shards[index])
+    step(x, True)
+    step(x, True)
+    alone = built(descriptor)
+    alone.set_weights(layer.get_weights())
+    inference = step(x, False)
+    for have, want in zip(
+        strategy.experimental_local_results(inference), shards, strict=True
+    ):
+        np.testing.assert_allclose(have, alone(want), atol=1e-5)
+    # An average of one-sided updates: each replica's first, then their mean.
+    means = []
+    for shard in shards:
+        one = built(descriptor)
+        if len(shard):
+            one(shard, training=True)
+            one(shard, training=True)
+        means.append(one.moving_mean.numpy())
+    np.testing.assert_allclose(
+        layer.moving_mean, np.mean(means, axis=0), atol=1e-5
+    )
+
+
+class NormalizedCell(keras.layers.Layer):
+    """A recurrent cell with a batch norm, as recurrent batch norm has it."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.state_size = 6
+        self.dense = keras.layers.Dense(6)
+        self.norm = layers.BatchNormalization(momentum=0.5)
+
+    def build(self, input_shape):
+        self.dense.build(input_shape)
+        self.norm.build((None, 6))
+
+    def call(self, inputs, states, training=None):
+        y = self.norm(self.dense(inputs) + states[0], training=training)
+        return y, [y]
+
+
+def test_a_recurrent_cell_is_fitted_and_saved_as_evaluated(strategy, tmp_path):
+    with strategy.scope():
+        model = keras.Sequential(
+            [
+                keras.Input((3, 6)),
+                keras.layers.RNN(NormalizedCell()),
+                keras.layers.Dense(1),
+            ]
+        )
+        model.compile("sgd", "mse")
+    x = inputs((8 * REPLICAS, 3, 6)) + np.arange(8 * REPLICAS)[:, None, None]
+    y = np.zeros((len(x), 1))
+    model.fit(x, y, batch_size=4 * REPLICAS, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    custom = {"NormalizedCell": NormalizedCell}
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom)
+    np.testing.assert_allclose(
+        loaded.predict(x, verbose=0), model.predict(x, verbose=0), atol=1e-5
+    )
+
+
+def test_inference_that_was_traced_before_is_warned_of(strategy):
+    with strategy.scope():
+        layer = layers.BatchNormalization(name="norm")
+        layer.build((None, 6))
+    x = per_replica(strategy, lambda index: inputs((4, 6), index))
+
+    @tf.function
+    def step(x, training):
+        return strategy.run(
+            lambda x: in_branch(layer, x, training=training), args=(x,)
+        )
+
+    step(x, False)
+    with pytest.warns(UserWarning, match="^norm: ") as warned:
+        step(x, True)
+    assert {str(warning.message) for warning in warned} == {
+        "norm: a function that runs this layer in inference mode was traced "
+        "before the first training step, which moves the running statistics "
+        "of each replica by itself, inside `tf.cond`, `keras.layers.RNN` or "
+        "an inner `tf.function`. That function reads the statistics of its "
+        "own replica and not their mean, which is what is saved. Trace it "
+        "again: call `model.compile(...)` or make the `tf.function` anew."
+    }
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_synchronized_layers_refuse_a_graph_in_words(strategy, name):
+    with strategy.scope():
+        layer = layers.CrossReplicaBatchNormalization()
+        layer.build((None, 6))
+    x = per_replica(strategy, lambda index: inputs((4, 6), index))
+
+    @tf.function
+    def step(x):
+        return strategy.run(
+            lambda x: GRAPHS[name](layer, x, training=True), args=(x,)
+        )
+
+    with pytest.raises(RuntimeError) as error:
+        step(x)
+    assert (
+        "Statistics of all replicas need an all-reduce, which TensorFlow "
+        "allows in the function that `strategy.run` calls, and not in a graph "
+        "within it. Received: a synchronized layer inside `tf.cond`, "
+        "`tf.while_loop`, `keras.layers.RNN` or an inner `tf.function`, with "
+        f"{REPLICAS} replicas. Call the layer outside of it, or give it "
+        "`synchronized=False`."
+    ) in str(error.value)

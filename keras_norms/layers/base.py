@@ -1,10 +1,13 @@
 """The two passes as a layer: what every method shares."""
 
+import contextlib
+
 import keras
 
 from keras_norms import arguments
 from keras_norms.ops import PooledAffine
 from keras_norms.ops import normalize
+from keras_norms.ops import replicas
 
 
 class BaseNormalization(keras.layers.Layer):
@@ -83,17 +86,24 @@ class BaseNormalization(keras.layers.Layer):
                 constraint=self.beta_constraint,
             )
 
-    def add_table(self, name, shape, initializer, **kwargs):
-        """A weight of the algebra: never held or read in 16 bits."""
+    def add_table(self, name, shape, initializer, trainable=True, **kwargs):
+        """A weight of the algebra: never held or read in 16 bits.
+
+        One that is not trainable, a running statistic, is read and saved as
+        the mean of the replicas of a strategy.
+        """
         size = keras.backend.standardize_dtype(self.variable_dtype)
-        return self.add_weight(
-            name=name,
-            shape=shape,
-            initializer=initializer,
-            dtype="float64" if size == "float64" else "float32",
-            autocast=False,
-            **kwargs,
-        )
+        averaging = replicas.averaging_when_read()
+        with contextlib.nullcontext() if trainable else averaging:
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                initializer=initializer,
+                dtype="float64" if size == "float64" else "float32",
+                autocast=False,
+                trainable=trainable,
+                **kwargs,
+            )
 
     @property
     def parameters(self):

@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from keras_norms import arguments
+from keras_norms.layers import replica_statistics
 from keras_norms.layers.base import BaseNormalization
 from keras_norms.ops import Moments
 from keras_norms.ops import affine
@@ -15,12 +16,10 @@ class BaseBatchNormalization(BaseNormalization):
     """Base of the layers with running statistics.
 
     In training, moments are pooled over `block` consecutive examples (None:
-    the batch) and, where `synchronized`, over replicas; then `channel_groups`
-    has its say. Running averages follow the moments of the whole batch,
-    channel by channel, averaged over replicas where these normalize apart, so
-    that all replicas hold, and save, the same. A batch with nothing in it (no
-    example, all masked), or with moments that are not finite, leaves them
-    alone.
+    the batch), over replicas where `synchronized`, and by `channel_groups`.
+    The running statistics move towards the moments of the whole batch,
+    averaged over replicas. A batch that is empty, all masked or not finite
+    does not move them.
 
     At inference the running moments take the place of the batch's, blended,
     where `inference_weight` is above 0, with those of each example.
@@ -41,6 +40,7 @@ class BaseBatchNormalization(BaseNormalization):
     block = None
     per_example = False
     replicas_per_group = None
+    replicas_differ = inferred_in_replicas = False
 
     def __init__(
         self,
@@ -143,16 +143,17 @@ class BaseBatchNormalization(BaseNormalization):
             training = ops.convert_to_tensor(training, "bool")
         trains, infers = training is not False, training is not True
         observed = self.observed(inputs, mask) if trains else {}
+        saved = replica_statistics.for_inference(self, trains, infers)
         by_example = self.per_example or (infers and self.weighs)
 
         def coefficients(moments, **parameters):
             if not trains:
-                return self._inferred(moments, **parameters)
+                return self._inferred(moments, **{**parameters, **saved})
             trained, moved = self._trained(
                 moments, training, **parameters, **observed
             )
             if infers:
-                inferred = self._inferred(moments, **parameters)
+                inferred = self._inferred(moments, **{**parameters, **saved})
                 trained = choose(training, trained, inferred)
             return trained, moved
 
@@ -160,7 +161,7 @@ class BaseBatchNormalization(BaseNormalization):
             inputs,
             coefficients,
             mask,
-            examples=1 if by_example else self.block,
+            examples=1 if by_example else self.block if trains else None,
             statistics=trains or by_example,
         )
         if trains:

@@ -170,11 +170,12 @@ class Moments:
     def average_over_replicas(self, replicas_per_group=1):
         """The mean over groups of replicas of their means and variances.
 
-        What running statistics follow: the same on each replica, and weighted
-        by counts, so that an empty replica changes nothing. A constant to
-        differentiation.
+        The target of the running statistics: the same on each replica, and
+        weighted by counts, so that an empty replica changes nothing. It is a
+        constant to differentiation. Where replicas cannot exchange tensors,
+        as inside `tf.cond`, each has its own moments as its target.
         """
-        if replicas.count() == 1:
+        if replicas.count() == 1 or replicas.average_later():
             return self
         count, mean, variance, residual = map(
             ops.stop_gradient, self._of_replica_groups(replicas_per_group)

@@ -3,7 +3,18 @@
 Other backends of Keras have no replicas here: one, that is.
 """
 
+import contextlib
+import threading
+
 import keras
+
+_NESTED = (
+    "Statistics of all replicas need an all-reduce, which TensorFlow allows "
+    "in the function that `strategy.run` calls, and not in a graph within it. "
+    "Received: a synchronized layer inside `tf.cond`, `tf.while_loop`, "
+    "`keras.layers.RNN` or an inner `tf.function`, with {} replicas. Call the "
+    "layer outside of it, or give it `synchronized=False`."
+)
 
 
 def _context():
@@ -13,6 +24,72 @@ def _context():
     import tensorflow as tf
 
     return tf.distribute.get_replica_context()
+
+
+def can_reduce():
+    """Whether replicas can exchange tensors where this code is traced.
+
+    TensorFlow refuses collectives in a graph inside the replica's own, such
+    as a branch of `tf.cond`, the body of a loop or an inner `tf.function`.
+    """
+    import tensorflow as tf
+
+    # A replica's thread of MirroredStrategy knows its graph.
+    graph = getattr(threading.current_thread(), "graph", None)
+    return graph is None or graph is tf.compat.v1.get_default_graph()
+
+
+def are_averaged_when_read():
+    """Whether running statistics are saved as the mean over the replicas.
+
+    Of one machine only: on several, reading such a variable takes all of
+    them, and the usual `if chief: model.save(...)` would wait forever.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(
+        tf.distribute.get_strategy(), tf.distribute.MirroredStrategy
+    )
+
+
+def average_later():
+    """Whether each replica moves running statistics of its own for now."""
+    several = count() > 1
+    return several and are_averaged_when_read() and not can_reduce()
+
+
+def averaging_when_read():
+    """A context in which variables made are `are_averaged_when_read`."""
+    if not are_averaged_when_read():
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    def create(next_creator, **arguments):
+        arguments["synchronization"] = tf.VariableSynchronization.ON_READ
+        arguments["aggregation"] = tf.VariableAggregation.MEAN
+        return next_creator(**arguments)
+
+    return tf.variable_creator_scope(create)
+
+
+def saved_values(variables):
+    """The means that are saved, by name, of variables `averaging_when_read`.
+
+    In a replica, reading such a variable gives the value of that replica.
+    """
+    import tensorflow as tf
+
+    local = tf.distribute.get_strategy().experimental_local_results
+    on_read = tf.VariableSynchronization.ON_READ
+    means = {}
+    for name, variable in variables.items():
+        value = None if variable is None else variable.value
+        if getattr(value, "synchronization", None) == on_read:
+            values = [tf.convert_to_tensor(each) for each in local(value)]
+            means[name] = tf.add_n(values) / len(values)
+    return means
 
 
 def count():
@@ -59,6 +136,8 @@ def total(table):
     """The sum of a table over all replicas: one all-reduce, see `gather`."""
     if count() == 1:
         return table
+    if not can_reduce():
+        raise RuntimeError(_NESTED.format(count()))
     import tensorflow as tf
 
     return _context().all_reduce(tf.distribute.ReduceOp.SUM, table)
