@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
 READY := $(VENV)/.ready
-EXTRAS := cpu,nvrtc,tutorials,test,lint
+EXTRAS := cpu,nvrtc,tutorials,test,converters,lint
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 # The tests of the two passes that do not choose which way they run.

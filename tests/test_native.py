@@ -34,7 +34,9 @@ X = np.random.default_rng(0).normal(3, 2, (5, 6, 7, 12)).astype("float32")
 
 def operations(function, *arguments):
     """The native operations in a function's graph."""
-    graph = tf.function(function).get_concrete_function(*arguments).graph
+    traced = tf.function(function)
+    traced(*arguments)
+    graph = traced.get_concrete_function(*arguments).graph
     names = (operation.type for operation in graph.get_operations())
     return sorted(n.partition(">")[2] for n in names if "KerasNorms>" in n)
 
@@ -316,7 +318,9 @@ from keras_norms import layers, library, ops
 x = tf.constant(np.random.default_rng(0).normal(size=(4, 9, 8)), "float32")
 layer = layers.GroupNormalization(groups=2)
 def native(function, *arguments):
-    graph = tf.function(function).get_concrete_function(*arguments).graph
+    traced = tf.function(function)
+    traced(*arguments)
+    graph = traced.get_concrete_function(*arguments).graph
     return any("KerasNorms>" in o.type for o in graph.get_operations())
 """
 

@@ -89,11 +89,11 @@ class Run:
         if masked:
             inputs.append(self._spread(self.mask))
         step = tf.function(lambda *a: strategy.run(self._step, a))
-        self.graph = step.get_concrete_function(*inputs).graph
         self.results = [
             [np.asarray(v) for v in self.local(result)]
             for result in step(*inputs)
         ]
+        self.graph = step.get_concrete_function(*inputs).graph
         if not masked:
             self.mask = None
 

@@ -124,7 +124,12 @@ def _in_graph():
 
 
 def _exporting():
-    """Whether what is traced now is to be loaded without this package."""
+    """Whether what is traced now is to be loaded without this package.
+
+    A concrete function that is asked for by name is a graph that leaves the
+    process: converters freeze it (`tf2onnx`, OpenVINO, `TFLiteConverter`,
+    `convert_variables_to_constants_v2`). Functions that are called run here.
+    """
     import tensorflow as tf
 
     if tf.executing_eagerly():
@@ -135,16 +140,24 @@ def _exporting():
         saving = False
     else:
         saving = save_context.in_save_context()
-    if saving:
-        return True
-    # Keras's archives trace before they save, and tell nobody.
-    export = keras.export.ExportArchive.__module__.rpartition(".")[0]
+    return saving or any(map(_leaves_the_process, _frames()))
+
+
+def _frames():
     frame = sys._getframe()
     while frame is not None:
-        if frame.f_globals.get("__name__", "").startswith(export):
-            return True
+        yield frame
         frame = frame.f_back
-    return False
+
+
+def _leaves_the_process(frame):
+    """Whether a function on the stack makes a graph for use elsewhere."""
+    module = frame.f_globals.get("__name__", "")
+    if module.startswith("tensorflow."):
+        return frame.f_code.co_name == "get_concrete_function"
+    # Keras's archives trace by calls before they save.
+    archive = keras.export.ExportArchive.__module__.rpartition(".")[0]
+    return module.startswith(archive)
 
 
 def compiling():

@@ -1,0 +1,111 @@
+"""Graphs that leave the process hold no operation of the native library."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_norms import layers
+from keras_norms import ops
+
+SHAPE = (6, 5, 8)
+X = np.random.default_rng(0).normal(2, 3, (4, *SHAPE)).astype("float32")
+SPEC = [tf.TensorSpec((None, *SHAPE), name="x")]
+
+
+@pytest.fixture
+def model():
+    """A model that has been trained with the library.
+
+    A functional one: `tf2onnx` and OpenVINO convert no Sequential of Keras 3,
+    whatever its layers.
+    """
+    x = keras.Input(SHAPE, name="x")
+    y = layers.GroupNormalization(groups=4, activation="relu")(x)
+    y = layers.GhostBatchNormalization(ghost_batch_size=2)(y)
+    y = layers.BatchNormalization(inference_weight=0.1)(y)
+    model = keras.Model(x, y)
+    model.compile("sgd", "mse")
+    model.fit(X, X, verbose=0)
+    return model
+
+
+@pytest.fixture
+def wanted(model):
+    return model.predict(X, verbose=0)
+
+
+def frozen(model, spec):
+    from tensorflow.python.framework import convert_to_constants as convert
+
+    function = tf.function(lambda x: model(x, training=False))
+    concrete = function.get_concrete_function(spec)
+    return convert.convert_variables_to_constants_v2(concrete)
+
+
+def run_onnx(onnx_model):
+    runtime = pytest.importorskip("onnxruntime")
+    session = runtime.InferenceSession(onnx_model.SerializeToString())
+    [name] = [each.name for each in session.get_inputs()]
+    return session.run(None, {name: X})[0]
+
+
+def test_frozen_graphs(model, wanted):
+    function = frozen(model, *SPEC)
+    definition = function.graph.as_graph_def()
+    bodies = [f.node_def for f in definition.library.function]
+    nodes = [n for body in (definition.node, *bodies) for n in body]
+    assert not [n.op for n in nodes if "KerasNorms" in n.op]
+    np.testing.assert_allclose(function(tf.constant(X))[0], wanted, atol=1e-5)
+
+
+def test_tflite_from_concrete_functions(model, wanted):
+    """Of a frozen function: the converter leaves Keras's variables unset."""
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [frozen(model, tf.TensorSpec(X.shape, name="x"))]
+    )
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], X)
+    interpreter.invoke()
+    output = interpreter.get_output_details()[0]["index"]
+    np.testing.assert_allclose(
+        interpreter.get_tensor(output), wanted, atol=1e-5
+    )
+
+
+def test_tf2onnx_from_keras(model, wanted):
+    tf2onnx = pytest.importorskip("tf2onnx")
+    converted, _ = tf2onnx.convert.from_keras(model, SPEC)
+    np.testing.assert_allclose(run_onnx(converted), wanted, atol=1e-5)
+
+
+def test_tf2onnx_from_function(model, wanted):
+    tf2onnx = pytest.importorskip("tf2onnx")
+    function = tf.function(lambda x: model(x, training=False))
+    converted, _ = tf2onnx.convert.from_function(function, SPEC)
+    np.testing.assert_allclose(run_onnx(converted), wanted, atol=1e-5)
+
+
+def test_openvino(model, wanted):
+    openvino = pytest.importorskip("openvino")
+    converted = openvino.convert_model(model)
+    [have] = openvino.compile_model(converted, "CPU")(X).values()
+    np.testing.assert_allclose(have, wanted, atol=1e-5)
+
+
+def test_functions_that_are_called_run_natively(model):
+    """A concrete function is what is asked for, not what is traced here."""
+    if not ops.native.runs(tf.constant(X)):
+        pytest.skip("the native library is not built")
+
+    def native(function):
+        graph = function.get_concrete_function(tf.TensorSpec(X.shape)).graph
+        return any("KerasNorms" in o.type for o in graph.get_operations())
+
+    called, asked = tf.function(model), tf.function(model)
+    called(tf.constant(X))
+    assert native(called)
+    assert not native(asked)
+    with ops.using_native("always"):
+        assert native(tf.function(model))
