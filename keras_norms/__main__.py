@@ -10,30 +10,37 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 def info(_):
     """What is installed, and what of it is active."""
     import keras
-    import tensorflow as tf
 
     import keras_norms
     from keras_norms import library
     from keras_norms.library import cache
     from keras_norms.ops import native
 
+    def or_why_not(function):
+        try:
+            return function()
+        except library.UnusableError as error:
+            return f"unusable. {error}"
+
+    backend = keras.backend.backend()
     print(f"keras_norms {keras_norms.__version__}")
-    print(f"keras {keras.__version__}, backend {keras.backend.backend()}")
-    print(f"tensorflow {tf.__version__}")
+    print(f"keras {keras.__version__}, backend {backend}")
+    print(f"tensorflow {or_why_not(lambda: cache.tensorflow().__version__)}")
     print(f"KERAS_NORMS_NATIVE={native.mode()}")
     for name, what in (
         (cache.LIBRARY, "eager and graph mode"),
         (cache.XLA_LIBRARY, "under XLA"),
     ):
-        why = library.reason(name)
+        state = or_why_not(lambda name=name: library.load(name) and "active")
         if native.mode() == "never":
-            why = "not used, as KERAS_NORMS_NATIVE=never asks"
-        print(f"native library, {what}: {why or 'active'}")
-    gpus = (
-        ", ".join(cache.gpus()) or "none, as there was no NVRTC to build with"
-    )
+            state = "not used, as KERAS_NORMS_NATIVE=never asks"
+        elif backend != "tensorflow":
+            state = f"not used, as Keras's backend is {backend}"
+        print(f"native library, {what}: {state}")
+    none = "none, as there was no NVRTC to build with"
+    gpus = or_why_not(lambda: ", ".join(cache.gpus()) or none)
     print(f"its kernels for GPUs: {gpus}")
-    print(f"its folder: {cache.folder()}")
+    print(f"its folder: {or_why_not(cache.folder)}")
 
 
 def build(options):
@@ -41,18 +48,21 @@ def build(options):
     from keras_norms import library
     from keras_norms.library import cache
 
-    try:
-        library.build(force=options.force, xla=options.xla, gpus=options.gpus)
-    except library.UnusableError as error:
-        sys.exit(str(error))
+    library.build(force=options.force, xla=options.xla, gpus=options.gpus)
     for name in (cache.LIBRARY, cache.XLA_LIBRARY)[: 1 + options.xla]:
-        why = library.reason(name)
-        if why:
-            sys.exit(why)
+        library.load(name)
 
 
 def compare(_):
     """Times the layers on this machine against those of Keras."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        sys.exit(
+            "The benchmark times layers on Keras's TensorFlow backend. "
+            f"Received: the backend {backend}. Set KERAS_BACKEND=tensorflow."
+        )
     from keras_norms import benchmark
 
     benchmark.main()
@@ -82,7 +92,15 @@ def main():
                 help="without kernels for GPUs, in half of the time",
             )
     options = parser.parse_args()
-    options.run(options)
+    from keras_norms import library
+
+    try:
+        options.run(options)
+    except library.UnusableError as error:
+        sys.exit(str(error))
+    except Exception as error:
+        # Whatever is broken in an installation: a sentence, not a traceback.
+        sys.exit(f"{type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from keras_norms import layers
 from keras_norms import library
 from keras_norms import ops
 from keras_norms.library import cache
+from keras_norms.library import manifest
 from keras_norms.ops import native
 from tests.test_errors import refusal
 
@@ -163,7 +164,8 @@ def test_a_large_mean_costs_no_digits_in_gradients(jit):
 # There may be no GPU: what the kernels compute is tested on an emulation, by
 # `make -C tf_ops test`.
 with_nvrtc = pytest.mark.skipif(
-    not cache.gpus(), reason="no NVRTC to build kernels for GPUs with"
+    bool(library.reason()) or not cache.gpus(),
+    reason="no NVRTC to build kernels for GPUs with",
 )
 
 
@@ -419,8 +421,10 @@ def test_what_others_can_write_is_not_loaded(copied, what):
 @built
 def test_a_library_that_is_none_is_told_of(copied):
     copied.write_bytes(b"no library")
-    cache.record(copied.parent)
-    assert "It cannot be loaded: " in fallback(copied.parents[1])
+    manifest.record(copied.parent)
+    assert "The native library cannot be loaded: " in fallback(
+        copied.parents[1]
+    )
 
 
 @built

@@ -22,6 +22,7 @@ NAME_TENSORFLOW = {
         "benchmark.py",
         "compiler.py",
         "cache.py",
+        "gpus.py",
         "load.py",
     ),
 }

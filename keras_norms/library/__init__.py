@@ -2,16 +2,18 @@
 
 from keras_norms.library.build import build
 from keras_norms.library.cache import XLA_LIBRARY
-from keras_norms.library.cache import UnusableError
+from keras_norms.library.errors import UnusableError
+from keras_norms.library.errors import explained
+from keras_norms.library.gpus import serve_gpus
 from keras_norms.library.load import forget
 from keras_norms.library.load import load
 from keras_norms.library.load import reason
-from keras_norms.library.load import serve_gpus
 
 __all__ = [
     "XLA_LIBRARY",
     "UnusableError",
     "build",
+    "explained",
     "forget",
     "load",
     "reason",

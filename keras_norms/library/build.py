@@ -9,6 +9,9 @@ import time
 from keras_norms.library import cache
 from keras_norms.library import compiler
 from keras_norms.library import images
+from keras_norms.library import manifest
+from keras_norms.library.errors import UnusableError
+from keras_norms.library.errors import explained
 
 
 def build(force=False, xla=True, gpus=True, show=print):
@@ -22,23 +25,39 @@ def build(force=False, xla=True, gpus=True, show=print):
 
     Returns: the folder of the libraries.
 
-    Raises: `UnusableError` without a compiler, or with what the compiler said.
+    Raises: `UnusableError` without a compiler, with what the compiler said, or
+        where the folder cannot be written.
     """
     place = cache.folder()
+    with explained(
+        f"The native library cannot be built in {place}",
+        "Let this user write there and see that the disk is not full, or "
+        f"{cache.OWN_FOLDER}",
+    ):
+        _build(place, force, xla, gpus, show)
+    return place
+
+
+def _build(place, force, xla, gpus, show):
     gpus = gpus and images.possible()
     if not force and _built(place, xla, gpus):
         show(f"built already: {place}")
-        return place
+        return
     start = time.perf_counter()
     cxx = compiler.found()
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.TemporaryDirectory(dir=place.parent, prefix="new-") as aside:
+    with tempfile.TemporaryDirectory(
+        dir=place.parent,
+        prefix="new-",
+        # What was there before may be another user's.
+        ignore_cleanup_errors=True,
+    ) as aside:
         aside = pathlib.Path(aside)
         made = aside / "made"
         made.mkdir(mode=0o700)
         _make(cxx, aside, made, xla, gpus, show)
         served = images.made(aside)
-        cache.record(made, compiler=compiler.version(cxx), gpus=served)
+        manifest.record(made, compiler=compiler.version(cxx), gpus=served)
         _put(made, place, aside)
     cache.gpus.cache_clear()
     show(
@@ -48,7 +67,6 @@ def build(force=False, xla=True, gpus=True, show=print):
         "nvidia-cuda-nvrtc-cu12`"
     )
     show(f"built in {time.perf_counter() - start:.0f} s: {place}")
-    return place
 
 
 def _built(place, xla, gpus):
@@ -56,9 +74,9 @@ def _built(place, xla, gpus):
     try:
         for name in compiler.NEEDED if xla else (cache.LIBRARY,):
             cache.found(name)
-    except cache.UnusableError:
+        return bool(manifest.read(place).gpus) or not gpus
+    except UnusableError:
         return False
-    return bool(cache.manifest(place)["gpus"]) or not gpus
 
 
 def _make(cxx, aside, made, xla, gpus, show):
@@ -99,7 +117,7 @@ def _run_all(commands, show):
             for count, run in enumerate(done, 1):
                 run.result()
                 show(f"[{count}/{len(runs)}] {runs[run]}")
-        except cache.UnusableError:
+        except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
 

@@ -2,19 +2,25 @@
 
 import functools
 import hashlib
-import json
 import os
 import pathlib
 import platform
 import stat
 
+from keras_norms.library import elf
+from keras_norms.library import manifest
+from keras_norms.library.errors import REBUILD
+from keras_norms.library.errors import UnusableError
+from keras_norms.library.errors import explained
+
 LIBRARY = "libkeras_norms.so"
 XLA_LIBRARY = "libkeras_norms_xla.so"
-MANIFEST = "manifest.json"
 
-
-class UnusableError(Exception):
-    """Why there is no library to load, and what to do about it."""
+OWN_FOLDER = "have KERAS_NORMS_CACHE name a folder of your own."
+_reading = explained(
+    "The native library cannot be read",
+    f"Let this user read it, or {OWN_FOLDER}",
+)
 
 
 def sources():
@@ -29,11 +35,26 @@ def sources():
     )
 
 
-@functools.cache
-def key():
-    """What a library must have been built from and for."""
+@explained(
+    "The native library is for TensorFlow, which cannot be imported",
+    "Install it with `pip install keras-norms[cpu]`, or with `pip install "
+    "keras-norms[gpu]` for NVIDIA GPUs on Linux.",
+)
+def tensorflow():
+    """The module."""
     import tensorflow as tf
 
+    return tf
+
+
+@functools.cache
+@explained(
+    "What the native library must be built from and for cannot be told",
+    "Install keras_norms and TensorFlow again.",
+)
+def key():
+    """What a library must have been built from and for."""
+    tf = tensorflow()
     digest = hashlib.sha256()
     folder = sources()
     for part in ("cpu", "cuda", "tensorflow", "xla"):
@@ -46,72 +67,74 @@ def key():
 
 
 def folder():
-    """Of this key, whether it is there or not."""
+    """The folder for this key, whether it exists or not."""
+    return _base() / key()
+
+
+@explained(
+    "There is no place for the native library",
+    f"Set HOME, or {OWN_FOLDER}",
+)
+def _base():
     given = os.environ.get("KERAS_NORMS_CACHE")
     if given:
-        return pathlib.Path(given) / key()
-    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(base) / "keras_norms" / key()
+        return pathlib.Path(given)
+    import platformdirs
+
+    base = platformdirs.user_cache_path("keras_norms", appauthor=False)
+    if not base.is_absolute():
+        raise RuntimeError(f"the home directory of {base} is not known")
+    return base
 
 
+@_reading
 def found(name=LIBRARY):
     """The path of a library that can be loaded.
 
-    Raises: UnusableError if there is none, it is not whole, or others may have
-        written it.
+    Raises: `UnusableError` if there is none, it is not whole, or others may
+        have written it.
     """
     place = folder()
     path = place / name
-    if not path.exists():
+    try:
+        path.stat()
+    except FileNotFoundError:
         raise UnusableError(
             "It has not been built for this TensorFlow. Build it with "
             "`python -m keras_norms build`."
-        )
-    for each in (place.parent, place, place / MANIFEST, path):
+        ) from None
+    for each in (place.parent, place, place / manifest.NAME, path):
         _trust(each)
-    recorded = manifest(place)["files"].get(name)
-    if recorded != _hash(path):
-        raise UnusableError(
-            f"{path} is not as it was built. Build it again with "
-            "`python -m keras_norms build --force`."
-        )
+    for each in (place / manifest.NAME, path):
+        # Reading a pipe would wait for a writer.
+        if not each.is_file():
+            raise UnusableError(f"{each} is not a file. {REBUILD}")
+    content = path.read_bytes()
+    recorded = manifest.read(place).files.get(name)
+    whole = elf.mapped_bytes(content) <= len(content)
+    if recorded != manifest.digest(content) or not whole:
+        raise UnusableError(f"{path} is not as it was built. {REBUILD}")
     return path
 
 
 @functools.cache
+@_reading
 def gpus():
-    """The architectures of GPUs that a library here has kernels for."""
-    return manifest(folder())["gpus"]
+    """The architectures of GPUs that a library here has kernels for.
+
+    Raises: `UnusableError` where there is no library that can be loaded.
+    """
+    return manifest.read(found().parent).gpus
 
 
 def _trust(path):
-    status = path.stat()
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise UnusableError(f"{path} is missing. {REBUILD}") from None
     ours = status.st_uid in (os.getuid(), 0)
     if not ours or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UnusableError(
             f"Other users can write {path}, and it would be run. Let only "
-            "yours: `chmod go-w`, or have KERAS_NORMS_CACHE name a folder of "
-            "your own."
+            f"yours: `chmod go-w`, or {OWN_FOLDER}"
         )
-
-
-def manifest(place):
-    """What is known of a build; nothing where that cannot be read."""
-    try:
-        known = json.loads((place / MANIFEST).read_text())
-    except (OSError, ValueError):
-        known = {}
-    return {"files": {}, "gpus": [], **known}
-
-
-def record(place, **known):
-    """Writes the manifest of the libraries that are in a folder."""
-    files = {path.name: _hash(path) for path in place.glob("*.so")}
-    text = json.dumps({"files": files, **known}, indent=1)
-    (place / MANIFEST).write_text(text)
-    for path in place.iterdir():
-        path.chmod(0o644)  # Whatever the user's mask: see `_trust`.
-
-
-def _hash(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 
 from keras_norms.library import cache
+from keras_norms.library.errors import UnusableError
+from keras_norms.library.errors import explained
 
 FLAGS = (
     *("-O3", "-std=c++17", "-fPIC", "-DNDEBUG", "-fvisibility=hidden"),
@@ -38,7 +40,7 @@ def found():
     named = os.environ.get("CXX", "g++")
     path = shutil.which(named)
     if path is None:
-        raise cache.UnusableError(
+        raise UnusableError(
             f"No C++ compiler: {named} is not found. Install g++ 11 or later "
             "(`apt install g++`), or have CXX name another."
         )
@@ -46,19 +48,33 @@ def found():
 
 
 def version(compiler):
-    said = subprocess.run(
-        [compiler, "--version"], capture_output=True, text=True, check=False
-    )
+    said = _said([compiler, "--version"])
     return said.stdout.partition("\n")[0]
 
 
 def run(command):
     """Raises: `UnusableError` with what a command that failed has said."""
-    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    said = _said(command)
     if said.returncode:
-        raise cache.UnusableError(
+        raise UnusableError(
             f"The compiler failed ({said.returncode}).\n$ "
             f"{' '.join(command)}\n{said.stdout}{said.stderr}"
+        )
+
+
+def _said(command):
+    with explained(
+        f"{command[0]} cannot be run",
+        "Install g++ 11 or later (`apt install g++`), or have CXX name "
+        "another compiler.",
+    ):
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            # Compilers quote sources and paths, which may have any encoding.
+            errors="replace",
+            check=False,
         )
 
 

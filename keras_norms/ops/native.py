@@ -66,7 +66,7 @@ def runs(x):
     if how == "never" or keras.backend.backend() != "tensorflow":
         return False
     dtype = keras.backend.standardize_dtype(x.dtype)
-    if dtype not in _DTYPES or (_gpus() and dtype == "float64"):
+    if dtype not in _DTYPES:
         return False
     if _blocks[-1:] != [["always"]] and _exporting():
         return False
@@ -75,6 +75,8 @@ def runs(x):
         # custom calls do not take.
         return False
     try:
+        if _gpus() and dtype == "float64":
+            return False
         library.load()
         if _gpus():
             library.serve_gpus(_gpus())
@@ -104,6 +106,10 @@ def _tell(why):
 
 
 @functools.cache
+@library.explained(
+    "TensorFlow cannot say which GPUs there are",
+    "Update TensorFlow and the GPU's driver.",
+)
 def _gpus():
     """The compute capabilities of GPUs, which TensorFlow prefers to CPUs."""
     import tensorflow as tf
