@@ -23,6 +23,7 @@ from keras_norms.arguments.tensors import channels
 from keras_norms.arguments.tensors import fitting
 from keras_norms.arguments.tensors import inputs
 from keras_norms.arguments.tensors import real
+from keras_norms.arguments.tensors import training
 
 __all__ = [
     "Unread",
@@ -47,5 +48,6 @@ __all__ = [
     "renorm_clipping",
     "replicas",
     "steps",
+    "training",
     "weight",
 ]

@@ -1,6 +1,7 @@
 """What inputs must be, and masks and axes to go with them."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_norms.arguments.kinds import is_integer
@@ -23,6 +24,13 @@ def axis(value):
             "channels last, 1 for channels first."
         )
     return int(single)
+
+
+def training(value):
+    """The `training` argument of a call: True, False or a boolean tensor."""
+    if value is None or isinstance(value, (bool, int, np.bool_)):
+        return bool(value)
+    return ops.convert_to_tensor(value, "bool")
 
 
 def inputs(x, mask, axis):

@@ -45,7 +45,9 @@ class BaseNormalization(keras.layers.Layer):
         activation=None,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # Subclasses inherit from Keras's layers too, for `isinstance`, and
+        # `super()` would run these.
+        keras.layers.Layer.__init__(self, **kwargs)
         # A float32 input beyond the range of float16 must reach the
         # statistics as it is; they choose their own dtype.
         self.autocast = False
@@ -145,7 +147,7 @@ class BaseNormalization(keras.layers.Layer):
         regularizers = keras.regularizers
         constraints = keras.constraints
         return {
-            **super().get_config(),
+            **keras.layers.Layer.get_config(self),
             "axis": self.axis,
             "epsilon": self.epsilon,
             "center": self.center,

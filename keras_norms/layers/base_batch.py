@@ -1,7 +1,6 @@
 """Statistics of the batch in training, running ones at inference."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_norms import arguments
@@ -12,7 +11,9 @@ from keras_norms.ops import affine
 from keras_norms.ops import choose
 
 
-class BaseBatchNormalization(BaseNormalization):
+class BaseBatchNormalization(
+    BaseNormalization, keras.layers.BatchNormalization
+):
     """Base of the layers with running statistics.
 
     In training, moments are pooled over `block` consecutive examples (None:
@@ -135,12 +136,7 @@ class BaseBatchNormalization(BaseNormalization):
         return {}
 
     def call(self, inputs, training=None, mask=None):
-        if training is None or not self.trainable:
-            training = False
-        elif isinstance(training, (bool, int, np.bool_)):
-            training = bool(training)
-        else:
-            training = ops.convert_to_tensor(training, "bool")
+        training = self.trainable and arguments.training(training)
         trains, infers = training is not False, training is not True
         observed = self.observed(inputs, mask) if trains else {}
         saved = replica_statistics.for_inference(self, trains, infers)

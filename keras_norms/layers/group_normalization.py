@@ -6,7 +6,7 @@ from keras_norms.ops import PooledAffine
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
-class GroupNormalization(BaseNormalization):
+class GroupNormalization(BaseNormalization, keras.layers.GroupNormalization):
     """Group normalization: each example by itself, in groups of channels.
 
         y = activation(gamma[c] (x - mean[n, g]) / sqrt(var[n, g] + eps)

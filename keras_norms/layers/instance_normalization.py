@@ -4,7 +4,9 @@ from keras_norms.layers.base import BaseNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
-class InstanceNormalization(BaseNormalization):
+class InstanceNormalization(
+    BaseNormalization, keras.layers.GroupNormalization
+):
     """Instance normalization: each channel of each example by itself.
 
         y = activation(gamma[c] (x - mean[n, c]) / sqrt(var[n, c] + eps)

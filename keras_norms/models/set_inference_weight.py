@@ -54,7 +54,9 @@ def weighable(model):
     layers = layers_within(model)
     ours = [la for la in layers if isinstance(la, BaseBatchNormalization)]
     theirs = [
-        la for la in layers if isinstance(la, keras.layers.BatchNormalization)
+        la
+        for la in layers
+        if isinstance(la, keras.layers.BatchNormalization) and la not in ours
     ]
     if not ours:
         raise ValueError(

@@ -1,0 +1,75 @@
+"""Our batch norms and group norms are Keras's to `isinstance`, and no more."""
+
+import keras
+import numpy as np
+import pytest
+
+import keras_norms
+from keras_norms.layers.base import BaseNormalization
+from tests.descriptors import CHANNELS
+from tests.descriptors import DESCRIPTORS
+from tests.descriptors import IDS
+
+BATCH, GROUP = keras.layers.BatchNormalization, keras.layers.GroupNormalization
+KINDS = {
+    "GroupNormalization": GROUP,
+    "InstanceNormalization": GROUP,
+    "FilterResponseNormalization": None,
+}
+
+
+@pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
+def test_isinstance(descriptor):
+    layer = descriptor.create()
+    kind = KINDS.get(descriptor.name, BATCH)
+    for each in (BATCH, GROUP):
+        assert isinstance(layer, each) == (each is kind)
+
+
+def test_bases_that_users_extend_are_no_less_a_kind():
+    base = keras_norms.layers.base_batch.BaseBatchNormalization
+    assert issubclass(base, BATCH)
+    assert not issubclass(BaseNormalization, (BATCH, GROUP))
+
+
+@pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
+def test_no_behaviour_is_inherited_from_keras_s_layer(descriptor):
+    """What Keras's class defines, ours defines again, and does not call."""
+    layer_class = type(descriptor.create())
+    kind = KINDS.get(descriptor.name, BATCH)
+    if kind is None:
+        return
+    order = layer_class.__mro__
+    public = {n for n in vars(kind) if not n.startswith("_")} | {"__init__"}
+    assert {"build", "call", "get_config", "__init__"} <= public
+    for name in public:
+        owner = next(c for c in order if name in vars(c))
+        assert owner.__module__.startswith("keras_norms")
+    layer = descriptor.create()
+    layer.build((None, 4, CHANNELS))
+    theirs = kind() if kind is BATCH else kind(groups=1)
+    own = set(vars(theirs)) - set(vars(keras.layers.Layer()))
+    private = {n for n in own if n.startswith("_")}
+    assert not private & set(vars(layer))
+
+
+def test_fine_tuning_that_freezes_all_but_batch_norms():
+    layers = keras_norms.layers
+    model = keras.Sequential(
+        [
+            keras.Input((4, CHANNELS)),
+            keras.layers.Dense(CHANNELS),
+            layers.BatchNormalization(),
+            layers.GhostBatchNormalization(2),
+            layers.GroupNormalization(groups=2),
+        ]
+    )
+    for layer in model.layers:
+        layer.trainable = isinstance(layer, keras.layers.BatchNormalization)
+    assert [layer.trainable for layer in model.layers] == [
+        *(False, True, True, False)
+    ]
+    model.compile("sgd", "mse")
+    before = model.layers[0].kernel.numpy()
+    model.fit(np.ones((4, 4, CHANNELS)), np.ones((4, 4, CHANNELS)), verbose=0)
+    np.testing.assert_array_equal(model.layers[0].kernel, before)
