@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from keras_norms import layers
 from keras_norms import ops
+from keras_norms.layers.base import BaseNormalization
+from keras_norms.layers.base_batch import BaseBatchNormalization
 
 ALL = [
     getattr(layers, name)
@@ -461,3 +463,53 @@ def test_no_channels():
         "Axis -1 of the inputs must hold one channel or more. Received: an "
         "input of shape (4, 3, 0). Name the channel axis."
     )
+
+
+def hooked(base, hook, body):
+    """A layer whose hook asks for `gama`, with a default."""
+    return type("Own", (base,), {hook: body})
+
+
+HOOKED = {
+    "coefficients": (
+        BaseNormalization,
+        lambda self, moments, gama=None, **others: ops.affine(moments, gama),
+    ),
+    "algebra": (
+        BaseBatchNormalization,
+        lambda self, moments, own, gama=None, **others: ops.affine(moments),
+    ),
+    "trained": (
+        BaseBatchNormalization,
+        lambda self, moments, own, *, gama=None, **others: ops.affine(moments),
+    ),
+    "followed": (
+        BaseBatchNormalization,
+        lambda self, batch, rows, gama=None, **others: batch,
+    ),
+    "weighed": (
+        BaseBatchNormalization,
+        lambda self, own, gama=None, **others: own,
+    ),
+    "moved": (
+        BaseBatchNormalization,
+        lambda self, mean, variance, gama=None, **others: {},
+    ),
+}
+
+
+@pytest.mark.parametrize("hook", HOOKED)
+@pytest.mark.parametrize("scale", [True, False])
+def test_misspelt_names_of_parameters_are_refused(hook, scale):
+    base, body = HOOKED[hook]
+    body.__qualname__ = f"Own.{hook}"
+    layer = hooked(base, hook, body)(scale=scale)
+    running = base is BaseBatchNormalization
+    known = ["beta", "gamma"] + ["moving_mean", "moving_variance"] * running
+    with pytest.raises(ValueError, match="by name") as error:
+        layer(np.ones((2, 3)))
+    assert (
+        f"`Own.{hook}` may ask by name for the layer's parameters only, "
+        f"{known}. Received: ['gama']. Correct the name, or add the tensor to "
+        "the property `parameters`."
+    ) in str(error.value)

@@ -1,5 +1,6 @@
 """What arguments must be: the rule, what came, and what to do about it."""
 
+from keras_norms.arguments.hooks import named_parameters
 from keras_norms.arguments.settings import Unread
 from keras_norms.arguments.settings import boolean
 from keras_norms.arguments.settings import cosine
@@ -38,6 +39,7 @@ __all__ = [
     "groups_of",
     "inference_weights",
     "inputs",
+    "named_parameters",
     "not_negative",
     "not_of_keras_only",
     "one_of",

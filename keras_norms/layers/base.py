@@ -122,6 +122,7 @@ class BaseNormalization(keras.layers.Layer):
         return PooledAffine(groups=-1, epsilon=self.epsilon)
 
     def call(self, inputs, mask=None):
+        arguments.named_parameters(self.coefficients, 1, self.parameters)
         return self.normalize(inputs, self.coefficients, mask)[0]
 
     def normalize(self, inputs, coefficients, mask=None, **kwargs):

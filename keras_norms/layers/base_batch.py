@@ -4,11 +4,14 @@ import keras
 from keras import ops
 
 from keras_norms import arguments
-from keras_norms.layers import replica_statistics
+from keras_norms.layers import running_statistics
 from keras_norms.layers.base import BaseNormalization
 from keras_norms.ops import Moments
 from keras_norms.ops import affine
 from keras_norms.ops import choose
+
+# The methods that are passed parameters by name, after so many tensors.
+HOOKS = {"algebra": 2, "trained": 2, "followed": 2, "weighed": 1, "moved": 2}
 
 
 class BaseBatchNormalization(
@@ -41,6 +44,7 @@ class BaseBatchNormalization(
     block = None
     per_example = False
     replicas_per_group = None
+    names_in_training: tuple[str, ...] = ()
     replicas_differ = inferred_in_replicas = False
 
     def __init__(
@@ -139,7 +143,8 @@ class BaseBatchNormalization(
         training = self.trainable and arguments.training(training)
         trains, infers = training is not False, training is not True
         observed = self.observed(inputs, mask) if trains else {}
-        saved = replica_statistics.for_inference(self, trains, infers)
+        self._check_hooks(observed)
+        saved = running_statistics.for_inference(self, trains, infers)
         by_example = self.per_example or (infers and self.weighs)
 
         def coefficients(moments, **parameters):
@@ -167,35 +172,10 @@ class BaseBatchNormalization(
         return y
 
     def _trained(self, moments, training, **parameters):
-        """Coefficients, and where the running averages move, by name.
-
-        Both from one read of the averages: graphs may run a second read after
-        the assignment, whatever the order here.
-        """
-        replicas = self.replicas_per_group if self.synchronized else 1
-        batch = moments.pool(examples=None)
-        if self.block is None:
-            used = batch.across_replicas(replicas)
-        else:
-            used = moments.pool(examples=self.block)
-        if self.synchronized:
-            running = batch.average_over_replicas(replicas)
-            running = self.followed(running, used, **parameters)
-        else:
-            running = self.followed(batch, used, **parameters)
-            running = running.average_over_replicas()
-        mean = ops.squeeze(running.mean, axis=0)
-        variance = ops.squeeze(running.variance, axis=0)
-        valid = ops.isfinite(mean + variance)
-        if not isinstance(running.count, int) or running.count == 0:
-            valid = ops.logical_and(valid, running.count > 0)
-        if training is not True:
-            valid = ops.logical_and(valid, training)
-        moved = self.moved(mean, variance, **parameters)
-        for name, value in moved.items():
-            # A number of the layer moves where any channel's does.
-            moves = valid if len(value.shape) else ops.any(valid)
-            moved[name] = ops.where(moves, value, parameters[name])
+        """Coefficients, and where the running statistics move, by name."""
+        used, moved = running_statistics.step(
+            self, moments, training, parameters
+        )
         used = self.channel_groups(used)
         return self.trained(used, self._own(moments), **parameters), moved
 
@@ -214,6 +194,12 @@ class BaseBatchNormalization(
             used = own.blend(used, self.inference_weight)
         return self.algebra(used, self._own(moments), **parameters)
 
+    def _check_hooks(self, observed):
+        known = {*self.parameters, *self.names_in_training, *observed}
+        for hook, positional in HOOKS.items():
+            method = getattr(self, hook)
+            arguments.named_parameters(method, positional, known)
+
     def _own(self, moments):
         """Rows may hold more than an example, where none is asked for."""
         return moments if self.per_example else arguments.Unread()
@@ -221,8 +207,12 @@ class BaseBatchNormalization(
     def moved(self, mean, variance, moving_mean, moving_variance, **others):
         """The running averages after a batch of such moments, by name."""
         return {
-            "moving_mean": move(moving_mean, mean, self.momentum),
-            "moving_variance": move(moving_variance, variance, self.momentum),
+            "moving_mean": running_statistics.move(
+                moving_mean, mean, self.momentum
+            ),
+            "moving_variance": running_statistics.move(
+                moving_variance, variance, self.momentum
+            ),
         }
 
     def get_config(self):
@@ -239,8 +229,3 @@ class BaseBatchNormalization(
             "synchronized": self.synchronized,
             "inference_weight": self.inference_weight,
         }
-
-
-def move(old, value, momentum):
-    """A step of a moving average."""
-    return old * momentum + value * (1.0 - momentum)

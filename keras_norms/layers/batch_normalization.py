@@ -3,8 +3,8 @@ from keras import ops
 
 from keras_norms import arguments
 from keras_norms.layers.base_batch import BaseBatchNormalization
-from keras_norms.layers.base_batch import move
 from keras_norms.layers.ghost_statistics import followed
+from keras_norms.layers.running_statistics import move
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -149,6 +149,7 @@ class BatchNormalization(BaseBatchNormalization):
         self.renorm_momentum = arguments.fraction(
             "renorm_momentum", renorm_momentum
         )
+        self.moving_stddev = self.renorm_mean = self.renorm_stddev = None
 
     @property
     def block(self):
@@ -173,8 +174,6 @@ class BatchNormalization(BaseBatchNormalization):
 
     @property
     def parameters(self):
-        if not self.renorm:
-            return super().parameters
         return {
             **super().parameters,
             "moving_stddev": self.moving_stddev,

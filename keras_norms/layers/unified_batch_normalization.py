@@ -130,6 +130,8 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         )
         self.warned = False
 
+    names_in_training = ("current", "is_condensed")
+
     @property
     def gate_of(self):
         if not self.calibrate_scale:
