@@ -286,6 +286,18 @@ def test_a_recurrent_cell_is_fitted_and_saved_as_evaluated(strategy, tmp_path):
     )
 
 
+def test_models_of_replicas_are_compiled_outside_of_them(strategy):
+    """Reading the mean of all replicas would take all devices there."""
+    with strategy.scope():
+        layer = layers.BatchNormalization()
+        layer.build((None, 6))
+    layer.moving_mean.assign(np.arange(6))
+    x = inputs((4, 6))
+    compiled = tf.function(layer, jit_compile=True)
+    want = (x - np.arange(6)) / np.sqrt(1 + 1e-3)
+    np.testing.assert_allclose(compiled(x), want, atol=1e-5)
+
+
 def test_inference_that_was_traced_before_is_warned_of(strategy):
     with strategy.scope():
         layer = layers.BatchNormalization(name="norm")

@@ -12,20 +12,6 @@ import pytest
 FOLDER = pathlib.Path(keras.__file__).parent / "src/layers/normalization"
 FILES = ("batch_normalization_test.py", "group_normalization_test.py")
 
-# Each test that must fail, because we differ from Keras on purpose.
-DIFFERENCES = {
-    "GroupNormalizationTest.test_groups_not_a_multiple_of_dim_error": (
-        "Keras's message has it that the groups are a multiple of the "
-        "channels; ours, that the channels are one of the groups."
-    ),
-} | {
-    f"BatchNormalizationTest.test_correctness{number}": (
-        "axis=1: Masking makes a mask over (batch, channels) of a channels "
-        "first tensor; ours are over its positions, so it is refused."
-    )
-    for number in range(8, 16)
-}
-
 SCRIPT = """
 import sys
 import keras.src.layers
@@ -67,9 +53,10 @@ def names(results, *tags):
     }
 
 
-def test_only_deliberate_differences_fail(results):
-    assert names(results, "failure", "error") == set(DIFFERENCES)
-
-
-def test_enough_of_them_ran(results):
-    assert len(results) - len(names(results, "skipped")) >= 30
+def test_none_fails_and_none_is_left_out(results):
+    """All tests of Keras 3.15.1's two files: 45 of them."""
+    assert not names(results, "failure", "error")
+    passed = len(results) - len(names(results, "skipped"))
+    assert passed >= 30
+    if keras.__version__ == "3.15.1":
+        assert passed == 45

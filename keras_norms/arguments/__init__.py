@@ -21,6 +21,7 @@ from keras_norms.arguments.settings import steps
 from keras_norms.arguments.settings import weight
 from keras_norms.arguments.tensors import axis
 from keras_norms.arguments.tensors import channels
+from keras_norms.arguments.tensors import covers_channels
 from keras_norms.arguments.tensors import fitting
 from keras_norms.arguments.tensors import inputs
 from keras_norms.arguments.tensors import real
@@ -32,6 +33,7 @@ __all__ = [
     "boolean",
     "channels",
     "cosine",
+    "covers_channels",
     "examples",
     "fitting",
     "fraction",

@@ -32,8 +32,10 @@ def groups_of(value, channels):
     if channels % value:
         raise ValueError(
             f"The number of channels ({channels}) must be a multiple of the "
-            f"number of groups ({value}). Received: groups={value}. Use a "
-            f"divisor of {channels}, or -1 for a group a channel."
+            f"number of groups ({value}); Keras's message says that it 'must "
+            "be a multiple of the number of channels'. Received: groups="
+            f"{value}. Use a divisor of {channels}, or -1 for a group a "
+            "channel."
         )
     return value
 

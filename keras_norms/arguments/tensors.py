@@ -86,16 +86,34 @@ def real(dtype):
         )
 
 
-def fitting(mask, shape, axis):
-    """Over the leading axes of inputs of this shape without channels."""
-    sizes = list(shape)
-    del sizes[axis]
-    received = tuple(mask.shape)
-    fits = 1 <= len(received) <= len(sizes) and all(
+def covers_channels(received, shape, axis):
+    """Whether a mask lies over all axes but the last, as Keras has it.
+
+    `keras.layers.Masking` makes such masks. Channels first, they have a value
+    for each channel, where masks over positions have none.
+    """
+    rank, axis = len(shape), axis % len(shape)
+    if axis == rank - 1 or len(received) != rank - 1:
+        return False
+    # An unknown size may be that of positions.
+    return received[axis] == shape[axis] and _broadcasts(received, shape)
+
+
+def _broadcasts(received, sizes):
+    """Whether a mask of this shape fits the leading ones of these sizes."""
+    return all(
         have in (1, None) or want is None or have == want
         for have, want in zip(received, sizes, strict=False)
     )
-    if not fits:
+
+
+def fitting(mask, shape, axis):
+    """Over the leading axes of inputs without channels, or as Keras has it."""
+    sizes = list(shape)
+    del sizes[axis]
+    received = tuple(mask.shape)
+    fits = 1 <= len(received) <= len(sizes) and _broadcasts(received, sizes)
+    if not fits and not covers_channels(received, shape, axis):
         raise ValueError(
             "The mask must cover the leading axes of the inputs without "
             f"their channel axis, {tuple(sizes)}, at least the batch. "

@@ -125,13 +125,15 @@ class BaseNormalization(keras.layers.Layer):
         arguments.named_parameters(self.coefficients, 1, self.parameters)
         return self.normalize(inputs, self.coefficients, mask)[0]
 
-    def normalize(self, inputs, coefficients, mask=None, **kwargs):
+    def normalize(
+        self, inputs, coefficients, mask=None, parameters=None, **kwargs
+    ):
         """`keras_norms.ops.normalize` with this layer's settings."""
         linear = self.activation is keras.activations.linear
         return normalize(
             inputs,
             coefficients,
-            self.parameters,
+            parameters or self.parameters,
             mask=mask,
             axis=self.axis,
             activation=None if linear else self.activation,

@@ -149,7 +149,7 @@ class BaseBatchNormalization(
 
         def coefficients(moments, **parameters):
             if not trains:
-                return self._inferred(moments, **{**parameters, **saved})
+                return self._inferred(moments, **parameters)
             trained, moved = self._trained(
                 moments, training, **parameters, **observed
             )
@@ -162,6 +162,7 @@ class BaseBatchNormalization(
             inputs,
             coefficients,
             mask,
+            self.parameters if trains else {**self.parameters, **saved},
             examples=1 if by_example else self.block if trains else None,
             statistics=trains or by_example,
         )

@@ -138,8 +138,11 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
 def _in_parts(moments):
     """Twice the channels: means alone, and what is around them alone."""
     nothing = ops.zeros_like(moments.mean)
+    count = moments.count
+    if not is_number(count) and len(count.shape) == 2:
+        count = ops.concatenate([count, count], axis=1)
     return Moments(
-        moments.count,
+        count,
         ops.concatenate([moments.mean, nothing], axis=1),
         ops.concatenate([nothing, moments.variance], axis=1),
         ops.concatenate([nothing + moments.residual, nothing], axis=1),
@@ -154,8 +157,11 @@ def _whole(moments, stretch):
     residual, _ = ops.split(
         ops.zeros_like(moments.mean) + moments.residual, 2, axis=1
     )
+    count = moments.count
+    if not is_number(count) and len(count.shape) == 2:
+        count, _ = ops.split(count, 2, axis=1)
     return Moments(
-        moments.count,
+        count,
         mean,
         within + stretch * stretch * between,
         residual,

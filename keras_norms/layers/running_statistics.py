@@ -43,7 +43,8 @@ def step(layer, moments, training, parameters):
     variance = ops.squeeze(target.variance, axis=0)
     valid = ops.isfinite(mean + variance)
     if not isinstance(target.count, int) or target.count == 0:
-        valid = ops.logical_and(valid, target.count > 0)
+        counted = ops.squeeze(ops.convert_to_tensor(target.count) > 0)
+        valid = ops.logical_and(valid, counted)
     if training is not True:
         valid = ops.logical_and(valid, training)
     moved = layer.moved(mean, variance, **parameters)
@@ -67,9 +68,12 @@ def for_inference(layer, trains, infers):
             message = _TRACED_BEFORE.format(layer.name)
             warnings.warn(message, stacklevel=4)
         layer.replicas_differ = True
-    if not infers or replicas.count() == 1:
+    if not infers:
         return {}
+    if replicas.count() == 1:
+        differ = layer.replicas_differ
+        return {} if differ else replicas.firsts(layer.parameters)
     if layer.replicas_differ:
-        return replicas.saved_values(layer.parameters)
+        return replicas.means(layer.parameters)
     layer.inferred_in_replicas = True
     return {}

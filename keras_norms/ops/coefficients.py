@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from keras import ops
 
+from keras_norms.ops.tables import column
 from keras_norms.ops.tables import is_number
 
 
@@ -55,7 +56,7 @@ def where_present(moments, coefficients):
     if is_number(moments.count):
         return coefficients
     center, *others = coefficients
-    present = moments.count[:, None] > 0
+    present = column(moments.count) > 0
     return Coefficients(center, *(ops.where(present, t, 0.0) for t in others))
 
 

@@ -10,6 +10,7 @@ from keras_norms.ops import replicas
 from keras_norms.ops.instance_moments import instance_moments
 from keras_norms.ops.layout import Layout
 from keras_norms.ops.tables import as_float
+from keras_norms.ops.tables import column
 
 
 def feature_similarity(
@@ -78,18 +79,19 @@ def feature_similarity(
 
 def _features(x, mask, axis, pooled):
     """Of each example, with the sum of their squares in each channel."""
-    by_moments = native.runs(x)
+    layout = Layout(x, axis)
+    by_moments = native.runs(x) and not layout.has_channels(mask)
     if pooled or by_moments:
         moments = instance_moments(x, mask, axis)
         mean = moments.mean + moments.residual
     if pooled:
         return mean, ops.square(mean)
-    layout, features = Layout(x, axis), as_float(x)
+    features = as_float(x)
     if mask is not None:
         features = ops.where(layout.mask(mask), features, 0.0)
     if by_moments:
         square = moments.variance + ops.square(mean)
-        return features, moments.count[:, None] * square
+        return features, column(moments.count) * square
     return features, layout.sum(ops.square(features))
 
 

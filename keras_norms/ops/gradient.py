@@ -32,7 +32,7 @@ _STRAYS = (
 
 def two_passes(passes, x, parameters):
     """`(y, extras)`, differentiable in x and in the parameters."""
-    if not native.runs(x):
+    if not (passes.has_kernels and native.runs(x)):
         return _run(ComposedGradient(passes), x, parameters)
     if passes.dtype != x.dtype.name or activation(passes.activation) is None:
         # The line is not rounded to x's 16 bits on its way.

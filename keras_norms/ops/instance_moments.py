@@ -11,6 +11,7 @@ from keras_norms.ops.moments import Moments
 from keras_norms.ops.tables import as_float
 from keras_norms.ops.tables import like
 from keras_norms.ops.tables import pinned
+from keras_norms.ops.tables import row_counts
 
 
 def instance_moments(x, mask=None, axis=-1):
@@ -45,8 +46,9 @@ def instance_moments(x, mask=None, axis=-1):
     if not keras.backend.is_float_dtype(x.dtype):
         x = as_float(x)
     layout = Layout(x, axis)
+    has_kernels = not layout.has_channels(mask)
     mask = layout.mask(mask)
-    if native.runs(x):
+    if has_kernels and native.runs(x):
         from keras_norms.ops.native_passes import native_moments
 
         return native_moments(layout, x, mask)
@@ -73,11 +75,11 @@ def find_pivot(layout, view, mask):
         difference = layout.mean(sample - layout.spread(value))
     else:
         count = layout.sum(ops.cast(mask, view.dtype))
-        lowest = -float("inf")
-        value = layout.max(ops.where(mask, view, lowest))
+        value = layout.max(view, mask)
         value = ops.where(count > 0, value, 0.0)
-        difference = ops.where(mask, view - layout.spread_all(value), 0.0)
-        difference = layout.sum(difference) * inverse(count, view.dtype)
+        spread = layout.spread_all(value)
+        difference = layout.sum(ops.where(mask, view, spread) - spread)
+        difference = difference * inverse(count, view.dtype)
     return pinned(ops.stop_gradient(value + difference))
 
 
@@ -89,7 +91,7 @@ def shifted_moments(layout, shifted, pivot, mask):
     else:
         count = layout.sum(ops.cast(mask, pivot.dtype))
         over_count = inverse(count, pivot.dtype)
-        count = count[:, 0]
+        count = row_counts(count)
         shifted = ops.where(mask, shifted, 0.0)
     offset = layout.sum(shifted) * over_count
     square = layout.sum(ops.square(shifted)) * over_count

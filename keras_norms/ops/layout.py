@@ -1,10 +1,11 @@
 """How the two passes see x: in blocks of examples, channels apart."""
 
-import functools
 import math
 
+import numpy as np
 from keras import ops
 
+from keras_norms import arguments
 from keras_norms.ops import native
 from keras_norms.ops.tables import pinned
 from keras_norms.ops.tables import statistics_dtype
@@ -72,16 +73,26 @@ class Layout:
     def restore(self, view):
         return view if self._shape is None else ops.reshape(view, self._shape)
 
+    def has_channels(self, mask):
+        """Whether a mask, as it is given, has values of its own by channel."""
+        if mask is None:
+            return False
+        shape = tuple(self._x.shape)
+        return arguments.covers_channels(mask.shape, shape, self.axis)
+
     def mask(self, mask):
-        """`mask` over the leading axes of x without its channel axis."""
+        """A mask over axes of x, see `arguments.fitting`, as a view."""
         if mask is None:
             return None
+        by_channel = self.has_channels(mask)
         mask = ops.cast(ops.convert_to_tensor(mask), "bool")
         sizes = list(ops.shape(mask))
         sizes += [1] * (len(self._x.shape) - 1 - len(sizes))
-        mask = ops.reshape(mask, [*sizes[: self.axis], 1, *sizes[self.axis :]])
+        sizes.insert(len(sizes) if by_channel else self.axis, 1)
+        mask = ops.reshape(mask, sizes)
         sizes = list(ops.shape(self._x))
-        sizes[self.axis] = 1
+        if not by_channel:
+            sizes[self.axis] = 1
         mask = ops.broadcast_to(mask, sizes)
         if self._shape is None:
             return mask
@@ -157,10 +168,16 @@ class Layout:
         """Means over the positions of a sample: a table."""
         return self._table(sample) * inverse(self.count(sample), sample.dtype)
 
-    def max(self, view):
-        """The largest of the positions of a row: a table; -inf of none."""
-        lowest = -float("inf")
-        return self._table(view, functools.partial(ops.max, initial=lowest))
+    def max(self, view, mask):
+        """The largest of the unmasked positions of a row: a table.
+
+        Of none it is the lowest finite number. Nothing here is infinite:
+        `tf.debugging.enable_check_numerics` would take that for an error.
+        """
+        if 0 in view.shape:
+            return self.sum(view)
+        lowest = float(np.finfo(statistics_dtype(view)).min)
+        return self._table(ops.where(mask, view, lowest), ops.max)
 
     def _table(self, view, reduction=ops.sum):
         if self._axes:

@@ -62,7 +62,10 @@ class Blocks:
         table = self.split(like(column(count), self.like))
         total = ops.sum(table, axis=(1, 3), keepdims=True)
         weight = table * inverse(total, total.dtype)
-        return self.join(total)[:, 0], weight
+        total = self.join(total)
+        # Without counts of channels, those of any channel are the row's.
+        by_channel = len(getattr(count, "shape", ())) == 2
+        return total if by_channel else total[:, 0], weight
 
 
 def _itself(table):

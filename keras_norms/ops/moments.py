@@ -14,6 +14,7 @@ from keras_norms.ops.tables import column
 from keras_norms.ops.tables import is_number
 from keras_norms.ops.tables import like
 from keras_norms.ops.tables import pinned
+from keras_norms.ops.tables import row_counts
 
 Tensor = Any
 
@@ -24,8 +25,9 @@ class Moments:
 
     `mean` and `variance` are `[rows, channels]`, float32 (float64 for float64
     input); variances are biased, `mean((x - mean)**2)`. `count` is `[rows]`,
-    or one number where all rows hold as many: in layers without a mask. A row
-    with nothing in it (no example, all masked) has zeros.
+    `[rows, channels]` where the mask covers the channel axis, or one number
+    where all rows hold as many: in layers without a mask. A row with nothing
+    in it (no example, all masked) has zeros.
 
     A float32 mean of 1e4 is itself off by up to 5e-4, so `residual` carries
     what the rounding left: the mean is `mean + residual`. It is a constant to
@@ -84,12 +86,13 @@ class Moments:
     def merge(self, other):
         """The moments of the union of two disjoint sets, entry by entry."""
         own, others = (
-            ops.cast(moments.count, self.mean.dtype)
-            for moments in (self, other)
+            like(column(moments.count), self.mean) for moments in (self, other)
         )
         total = own + others
         share = others * inverse(total, total.dtype)
-        return self._move(other, total, column(share))
+        counts = [len(getattr(m.count, "shape", ())) for m in (self, other)]
+        count = total if 2 in counts else total[:, 0]
+        return self._move(other, count, share)
 
     def blend(self, other, weight):
         """`weight` of self and `1 - weight` of other, mixed as densities.
@@ -129,7 +132,9 @@ class Moments:
         """
         if self._gathered is None:
             residual = like(self.residual, self.mean)
-            count = like(column(self.count), self.mean[:, :1])
+            count = column(self.count)
+            if is_number(count) or count.shape[1] == 1:
+                count = like(count, self.mean[:, :1])
             tables = [self.mean, self.variance, residual, count]
             self._gathered = replicas.gather(ops.concatenate(tables, axis=1))
         table = self._gathered
@@ -165,7 +170,8 @@ class Moments:
         count, mean, variance, residual = (
             ops.take(table, own, axis=0) for table in groups
         )
-        return Moments(count[:, 0], mean, variance, residual, self.examples)
+        count = row_counts(count)
+        return Moments(count, mean, variance, residual, self.examples)
 
     def average_over_replicas(self, replicas_per_group=1):
         """The mean over groups of replicas of their means and variances.
@@ -183,7 +189,7 @@ class Moments:
         total = ops.sum(count, axis=0)
         weight = count * inverse(total, count.dtype)
         return Moments(
-            total[:, 0],
+            row_counts(total),
             ops.sum(weight * (mean + residual), axis=0),
             ops.sum(weight * variance, axis=0),
             examples=self.examples,

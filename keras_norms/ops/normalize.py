@@ -40,8 +40,11 @@ def normalize(
         parameters: a dictionary of the tensors that gradients must reach;
             they arrive in the dtype of the statistics. None is left out.
         mask: booleans over the leading axes of x without its channel axis, of
-            rank 1 to `ndim - 1`. False positions do not enter the moments;
-            they are normalized like the others (not a number: like 0).
+            rank 1 to `ndim - 1`, or as Keras has them, over all axes of x but
+            the last: where channels come first, with a value for each
+            channel. A mask that can be read both ways is Keras's. Masked
+            positions are excluded from the moments. They are still
+            normalized; non-finite values there are read as 0.
         axis: the channel axis.
         examples: how many examples a row of the moments holds, None for the
             whole batch: the finest blocks that `coefficients` must tell apart.
@@ -84,7 +87,7 @@ def normalize(
     layout = Layout(x, axis, examples)
     passes = Passes(
         layout,
-        layout.mask(mask),
+        mask,
         coefficients,
         statistics,
         activation,

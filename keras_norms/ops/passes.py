@@ -15,7 +15,9 @@ class Passes:
         self, layout, mask, coefficients, statistics, activation, dtype
     ):
         self.layout = layout
-        self.mask = mask
+        # The kernels have one mask for all channels.
+        self.has_kernels = not layout.has_channels(mask)
+        self.mask = layout.mask(mask)
         self.coefficients = coefficients
         self.statistics = statistics
         self.activation = activation

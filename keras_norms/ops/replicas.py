@@ -74,22 +74,35 @@ def averaging_when_read():
     return tf.variable_creator_scope(create)
 
 
-def saved_values(variables):
-    """The means that are saved, by name, of variables `averaging_when_read`.
+def means(variables):
+    """What is saved of variables `averaging_when_read`, by name.
 
     In a replica, reading such a variable gives the value of that replica.
     """
     import tensorflow as tf
 
-    local = tf.distribute.get_strategy().experimental_local_results
-    on_read = tf.VariableSynchronization.ON_READ
-    means = {}
+    return {
+        name: tf.add_n([*map(tf.convert_to_tensor, values)]) / len(values)
+        for name, values in _of_replicas(variables)
+    }
+
+
+def firsts(variables):
+    """The first replica's values, by name, where all replicas have the same.
+
+    Outside of replicas, reading a variable `averaging_when_read` takes all
+    devices, which XLA refuses.
+    """
+    return {name: values[0] for name, values in _of_replicas(variables)}
+
+
+def _of_replicas(variables):
     for name, variable in variables.items():
-        value = None if variable is None else variable.value
-        if getattr(value, "synchronization", None) == on_read:
-            values = [tf.convert_to_tensor(each) for each in local(value)]
-            means[name] = tf.add_n(values) / len(values)
-    return means
+        value = getattr(variable, "value", None)
+        # Other variables have no such attribute, or another value of it.
+        synchronization = getattr(value, "synchronization", None)
+        if getattr(synchronization, "name", None) == "ON_READ":
+            yield name, value.values
 
 
 def count():

@@ -37,8 +37,16 @@ def like(table, other):
 
 
 def column(count):
-    """A count, or a share, to go with tables: a number goes as it is."""
-    return count if is_number(count) else count[:, None]
+    """A count, or a share, that broadcasts against tables [rows, channels].
+
+    A scalar does, and so does a count for each channel of each row.
+    """
+    return count[:, None] if len(getattr(count, "shape", ())) == 1 else count
+
+
+def row_counts(table):
+    """`column` undone: [rows] where one count holds for all channels."""
+    return table[:, 0] if table.shape[1] == 1 else table
 
 
 def is_number(value):
