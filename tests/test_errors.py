@@ -33,6 +33,8 @@ BATCH = [
     *UNIFIED,
     *PLAIN_BATCH,
 ]
+INSTANCE = [layers.InstanceNormalization]
+NOT_SPECIAL = [kind for kind in ALL if kind not in FILTER + INSTANCE]
 GROUPED = [layers.BatchGroupNormalization, layers.GroupNormalization]
 CROSS = [layers.CrossReplicaBatchNormalization]
 UNDECIDED = [kind for kind in BATCH if kind not in CROSS]
@@ -105,10 +107,6 @@ SYNCHRONIZED = (
 VIRTUAL = (
     "`virtual_batch_size` is called `ghost_batch_size` here, and need not "
     "divide the batch. Received: virtual_batch_size=4. Rename the argument."
-)
-FUSED = (
-    "There is one implementation, so `fused` has nothing to choose. Received: "
-    "fused={value}. Remove the argument."
 )
 KEYS = (
     "Received invalid keys for `renorm_clipping` argument: {value}. "
@@ -203,7 +201,9 @@ NO_COUNT = (0, -1, 2.5, "2", True)
 
 # Layers, an argument of theirs, bad values of it, the message.
 ARGUMENTS = [
-    (ALL, "axis", ([1, 2], (1, 2), [], True, 1.5, "1", None), AXIS),
+    (ALL, "axis", ([2, 3], (2, 3), [], True, 1.5, "1"), AXIS),
+    (NOT_SPECIAL, "axis", ([1, 2], (1, 2), None), AXIS),
+    (FILTER, "axis", ([1, 2, 3], None), AXIS),
     (ALL, "axis", (0, [0]), BATCH_AXIS),
     (ALL, "epsilon", (-1e-3, float("inf"), *OUTSIDE[2:], -1), NOT_NEGATIVE),
     (GROUPED, "groups", (0, -2, 1.5, "32", True, None), GROUPS),
@@ -215,7 +215,7 @@ ARGUMENTS = [
     (CROSS, "replicas_per_group", NO_COUNT, REPLICAS),
     (CROSS, "synchronized", (False,), SYNCHRONIZED),
     (PLAIN_BATCH, "virtual_batch_size", (4,), VIRTUAL),
-    (PLAIN_BATCH, "fused", (True, False, None), FUSED),
+    (PLAIN_BATCH, "fused", (1, "yes"), BOOLEAN),
     (PLAIN_BATCH, "renorm_clipping", ({"rmax": 3.0, "dmix": 5.0},), KEYS),
     (PLAIN_BATCH, "renorm_clipping", ({"rmax": 1.0, "rmin": 2.0},), SWAPPED),
     (PLAIN_BATCH, "renorm_clipping", ({"dmax": -1.0},), NEGATIVE),

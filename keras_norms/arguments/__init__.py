@@ -1,5 +1,9 @@
 """What arguments must be: the rule, what came, and what to do about it."""
 
+from keras_norms.arguments.earlier import addons_filter_response
+from keras_norms.arguments.earlier import addons_instance
+from keras_norms.arguments.earlier import contrib_instance
+from keras_norms.arguments.earlier import keras_2_batch
 from keras_norms.arguments.hooks import named_parameters
 from keras_norms.arguments.settings import Unread
 from keras_norms.arguments.settings import boolean
@@ -10,7 +14,6 @@ from keras_norms.arguments.settings import groups
 from keras_norms.arguments.settings import groups_of
 from keras_norms.arguments.settings import inference_weights
 from keras_norms.arguments.settings import not_negative
-from keras_norms.arguments.settings import not_of_keras_only
 from keras_norms.arguments.settings import one_of
 from keras_norms.arguments.settings import one_of_blocks_and_replicas
 from keras_norms.arguments.settings import one_of_renorm_and_ghost_steps
@@ -29,9 +32,12 @@ from keras_norms.arguments.tensors import training
 
 __all__ = [
     "Unread",
+    "addons_filter_response",
+    "addons_instance",
     "axis",
     "boolean",
     "channels",
+    "contrib_instance",
     "cosine",
     "covers_channels",
     "examples",
@@ -41,9 +47,9 @@ __all__ = [
     "groups_of",
     "inference_weights",
     "inputs",
+    "keras_2_batch",
     "named_parameters",
     "not_negative",
-    "not_of_keras_only",
     "one_of",
     "one_of_blocks_and_replicas",
     "one_of_renorm_and_ghost_steps",

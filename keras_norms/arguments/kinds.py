@@ -1,6 +1,7 @@
 """What a value is."""
 
 import numbers
+from collections.abc import Sequence
 
 
 def is_integer(value):
@@ -9,3 +10,8 @@ def is_integer(value):
 
 def is_real(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def is_sequence(value):
+    """A list, a tuple or one of the wrappers that Keras and TensorFlow use."""
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

@@ -223,19 +223,3 @@ class Unread:
             f"`per_example = True`. Received: `own.{name}` without. Set it in "
             "the class."
         )
-
-
-def not_of_keras_only(given):
-    """Arguments of Keras's batch norms, once, that have no place here."""
-    if "virtual_batch_size" in given:
-        raise ValueError(
-            "`virtual_batch_size` is called `ghost_batch_size` here, and "
-            "need not divide the batch. Received: virtual_batch_size="
-            f"{given['virtual_batch_size']!r}. Rename the argument."
-        )
-    if "fused" in given:
-        raise ValueError(
-            "There is one implementation, so `fused` has nothing to "
-            f"choose. Received: fused={given['fused']!r}. Remove the "
-            "argument."
-        )

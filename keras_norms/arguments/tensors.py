@@ -5,12 +5,13 @@ import numpy as np
 from keras import ops
 
 from keras_norms.arguments.kinds import is_integer
+from keras_norms.arguments.kinds import is_sequence
 
 
 def axis(value):
     """One axis, not the batch's; a list of one is read as that one."""
     single = value
-    if isinstance(value, (list, tuple)) and len(value) == 1:
+    if is_sequence(value) and len(value) == 1:
         single = value[0]
     if not is_integer(single):
         raise ValueError(

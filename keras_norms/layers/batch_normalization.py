@@ -111,7 +111,7 @@ class BatchNormalization(BaseBatchNormalization):
         inference_weight=0.0,
         **kwargs,
     ):
-        arguments.not_of_keras_only(kwargs)
+        arguments.keras_2_batch(kwargs)
         super().__init__(
             axis=axis,
             momentum=momentum,

@@ -51,8 +51,15 @@ class FilterResponseNormalization(BaseNormalization):
     (arXiv 1911.09737), section 3. The paper's epsilon is 1e-6.
     """
 
-    def __init__(self, learnable_epsilon=False, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, learnable_epsilon=False, axis=-1, **kwargs):
+        received = axis
+        axis, learnable_epsilon = arguments.addons_filter_response(
+            axis, learnable_epsilon, kwargs
+        )
+        super().__init__(axis=axis, **kwargs)
+        if axis is not received:
+            # Addons' axes are those of inputs of rank 4.
+            self.input_spec = keras.InputSpec(ndim=4)
         self.learnable_epsilon = arguments.boolean(
             "learnable_epsilon", learnable_epsilon
         )

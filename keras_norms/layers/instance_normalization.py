@@ -1,5 +1,6 @@
 import keras
 
+from keras_norms import arguments
 from keras_norms.layers.base import BaseNormalization
 
 
@@ -43,3 +44,13 @@ class InstanceNormalization(
     Source: Ulyanov, Vedaldi and Lempitsky, Instance Normalization, 2016
     (arXiv 1607.08022), section 3. The paper's code has epsilon 1e-5.
     """
+
+    def __init__(self, axis=-1, **kwargs):
+        arguments.contrib_instance(axis)
+        self._groups = kwargs.pop("groups", None)
+        super().__init__(axis=axis, **kwargs)
+
+    def build(self, input_shape):
+        channels = arguments.channels(self.axis, input_shape)
+        arguments.addons_instance(self._groups, channels)
+        super().build(input_shape)

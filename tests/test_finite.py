@@ -1,0 +1,65 @@
+"""No intermediate of a finite computation is infinite or not a number.
+
+`tf.debugging.enable_check_numerics` is how people look for the operation that
+a NaN comes from; it must not stop at ours.
+"""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_norms
+from keras_norms import ops
+from tests.descriptors import CHANNELS
+from tests.descriptors import DESCRIPTORS
+from tests.descriptors import IDS
+
+SHAPE = (4, 3, CHANNELS)
+RNG = np.random.default_rng(0)
+X = RNG.normal(2, 3, SHAPE).astype("float32")
+MASK = RNG.random(SHAPE[:2]) < 0.6
+MASK[0] = False
+MASKS = {"none": None, "some": MASK, "all": np.zeros(SHAPE[:2], bool)}
+
+
+@pytest.fixture
+def checked():
+    tf.debugging.enable_check_numerics()
+    yield
+    tf.debugging.disable_check_numerics()
+
+
+@pytest.mark.usefixtures("checked")
+@pytest.mark.parametrize("mode", ["never", "auto"])
+@pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
+def test_every_operation_gives_finite_numbers(descriptor, mode):
+    layer = descriptor.create()
+    layer.build((None, *SHAPE[1:]))
+    modes = [{"training": True}, {"training": False}]
+    for how in modes if descriptor.running else [{}]:
+        for mask in MASKS.values():
+            for x in (X, np.zeros_like(X), X[:0]):
+                given = mask if mask is None else mask[: len(x)]
+                with ops.using_native(mode), tf.GradientTape() as tape:
+                    x = tf.constant(x)
+                    tape.watch(x)
+                    y = layer(x, mask=given, **how)
+                with ops.using_native(mode):
+                    weights = [v.value for v in layer.trainable_variables]
+                    tape.gradient(y, [x, *weights])
+
+
+@pytest.mark.usefixtures("checked")
+def test_companions_give_finite_numbers():
+    layers = keras_norms.layers
+    dense = keras.layers.Dense(2, kernel_initializer="ones")
+    for layer in (
+        layers.WeightStandardization(dense),
+        layers.ThresholdedLinearUnit(),
+    ):
+        with tf.GradientTape() as tape:
+            y = layer(X)
+        tape.gradient(y, [v.value for v in layer.trainable_variables])
+    ops.feature_similarity(X, MASK)
+    ops.feature_similarity(np.zeros_like(X), MASKS["all"])
