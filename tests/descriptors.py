@@ -28,8 +28,10 @@ class Descriptor:
     constants_give_beta: bool = True
 
     def create(self, **more):
+        """The layer, with the epsilon that all the formulas have."""
         layer_class = getattr(keras_norms.layers, self.name)
-        return layer_class(**{**self.arguments, **more})
+        epsilon = {"epsilon": formulas.EPSILON}
+        return layer_class(**{**epsilon, **self.arguments, **more})
 
     @property
     def training(self):

@@ -29,6 +29,14 @@ READINGS = ["keep_statistics", "use_running"]
 CALIBRATIONS = ["representative", "instance_enhancement"]
 
 
+def batch_norm_like(layer):
+    return layers.BatchNormalization(
+        epsilon=layer.epsilon,
+        momentum=layer.momentum,
+        dtype=layer.dtype_policy,
+    )
+
+
 def randomized(layer, seed=3, low=0.2, high=0.8):
     layer.build((None, 5, 4, CHANNELS))
     random = np.random.default_rng(seed)
@@ -60,7 +68,6 @@ def step(layer, x, dy):
 @pytest.mark.parametrize("threshold", [1, 1.0])
 def test_threshold_1_is_batch_norm_bit_for_bit(reading, dtype, threshold):
     """Also where all examples are equal, and S would round to above 1."""
-    plain = layers.BatchNormalization(dtype=dtype)
     layer = layers.UnifiedBatchNormalization(
         condensation_threshold=threshold,
         warmup_steps=0,
@@ -68,6 +75,7 @@ def test_threshold_1_is_batch_norm_bit_for_bit(reading, dtype, threshold):
         dtype=dtype,
         **BARE,
     )
+    plain = batch_norm_like(layer)
     for x in (inputs(), np.broadcast_to(inputs()[:1], inputs().shape)):
         x, dy = x.astype(dtype), inputs(1).astype(dtype)
         steps = (step(each, x, dy) for each in (layer, plain))
@@ -79,7 +87,7 @@ def test_threshold_1_is_batch_norm_bit_for_bit(reading, dtype, threshold):
 def test_always_condensed_keeping_statistics_is_batch_norm_that_never_moves():
     x = inputs()
     layer = layers.UnifiedBatchNormalization(**ALWAYS, **BARE, **FLOAT64)
-    plain = layers.BatchNormalization(**FLOAT64)
+    plain = batch_norm_like(layer)
     for seed in range(3):
         x = inputs(seed)
         np.testing.assert_array_equal(trained(layer, x), trained(plain, x))
@@ -188,7 +196,7 @@ def test_the_warm_up_follows_all_batches():
     layer = layers.UnifiedBatchNormalization(
         condensation_threshold=-1.0, warmup_steps=3, **BARE, **FLOAT64
     )
-    plain = layers.BatchNormalization(**FLOAT64)
+    plain = batch_norm_like(layer)
     for seed in range(3):
         trained(layer, inputs(seed))
         trained(plain, inputs(seed))
@@ -272,11 +280,11 @@ def test_a_layer_with_other_batches_does_not_warn():
 
 def test_calibrated_norms_start_as_a_share_of_batch_norm():
     x = inputs()
-    want = trained(layers.BatchNormalization(**FLOAT64), x)
-    have = trained(layers.RepresentativeBatchNormalization(**FLOAT64), x)
-    close(have, 0.7310585786300049 * want)
-    have = trained(layers.InstanceEnhancementBatchNormalization(**FLOAT64), x)
-    close(have, 0.2689414213699951 * want)
+    layer = layers.RepresentativeBatchNormalization(**FLOAT64)
+    want = trained(batch_norm_like(layer), x)
+    close(trained(layer, x), 0.7310585786300049 * want)
+    layer = layers.InstanceEnhancementBatchNormalization(**FLOAT64)
+    close(trained(layer, x), 0.2689414213699951 * want)
 
 
 def test_moments_of_calibrated_centers():
@@ -304,7 +312,7 @@ def test_an_open_gate_leaves_batch_norm():
     layer.scale_bias.assign(np.full(CHANNELS, 50.0))
     close(
         trained(layer, inputs()),
-        trained(layers.BatchNormalization(**FLOAT64), inputs()),
+        trained(batch_norm_like(layer), inputs()),
     )
 
 

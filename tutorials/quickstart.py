@@ -44,7 +44,7 @@ def methods(momentum=0.9):
         ),
         "group norm": lambda **kwargs: GroupNormalization(groups=4, **kwargs),
         "batch-group norm": lambda **kwargs: BatchGroupNormalization(
-            groups=8, momentum=momentum, **kwargs
+            groups=8, momentum=momentum, epsilon=1e-3, **kwargs
         ),
     }
 

@@ -17,6 +17,7 @@ from tutorials import data
 from tutorials.network import convolution
 
 WIDTH = 16
+EPSILON = 1e-3  # of the recorded results, for all layers
 MOMENTUM = 0.9  # of running averages: the default is for longer runs
 WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
@@ -66,7 +67,9 @@ class Series(keras.callbacks.Callback):
 def prepare(config, shape, classes, steps):
     """A compiled model."""
     layer = getattr(keras_norms.layers, config.layer)
-    more = {"momentum": MOMENTUM} if config.layer[:5] != "Group" else {}
+    more = {"epsilon": EPSILON}
+    if config.layer[:5] != "Group":
+        more["momentum"] = MOMENTUM
 
     def normalization(**kwargs):
         return layer(**config.arguments, **more, **kwargs)

@@ -24,13 +24,15 @@ class BatchGroupNormalization(BaseBatchNormalization):
             one a channel.
         examples_per_group: how many consecutive examples make a block; the
             last one may be smaller. None is the whole batch.
-        momentum, synchronized: see `BatchNormalization`.
+        momentum: of the running averages, see `BatchNormalization`.
+        epsilon: added to the variance.
+        synchronized: see `BatchNormalization`.
         inference_weight: alpha, from 0 to 1: the share of the example's own
             statistics (those of group norm) at inference, see
             `BatchNormalization`. 1 is group norm.
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
-            `*_initializer` (also of `moving_mean` and `moving_variance`),
-            `*_regularizer`, `*_constraint`, `activation`.
+        **kwargs: of every layer: `axis`, `center`, `scale`, `*_initializer`
+            (also of `moving_mean` and `moving_variance`), `*_regularizer`,
+            `*_constraint`, `activation`.
 
     Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
         real dtype. Statistics are float32, float64 for float64 input.
@@ -52,11 +54,18 @@ class BatchGroupNormalization(BaseBatchNormalization):
 
     Source: Summers and Dinneen, Four Things Everyone Should Know to Improve
     Batch Normalization, ICLR 2020 (arXiv 1906.03548), batch/group
-    normalization; inference as in the authors' code.
+    normalization; inference, epsilon and momentum as in the authors' code.
     """
 
-    def __init__(self, groups=32, examples_per_group=None, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        groups=32,
+        examples_per_group=None,
+        momentum=0.99,
+        epsilon=1e-5,
+        **kwargs,
+    ):
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
         self.groups = arguments.groups(groups)
         self.examples_per_group = arguments.examples(
             "examples_per_group", examples_per_group

@@ -25,8 +25,11 @@ class BatchInstanceNormalization(BaseBatchNormalization):
     `keras_norms.models.exclude_from_weight_decay` always leaves it out.
 
     Arguments:
-        momentum, synchronized, inference_weight: see `BatchNormalization`.
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
+        axis: the channel axis; -1 is channels last, 1 channels first.
+        momentum: of the running averages, see `BatchNormalization`.
+        epsilon: added to the variance.
+        **kwargs: `synchronized` and `inference_weight`, see
+            `BatchNormalization`, and of every layer `center`, `scale`,
             `*_initializer` (also of `moving_mean` and `moving_variance`),
             `*_regularizer`, `*_constraint`, `activation`.
 
@@ -50,10 +53,15 @@ class BatchInstanceNormalization(BaseBatchNormalization):
 
     Source: Nam and Kim, Batch-Instance Normalization for Adaptively
     Style-Invariant Neural Networks, NeurIPS 2018 (arXiv 1805.07925), section
-    3. The authors' code has epsilon 1e-5.
+    3; epsilon and momentum are those of the authors' code.
     """
 
     per_example = True
+
+    def __init__(self, axis=-1, momentum=0.9, epsilon=1e-5, **kwargs):
+        super().__init__(
+            axis=axis, momentum=momentum, epsilon=epsilon, **kwargs
+        )
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -24,6 +24,7 @@ class CrossReplicaBatchNormalization(BatchNormalization):
         replicas_per_group: merge only so many neighbouring replicas (those of
             one machine, say), a divisor of their number; moving averages
             still are of all. None merges all.
+        momentum, epsilon: see `BatchNormalization`.
         **kwargs: see `BatchNormalization`, for inputs, output, masks and
             errors too.
 
@@ -41,14 +42,23 @@ class CrossReplicaBatchNormalization(BatchNormalization):
     the merge of Chan, Golub and LeVeque, 1979.
     """
 
-    def __init__(self, replicas_per_group=None, synchronized=True, **kwargs):
+    def __init__(
+        self,
+        replicas_per_group=None,
+        synchronized=True,
+        momentum=0.99,
+        epsilon=1e-3,
+        **kwargs,
+    ):
         if not synchronized:
             raise ValueError(
                 "CrossReplicaBatchNormalization is synchronized. Received: "
                 f"synchronized={synchronized!r}. Use BatchNormalization for "
                 "statistics of each replica by itself."
             )
-        super().__init__(synchronized=True, **kwargs)
+        super().__init__(
+            synchronized=True, momentum=momentum, epsilon=epsilon, **kwargs
+        )
         self.replicas_per_group = arguments.replicas(replicas_per_group)
 
     def get_config(self):

@@ -43,10 +43,12 @@ class DynamicNormalization(BaseBatchNormalization):
         hidden_initializer, output_initializer: of W1 and W2.
         inference_statistics: what scope="batch" reads at inference: "running",
             or those of the "batch", so that outputs depend on it.
-        momentum, synchronized, inference_weight: see `BatchNormalization`.
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale` (of
-            gamma and beta, not of what is added), `*_initializer` (also of
-            `moving_mean` and `moving_variance`), `*_regularizer`,
+        momentum, epsilon: of batch norm, and its defaults: the abstract
+            states none.
+        **kwargs: `synchronized` and `inference_weight`, see
+            `BatchNormalization`, and of every layer `axis`, `center`, `scale`
+            (of gamma and beta, not of what is added), `*_initializer` (also
+            of `moving_mean` and `moving_variance`), `*_regularizer`,
             `*_constraint`, `activation`.
 
     Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
@@ -82,9 +84,11 @@ class DynamicNormalization(BaseBatchNormalization):
         hidden_initializer="glorot_uniform",
         output_initializer="zeros",
         inference_statistics="running",
+        momentum=0.99,
+        epsilon=1e-3,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
         self.scope = arguments.one_of("scope", scope, "example", "batch")
         self.reduction = arguments.reduction(reduction)
         self.hidden_activation = keras.activations.get(hidden_activation)

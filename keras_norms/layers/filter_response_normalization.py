@@ -24,8 +24,12 @@ class FilterResponseNormalization(BaseNormalization):
         learnable_epsilon: whether eps is `epsilon + |epsilon_weight[c]|`, the
             weight starting at 1e-4, as the paper has it for inputs of one
             position, where all else would leave signs only.
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
-            `*_initializer`, `*_regularizer`, `*_constraint`, `activation`.
+        axis: the channel axis; -1 is channels last, 1 channels first.
+            TensorFlow Addons' [1, 2], the positions of inputs of rank 4, is
+            read as -1, and its `learned_epsilon` as `learnable_epsilon`.
+        epsilon: added to the mean of the squares.
+        **kwargs: of every layer: `center`, `scale`, `*_initializer`,
+            `*_regularizer`, `*_constraint`, `activation`.
 
     Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
         real dtype. Statistics are float32, float64 for float64 input.
@@ -48,15 +52,17 @@ class FilterResponseNormalization(BaseNormalization):
       [ 1.4    1.131]]]
 
     Source: Singh and Krishnan, Filter Response Normalization Layer, CVPR 2020
-    (arXiv 1911.09737), section 3. The paper's epsilon is 1e-6.
+    (arXiv 1911.09737), section 3; epsilon is the paper's.
     """
 
-    def __init__(self, learnable_epsilon=False, axis=-1, **kwargs):
+    def __init__(
+        self, learnable_epsilon=False, axis=-1, epsilon=1e-6, **kwargs
+    ):
         received = axis
         axis, learnable_epsilon = arguments.addons_filter_response(
             axis, learnable_epsilon, kwargs
         )
-        super().__init__(axis=axis, **kwargs)
+        super().__init__(axis=axis, epsilon=epsilon, **kwargs)
         if axis is not received:
             # Addons' axes are those of inputs of rank 4.
             self.input_spec = keras.InputSpec(ndim=4)

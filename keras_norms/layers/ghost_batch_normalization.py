@@ -22,6 +22,8 @@ class GhostBatchNormalization(BatchNormalization):
         ghost_statistics: what moving averages follow, see
             `BatchNormalization`: "batch" as in the code of Four Things,
             "sequential" as in that of Hoffer et al.
+        momentum, epsilon: see `BatchNormalization`; momentum is that of one
+            step, of which "sequential" takes one per ghost batch.
         **kwargs: see `BatchNormalization`, for inputs, output, masks,
             replicas and errors too.
 
@@ -40,5 +42,18 @@ class GhostBatchNormalization(BatchNormalization):
     2020 (arXiv 1906.03548), section on ghost batches.
     """
 
-    def __init__(self, ghost_batch_size=32, **kwargs):
-        super().__init__(ghost_batch_size=ghost_batch_size, **kwargs)
+    def __init__(
+        self,
+        ghost_batch_size=32,
+        ghost_statistics="batch",
+        momentum=0.99,
+        epsilon=1e-3,
+        **kwargs,
+    ):
+        super().__init__(
+            ghost_batch_size=ghost_batch_size,
+            ghost_statistics=ghost_statistics,
+            momentum=momentum,
+            epsilon=epsilon,
+            **kwargs,
+        )

@@ -16,8 +16,11 @@ class InstanceEnhancementBatchNormalization(BaseCalibratedBatchNormalization):
     scale_bias at -1. Two weights a channel more.
 
     Arguments:
-        momentum, synchronized, inference_weight: see `BatchNormalization`.
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
+        axis: the channel axis; -1 is channels last, 1 channels first.
+        momentum: of the running averages, see `BatchNormalization`.
+        epsilon: added to the variance.
+        **kwargs: `synchronized` and `inference_weight`, see
+            `BatchNormalization`, and of every layer `center`, `scale`,
             `*_initializer` (also of `moving_mean` and `moving_variance`),
             `*_regularizer`, `*_constraint`, `activation`.
 
@@ -40,7 +43,13 @@ class InstanceEnhancementBatchNormalization(BaseCalibratedBatchNormalization):
      [ 0.269  0.269]]
 
     Source: Liang et al., Instance Enhancement Batch Normalization, AAAI 2020
-    (arXiv 1908.04008), section 3, and the authors' code.
+    (arXiv 1908.04008), section 3; epsilon and momentum are those of the
+    authors' code.
     """
 
     gate_of = "inputs"
+
+    def __init__(self, axis=-1, momentum=0.9, epsilon=1e-5, **kwargs):
+        super().__init__(
+            axis=axis, momentum=momentum, epsilon=epsilon, **kwargs
+        )

@@ -18,8 +18,11 @@ class InstanceNormalization(
     the number of replicas. Group normalization with a group a channel.
 
     Arguments:
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
-            `*_initializer`, `*_regularizer`, `*_constraint`, `activation`.
+        axis: the channel axis; -1 is channels last, 1 channels first.
+        epsilon: added to the variance; the default is that of
+            `keras.layers.GroupNormalization(groups=-1)`.
+        **kwargs: of every layer: `center`, `scale`, `*_initializer`,
+            `*_regularizer`, `*_constraint`, `activation`.
 
     Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
         real dtype; without positions (rank 2) nothing is left but beta.
@@ -45,10 +48,10 @@ class InstanceNormalization(
     (arXiv 1607.08022), section 3. The paper's code has epsilon 1e-5.
     """
 
-    def __init__(self, axis=-1, **kwargs):
+    def __init__(self, axis=-1, epsilon=1e-3, **kwargs):
         arguments.contrib_instance(axis)
         self._groups = kwargs.pop("groups", None)
-        super().__init__(axis=axis, **kwargs)
+        super().__init__(axis=axis, epsilon=epsilon, **kwargs)
 
     def build(self, input_shape):
         channels = arguments.channels(self.axis, input_shape)

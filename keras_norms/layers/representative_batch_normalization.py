@@ -20,9 +20,12 @@ class RepresentativeBatchNormalization(BaseCalibratedBatchNormalization):
     start at 0, scale_bias at 1. Three weights a channel more.
 
     Arguments:
-        momentum, synchronized, inference_weight: see `BatchNormalization`; an
-            example's own moments at inference are those of x'.
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
+        axis: the channel axis; -1 is channels last, 1 channels first.
+        momentum: of the running averages, see `BatchNormalization`.
+        epsilon: added to the variance.
+        **kwargs: `synchronized` and `inference_weight`, see
+            `BatchNormalization` (an example's own moments at inference are
+            those of x'), and of every layer `center`, `scale`,
             `*_initializer` (also of `moving_mean` and `moving_variance`),
             `*_regularizer`, `*_constraint`, `activation`.
 
@@ -45,9 +48,14 @@ class RepresentativeBatchNormalization(BaseCalibratedBatchNormalization):
      [ 0.731  0.731]]
 
     Source: Gao et al., Representative Batch Normalization with Feature
-    Calibration, CVPR 2021, section 3, and the authors' code, which has epsilon
-    1e-5 and momentum 0.9.
+    Calibration, CVPR 2021, section 3; epsilon and momentum are those of the
+    authors' code.
     """
 
     centers = True
     gate_of = "normalized"
+
+    def __init__(self, axis=-1, momentum=0.9, epsilon=1e-5, **kwargs):
+        super().__init__(
+            axis=axis, momentum=momentum, epsilon=epsilon, **kwargs
+        )

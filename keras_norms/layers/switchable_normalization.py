@@ -22,8 +22,11 @@ class SwitchableNormalization(BaseBatchNormalization):
     third each.
 
     Arguments:
-        momentum, synchronized, inference_weight: see `BatchNormalization`.
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
+        axis: the channel axis; -1 is channels last, 1 channels first.
+        momentum: of the running averages, see `BatchNormalization`.
+        epsilon: added to the variance.
+        **kwargs: `synchronized` and `inference_weight`, see
+            `BatchNormalization`, and of every layer `center`, `scale`,
             `*_initializer` (also of `moving_mean` and `moving_variance`),
             `*_regularizer`, `*_constraint`, `activation`.
 
@@ -44,11 +47,17 @@ class SwitchableNormalization(BaseBatchNormalization):
     [-1.  1. -1.  1.]
 
     Source: Luo et al., Differentiable Learning-to-Normalize via Switchable
-    Normalization, ICLR 2019 (arXiv 1806.10779), section 2. The authors' code
-    has epsilon 1e-5, momentum 0.9 and an unbiased instance variance.
+    Normalization, ICLR 2019 (arXiv 1806.10779), section 2. Epsilon
+    and momentum are those of the authors' code, whose instance variance is
+    unbiased.
     """
 
     per_example = True
+
+    def __init__(self, axis=-1, momentum=0.9, epsilon=1e-5, **kwargs):
+        super().__init__(
+            axis=axis, momentum=momentum, epsilon=epsilon, **kwargs
+        )
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -57,10 +57,12 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         synchronized: statistics, and the similarity, of the examples of all
             replicas, for one more all-reduce. Otherwise each replica decides
             whether its own part of the batch is condensed.
-        momentum, inference_weight: see `BatchNormalization`.
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
-            `*_initializer` (also of `moving_mean` and `moving_variance`),
-            `*_regularizer`, `*_constraint`, `activation`.
+        momentum: of the running averages, see `BatchNormalization`.
+        epsilon: added to the variance.
+        **kwargs: `inference_weight`, see `BatchNormalization`, and of every
+            layer `axis`, `center`, `scale`, `*_initializer` (also of
+            `moving_mean` and `moving_variance`), `*_regularizer`,
+            `*_constraint`, `activation`.
 
     It starts as `sigmoid(1)` = 0.73 times batch norm where it calibrates the
     scale: the gate of representative batch norm does.
@@ -105,9 +107,11 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         calibrate_center=True,
         calibrate_scale=True,
         scale_calibration="representative",
+        momentum=0.9,
+        epsilon=1e-5,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
         self.condensation_threshold = arguments.cosine(
             "condensation_threshold", condensation_threshold
         )
