@@ -75,6 +75,7 @@ def test_group_norm_is_one_kernel_and_batch_norm_the_two_passes():
 FLOAT32_CONSTANTS = ("gelu", "leaky_relu", ops.gelu_tanh)
 
 
+@keras.saving.register_keras_serializable(package="tests")
 def scaled(x):
     return keras.ops.tanh(2.0 * x)
 
@@ -657,12 +658,15 @@ def test_results_wider_than_x_are_not_rounded_to_x():
     np.testing.assert_allclose(ours[1], composed[1], rtol=2e-3, atol=1e-1)
 
 
+@keras.saving.register_keras_serializable(package="tests")
+def fast_sine(x):
+    return tf.sin(tf.constant(200.0) * x)
+
+
 @built
 def test_activations_unknown_to_the_library_are_given_float32():
     x = tf.cast(X, "float16")
-    layer = layers.GroupNormalization(
-        groups=4, activation=lambda z: tf.sin(tf.constant(200.0) * z)
-    )
+    layer = layers.GroupNormalization(groups=4, activation=fast_sine)
     layer.build(x.shape)
     layer.dtype_policy = keras.DTypePolicy("mixed_float16")
     ours, composed = both_ways(lambda: layer(x))

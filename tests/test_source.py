@@ -15,6 +15,7 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 # keeps x alone.
 NAME_TENSORFLOW = {
     *("gradient.py", "native.py", "native_ops.py", "native_passes.py"),
+    "activations.py",
     *(
         "replicas.py",
         "gradients.py",

@@ -1,5 +1,6 @@
 """What arguments must be: the rule, what came, and what to do about it."""
 
+from keras_norms.arguments.activations import activation
 from keras_norms.arguments.earlier import addons_filter_response
 from keras_norms.arguments.earlier import addons_instance
 from keras_norms.arguments.earlier import contrib_instance
@@ -32,6 +33,7 @@ from keras_norms.arguments.tensors import training
 
 __all__ = [
     "Unread",
+    "activation",
     "addons_filter_response",
     "addons_instance",
     "axis",

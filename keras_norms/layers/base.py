@@ -62,7 +62,7 @@ class BaseNormalization(keras.layers.Layer):
         self.gamma_regularizer = keras.regularizers.get(gamma_regularizer)
         self.beta_constraint = keras.constraints.get(beta_constraint)
         self.gamma_constraint = keras.constraints.get(gamma_constraint)
-        self.activation = keras.activations.get(activation)
+        self.activation = arguments.activation("activation", activation)
         self.gamma = None
         self.beta = None
 

@@ -91,8 +91,12 @@ class DynamicNormalization(BaseBatchNormalization):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
         self.scope = arguments.one_of("scope", scope, "example", "batch")
         self.reduction = arguments.reduction(reduction)
-        self.hidden_activation = keras.activations.get(hidden_activation)
-        self.output_activation = keras.activations.get(output_activation)
+        self.hidden_activation = arguments.activation(
+            "hidden_activation", hidden_activation
+        )
+        self.output_activation = arguments.activation(
+            "output_activation", output_activation
+        )
         self.use_bias = arguments.boolean("use_bias", use_bias)
         self.separate = arguments.boolean("separate", separate)
         self.hidden_initializer = keras.initializers.get(hidden_initializer)
