@@ -69,7 +69,7 @@ class BatchInstanceNormalization(BaseBatchNormalization):
             "rho",
             (input_shape[self.axis],),
             keras.initializers.Ones(),
-            constraint=_unit_interval,
+            constraint=_UnitInterval(),
         )
 
     @property
@@ -90,5 +90,7 @@ class BatchInstanceNormalization(BaseBatchNormalization):
         return where_present(moments, Coefficients(own.mean, scale, shift))
 
 
-def _unit_interval(rho):
-    return ops.clip(rho, 0.0, 1.0)
+@keras.saving.register_keras_serializable(package="keras_norms")
+class _UnitInterval(keras.constraints.Constraint):
+    def __call__(self, w):
+        return ops.clip(w, 0.0, 1.0)

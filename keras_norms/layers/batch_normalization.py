@@ -5,6 +5,7 @@ from keras_norms import arguments
 from keras_norms.layers.base_batch import BaseBatchNormalization
 from keras_norms.layers.ghost_statistics import followed
 from keras_norms.layers.running_statistics import move
+from keras_norms.layers.square_root import SquareRoot
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -159,10 +160,7 @@ class BatchNormalization(BaseBatchNormalization):
         super().build(input_shape)
         if not self.renorm:
             return
-
-        def stddev(shape, dtype=None):
-            return ops.sqrt(self.moving_variance_initializer(shape, dtype))
-
+        stddev = SquareRoot(self.moving_variance_initializer)
         shape = self.moving_mean.shape
         for name, initializer in (
             ("moving_stddev", stddev),
