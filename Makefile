@@ -13,7 +13,7 @@ COMPOSED := tests/test_layers.py tests/test_ops_properties.py \
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: quickstart test test-slow lint benchmark papers clean
+.PHONY: quickstart test test-slow test-versions lint benchmark papers clean
 
 quickstart: native
 	$(BIN)/python -m tutorials.quickstart
@@ -27,6 +27,34 @@ test-slow: native
 	$(PYTEST) -m slow
 	KERAS_NORMS_NATIVE=never $(PYTEST) -m "not slow" $(COMPOSED)
 	$(MAKE) -C tf_ops -j $(JOBS) test sanitize
+
+# The third stage: a quick file with the oldest versions that setup.cfg allows,
+# and with the newest ones on newer Pythons, each in an environment of its own.
+# An interpreter is found on PATH, or by pyenv's shim of it.
+VERSIONS := floor 3.12 3.13
+PYTHON_floor := python3.11
+PYTHON_3.12 := python3.12
+PYTHON_3.13 := python3.13
+PACKAGES_floor := "keras==3.12.*" "tensorflow-cpu==2.20.*"
+PYENV_ALL = PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd:)
+
+test-versions: $(VERSIONS:%=test-version-%)
+
+test-version-%:
+	@if $(PYENV_ALL) $(PYTHON_$*) --version >/dev/null 2>&1; then \
+		$(MAKE) --no-print-directory .venv-$*/.ready && \
+		KERAS_NORMS_NATIVE=never .venv-$*/bin/python -m pytest -q \
+			--noconftest -p no:cacheprovider tests/test_versions.py; \
+	else \
+		echo "SKIPPED: $(PYTHON_$*) is not installed, so test-version-$* \
+	does not run."; \
+	fi
+
+.venv-%/.ready: setup.cfg pyproject.toml
+	$(PYENV_ALL) $(PYTHON_$*) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --disable-pip-version-check -q \
+		-e ".[cpu]" pytest $(PACKAGES_$*)
+	touch $@
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -52,5 +80,5 @@ native: $(READY)
 	-$(BIN)/python -m keras_norms build
 
 clean:
-	rm -rf $(VENV) quickstart build dist *.egg-info
+	rm -rf $(VENV) $(VERSIONS:%=.venv-%) quickstart build dist *.egg-info
 	$(MAKE) -C tf_ops clean
