@@ -26,7 +26,9 @@ class BaseNormalization(keras.layers.Layer):
         beta_regularizer, gamma_regularizer: penalties on them, or None.
         beta_constraint, gamma_constraint: projections of them, or None.
         activation: applied to the result within the same pass and recomputed,
-            not stored, for the gradient; None is none.
+            not stored, for the gradient; None is none. The name of an
+            activation of Keras, a function of one tensor that is registered
+            for saving, or an instance of a layer without weights.
         **kwargs: of `keras.layers.Layer`, such as `name` and `dtype`.
     """
 
