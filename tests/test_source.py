@@ -15,6 +15,7 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 # keeps x alone.
 NAME_TENSORFLOW = {
     *("gradient.py", "native.py", "native_ops.py", "native_passes.py"),
+    "tracing.py",
     "activations.py",
     *(
         "replicas.py",
@@ -27,7 +28,7 @@ NAME_TENSORFLOW = {
         "load.py",
     ),
 }
-PRIVATE_TENSORFLOW = {"native.py", "replicas.py"}
+PRIVATE_TENSORFLOW = {"tracing.py", "replicas.py"}
 
 
 def imported(path):

@@ -2,7 +2,7 @@
 
 import warnings
 
-from keras_norms.ops import native
+from keras_norms.ops import tracing
 
 _CONDENSED = (
     "{}: every batch since its warm-up of {} steps was condensed ({} so far, "
@@ -19,7 +19,7 @@ def warn_if_condensed_all_along(layer):
     """
     if layer.warned or not layer.built:
         return
-    read = native.values(layer.condensed, layer.updates, layer.similarity)
+    read = tracing.values(layer.condensed, layer.updates, layer.similarity)
     if read is None:
         return
     condensed, updates, similarity = read

@@ -9,7 +9,7 @@ from keras_norms import arguments
 from keras_norms.models import validation
 from keras_norms.models.set_inference_weight import weighable
 from keras_norms.models.traversal import forget_traces
-from keras_norms.ops import native
+from keras_norms.ops import tracing
 
 # From 0 up to where the paper's curves have turned; finer where they are
 # steep.
@@ -102,7 +102,7 @@ def tune_inference_weight(
         return model(x, training=False)
 
     # The share as a tensor, so that one trace does for all.
-    predict = native.compiled(predict)
+    predict = tracing.compiled(predict)
     progress = keras.utils.Progbar(
         len(weights), verbose=verbose, unit_name="weight"
     )

@@ -7,6 +7,7 @@ from keras import ops
 from keras_norms import arguments
 from keras_norms.ops import native
 from keras_norms.ops import replicas
+from keras_norms.ops import tracing
 from keras_norms.ops.instance_moments import instance_moments
 from keras_norms.ops.layout import Layout
 from keras_norms.ops.tables import as_float
@@ -99,6 +100,6 @@ def _weighted_sum(weight, features):
     """Over examples: a vector. Each way is 2 times slower as the other."""
     batch, *sizes = ops.shape(features)
     features = ops.reshape(features, (batch, math.prod(sizes)))
-    if native.compiling():
+    if tracing.compiling():
         return ops.sum(weight[:, None] * features, axis=0)
     return ops.matmul(weight[None], features)[0]

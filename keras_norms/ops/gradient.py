@@ -10,9 +10,12 @@ With dy' the gradient before the activation and z = x - pivot,
     D = d mean / count + B (pivot - mean)           both 0 where masked
 """
 
+import dataclasses
+
 import tensorflow as tf
 
 from keras_norms.ops import native
+from keras_norms.ops import tracing
 from keras_norms.ops.coefficients import Coefficients
 from keras_norms.ops.layout import inverse
 from keras_norms.ops.native_ops import activation
@@ -48,9 +51,9 @@ def _run(way, x, parameters, again=None):
     """One way to run. Where its gradient has none, `again` has."""
     names = list(parameters)
 
-    @native.custom_gradient
+    @tracing.custom_gradient
     def run(x, *values):
-        algebra = Algebra(way.passes, values)
+        algebra = Algebra(way.passes)
         (y, extras), saved = way.forward(
             x, dict(zip(names, values, strict=True)), algebra
         )
@@ -80,7 +83,7 @@ def _run(way, x, parameters, again=None):
 def _differentiable(first, way, names):
     """A gradient whose own gradient is that of another way's."""
 
-    @native.custom_gradient
+    @tracing.custom_gradient
     def run(x, dy, *values):
         def second(*upstream):
             sources = [x, dy, *values]
@@ -105,22 +108,29 @@ def _differentiable(first, way, names):
 class Algebra:
     """The algebra of tables, and the tape that differentiates it."""
 
-    def __init__(self, passes, values):
+    def __init__(self, passes):
         self._passes = passes
-        self._sources = list(values)
         self._moments = None
-        # Persistent: a gradient may be taken more than once.
-        self._tape = tf.GradientTape(
-            persistent=True, watch_accessed_variables=False
+        self._tape = tracing.GraphTape.here() or tf.GradientTape(
+            # A gradient may be taken more than once.
+            persistent=True,
+            watch_accessed_variables=False,
         )
 
     def __call__(self, moments, parameters):
         self._moments = moments
-        if moments:
-            self._sources[:0] = [moments.mean, moments.variance]
+        # Copies, so that in a graph no source is computed from another.
+        sources = {n: tf.identity(value) for n, value in parameters.items()}
+        mine = moments and dataclasses.replace(
+            moments,
+            mean=tf.identity(moments.mean),
+            variance=tf.identity(moments.variance),
+        )
+        self._sources = [mine.mean, mine.variance] if mine else []
+        self._sources += sources.values()
         with self._tape:
             self._tape.watch(self._sources)
-            self._tables, extras = self._passes.algebra(moments, parameters)
+            self._tables, extras = self._passes.algebra(mine, sources)
         return self._tables, extras
 
     def gradient(self, d_tables, pivot):

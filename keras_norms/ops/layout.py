@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_norms import arguments
-from keras_norms.ops import native
+from keras_norms.ops import tracing
 from keras_norms.ops.tables import pinned
 from keras_norms.ops.tables import statistics_dtype
 
@@ -128,7 +128,7 @@ class Layout:
         """Sums over the positions of a row: a table."""
         if not self._axes:
             return view
-        if native.compiling():
+        if tracing.compiling():
             return self._table(self._sum_of_parts(view))
         # First what is nearest in memory, by itself: faster than all at once,
         # and sums are shorter, so rounding is smaller.

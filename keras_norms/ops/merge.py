@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_norms.ops import native
+from keras_norms.ops import tracing
 from keras_norms.ops.layout import inverse
 from keras_norms.ops.tables import column
 from keras_norms.ops.tables import is_exactly
@@ -85,7 +85,7 @@ def combine(
     def total(table):
         return ops.sum(table, axis=axes, keepdims=True)
 
-    @native.custom_gradient
+    @tracing.custom_gradient
     def merged(mean, variance):
         mean, variance = split(mean), split(variance)
         one = [slice(None)] * len(mean.shape)

@@ -1,14 +1,14 @@
-"""Which way the two passes run: the only file that asks TensorFlow for it."""
+"""Whether the native library computes the two passes."""
 
 import contextlib
 import functools
 import os
-import sys
 import warnings
 
 import keras
 
 from keras_norms import library
+from keras_norms.ops import tracing
 
 _MODES = ("auto", "always", "never")
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
@@ -68,9 +68,9 @@ def runs(x):
     dtype = keras.backend.standardize_dtype(x.dtype)
     if dtype not in _DTYPES:
         return False
-    if _blocks[-1:] != [["always"]] and _exporting():
+    if _blocks[-1:] != [["always"]] and tracing.exporting():
         return False
-    if None in x.shape and compiling() and _in_branch():
+    if None in x.shape and tracing.compiling() and tracing.in_branch():
         # XLA gives what a branch saves for its gradient a dynamic size, which
         # custom calls do not take.
         return False
@@ -80,9 +80,9 @@ def runs(x):
         library.load()
         if _gpus():
             library.serve_gpus(_gpus())
-        if compiling():
+        if tracing.compiling():
             library.load(library.XLA_LIBRARY)
-        elif _in_graph():
+        elif tracing.in_graph():
             # What is traced now may be called by what is compiled later.
             library.reason(library.XLA_LIBRARY)
     except library.UnusableError as error:
@@ -121,130 +121,3 @@ def _gpus():
         details(gpu).get("compute_capability")
         for gpu in tf.config.get_visible_devices("GPU")
     )
-
-
-def _in_graph():
-    import tensorflow as tf
-
-    return not tf.executing_eagerly()
-
-
-def _exporting():
-    """Whether what is traced now is to be loaded without this package.
-
-    A concrete function that is asked for by name is a graph that leaves the
-    process: converters freeze it (`tf2onnx`, OpenVINO, `TFLiteConverter`,
-    `convert_variables_to_constants_v2`). Functions that are called run here.
-    """
-    import tensorflow as tf
-
-    if tf.executing_eagerly():
-        return False
-    try:
-        from tensorflow.python.saved_model import save_context
-    except ImportError:
-        saving = False
-    else:
-        saving = save_context.in_save_context()
-    return saving or any(map(_leaves_the_process, _frames()))
-
-
-def _frames():
-    frame = sys._getframe()
-    while frame is not None:
-        yield frame
-        frame = frame.f_back
-
-
-def _leaves_the_process(frame):
-    """Whether a function on the stack makes a graph for use elsewhere."""
-    module = frame.f_globals.get("__name__", "")
-    if module.startswith("tensorflow."):
-        return frame.f_code.co_name == "get_concrete_function"
-    # Keras's archives trace by calls before they save.
-    archive = keras.export.ExportArchive.__module__.rpartition(".")[0]
-    return module.startswith(archive)
-
-
-def compiling():
-    """Whether what runs now is being compiled by XLA.
-
-    Compilers and op-by-op execution want sums written differently, see
-    `Layout.sum`, and compilers alone want tables `pinned`.
-    """
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        return backend == "jax"
-    import tensorflow as tf
-
-    if tf.executing_eagerly():
-        return False
-    # TensorFlow has no public way to ask; not knowing costs speed, and digits.
-    try:
-        from tensorflow.python.ops import control_flow_util
-    except ImportError:
-        return False
-    graph = tf.compat.v1.get_default_graph()
-    return control_flow_util.GraphOrParentsInXlaContext(graph)
-
-
-def _in_branch():
-    """Whether what is traced now is a branch of a conditional."""
-    try:
-        from tensorflow.python.ops import control_flow_v2_func_graphs
-    except ImportError:
-        return True
-    import tensorflow as tf
-
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None:
-        branch = control_flow_v2_func_graphs.CondBranchFuncGraph
-        if isinstance(graph, branch):
-            return True
-        graph = getattr(graph, "outer_graph", None)
-    return False
-
-
-def custom_gradient(function):
-    """Has TensorFlow take the gradient that `function` returns with its value.
-
-    The gradient receives dense tensors. Other backends derive one of their
-    own.
-    """
-    if keras.backend.backend() != "tensorflow":
-        return lambda *arguments: function(*arguments)[0]
-    import tensorflow as tf
-
-    from keras_norms.library.gradients import dense
-
-    @tf.custom_gradient
-    def run(*arguments):
-        value, gradient = function(*arguments)
-
-        def of_dense(*upstream, **variables):
-            return gradient(*map(dense, upstream), **variables)
-
-        return value, of_dense
-
-    return run
-
-
-def compiled(function):
-    """A graph of a function, where the backend makes them."""
-    if keras.backend.backend() != "tensorflow":
-        return function
-    import tensorflow as tf
-
-    return tf.function(function, reduce_retracing=True)
-
-
-def values(*variables):
-    """What variables hold now, as numbers; None where that cannot be told."""
-    if keras.backend.backend() != "tensorflow":
-        return None
-    import tensorflow as tf
-
-    with tf.init_scope():
-        if not tf.executing_eagerly():
-            return None
-        return [float(variable.numpy()) for variable in variables]

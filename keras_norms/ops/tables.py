@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_norms.ops import native
+from keras_norms.ops import tracing
 
 
 def pinned(table):
@@ -13,7 +13,7 @@ def pinned(table):
     (a product and a sum at once): what is left of its rounding is then that
     of another table. Results of sums it keeps; adding zeros changes no value.
     """
-    if not native.compiling():
+    if not tracing.compiling():
         return table
     return ops.sum(ops.stack([table, ops.zeros_like(table)]), axis=0)
 
