@@ -10,6 +10,10 @@ from keras_norms import ops
 
 SHAPE = (6, 5, 8)
 X = np.random.default_rng(0).normal(2, 3, (4, *SHAPE)).astype("float32")
+GROUPS = {
+    "BatchNormalization": {},
+    "BatchGroupNormalization": {"groups": 4},
+}
 SPEC = [tf.TensorSpec((None, *SHAPE), name="x")]
 
 
@@ -109,3 +113,23 @@ def test_functions_that_are_called_run_natively(model):
     assert not native(asked)
     with ops.using_native("always"):
         assert native(tf.function(model))
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        ("BatchNormalization", "ghost_batch_size"),
+        ("BatchGroupNormalization", "examples_per_group"),
+    ],
+)
+def test_blocks_of_training_are_not_in_inference(name, block):
+    """Ghost batches ask for another view of x, where nothing needs it."""
+
+    def operations(examples):
+        layer = getattr(layers, name)(**{block: examples}, **GROUPS[name])
+        layer.build((None, *SHAPE))
+        function = tf.function(lambda x: layer(x, training=False))
+        graph = function.get_concrete_function(*SPEC).graph
+        return sorted(o.type for o in graph.get_operations())
+
+    assert operations(2) == operations(None)

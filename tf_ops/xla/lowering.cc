@@ -15,6 +15,7 @@
 #include "tensorflow/compiler/tf2xla/shape_util.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
 #include "tensorflow/core/framework/op_kernel.h"
+#include "xla/hlo/builder/lib/constants.h"
 #include "xla/hlo/builder/xla_builder.h"
 #include "xla/shape_util.h"
 
@@ -82,17 +83,21 @@ class Lowered : public XlaOpKernel {
       results.push_back(result);
     }
     std::vector<xla::XlaOp> operands;
-    std::vector<xla::Shape> shapes;
     for (int i = 0; i < context->num_inputs(); ++i) {
       operands.push_back(context->Input(i));
-      auto shape = context->builder()->GetShape(operands.back());
+    }
+    xla::XlaOp batch;
+    OP_REQUIRES_OK(context, DynamicBatch(operands[0], &batch));
+    for (xla::XlaOp& operand : operands) {
+      OP_REQUIRES_OK(context, MakeStatic(sizes, batch, &operand));
+    }
+    if (batch.valid() && pools_ && examples_ == -1) {
+      OP_REQUIRES_OK(context, MaskPadding(sizes, batch, &operands[1]));
+    }
+    std::vector<xla::Shape> shapes;
+    for (const xla::XlaOp& operand : operands) {
+      auto shape = context->builder()->GetShape(operand);
       OP_REQUIRES_OK(context, shape.status());
-      OP_REQUIRES(context, shape->is_static(),
-                  tensorflow::errors::InvalidArgument(
-                      "The native library takes no sizes that depend on "
-                      "values, as those of tf.boolean_mask, under XLA. Trace "
-                      "the function within keras_norms.ops.using_native("
-                      "'never')."));
       *shape->mutable_layout() =
           xla::LayoutUtil::MakeDescendingLayout(shape->dimensions().size());
       shapes.push_back(*shape);
@@ -105,7 +110,13 @@ class Lowered : public XlaOpKernel {
         xla::CustomCallSchedule::SCHEDULE_NONE,
         xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
     for (size_t i = 0; i < results.size(); ++i) {
-      context->SetOutput(i, one ? call : xla::GetTupleElement(call, i));
+      xla::XlaOp result = one ? call : xla::GetTupleElement(call, i);
+      const bool like_x = like_x_ && i == 0;
+      const bool table = results[i].dimensions().size() == 2 || !like_x_;
+      if (batch.valid() && (like_x || (table && examples_ == 1))) {
+        result = xla::SetDimensionSize(result, batch, 0);
+      }
+      context->SetOutput(i, result);
     }
   }
 
@@ -118,14 +129,74 @@ class Lowered : public XlaOpKernel {
           bool like_x) {
     target_ = target;
     like_x_ = like_x;
+    pools_ = target_ == "keras_norms_moments";
     OP_REQUIRES_OK(construction, construction->GetAttr("S", &table_));
   }
 
   int groups_ = 1;
 
  private:
+  // The number of examples where it depends on values, as after
+  // tf.boolean_mask; not valid where it is known. XLA keeps such an x padded to
+  // the largest size, and custom calls see the padding.
+  absl::Status DynamicBatch(xla::XlaOp x, xla::XlaOp* batch) const {
+    TF_ASSIGN_OR_RETURN(const xla::Shape shape, x.builder()->GetShape(x));
+    for (size_t i = 0; i < shape.dimensions().size(); ++i) {
+      if (!shape.is_dynamic_dimension(i)) continue;
+      if (i > 0 || examples_ > 1) {
+        return tensorflow::errors::InvalidArgument(
+            "Under XLA the native library takes no sizes that depend on values "
+            "but the number of examples, and that not with ghost batches. "
+            "Received: size ", i, " of the input depends on values. Trace the "
+            "function within keras_norms.ops.using_native('never').");
+      }
+      *batch = xla::GetDimensionSize(x, 0);
+    }
+    return absl::OkStatus();
+  }
+
+  // Padding becomes zeros: it adds nothing to sums, and nothing is infinite.
+  absl::Status MakeStatic(const std::vector<int64_t>& sizes, xla::XlaOp batch,
+                          xla::XlaOp* operand) const {
+    xla::XlaBuilder* builder = operand->builder();
+    TF_ASSIGN_OR_RETURN(const xla::Shape shape, builder->GetShape(*operand));
+    for (size_t i = 0; i < shape.dimensions().size(); ++i) {
+      if (shape.is_dynamic_dimension(i)) {
+        *operand = xla::RemoveDynamicDimension(*operand, i);
+      }
+    }
+    const auto dimensions = shape.dimensions();
+    const std::vector<int64_t> own(dimensions.begin(), dimensions.end());
+    if (batch.valid() && own == sizes) {
+      *operand = xla::Select(Present(builder, own, batch), *operand,
+                             xla::ZerosLike(*operand));
+    }
+    return absl::OkStatus();
+  }
+
+  // What pools all examples leaves the padding out as masked.
+  absl::Status MaskPadding(std::vector<int64_t> sizes, xla::XlaOp batch,
+                           xla::XlaOp* mask) const {
+    xla::XlaBuilder* builder = mask->builder();
+    TF_ASSIGN_OR_RETURN(const xla::Shape shape, builder->GetShape(*mask));
+    sizes[axis_] = 1;
+    const xla::XlaOp present = Present(builder, sizes, batch);
+    *mask = xla::ShapeUtil::ElementsIn(shape) == 0
+                ? present
+                : xla::And(xla::Reshape(*mask, sizes), present);
+    return absl::OkStatus();
+  }
+
+  static xla::XlaOp Present(xla::XlaBuilder* builder,
+                            const std::vector<int64_t>& sizes,
+                            xla::XlaOp batch) {
+    const xla::Shape shape = xla::ShapeUtil::MakeShape(xla::S32, sizes);
+    return xla::Lt(xla::Iota(builder, shape, 0), batch);
+  }
+
   std::string target_;
   bool like_x_ = true;
+  bool pools_ = false;
   tensorflow::DataType table_;
   int axis_ = 1;
   int64_t examples_ = 1;
