@@ -1,0 +1,108 @@
+"""Random cases of every layer: `python -m benchmarks.fuzz --help`."""
+
+import argparse
+import collections
+import concurrent.futures
+import itertools
+import logging
+import multiprocessing
+import os
+import time
+import warnings
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+def outcome_of(seed):
+    """A case and its outcome, in this process or in another."""
+    from benchmarks.fuzz import cases
+    from benchmarks.fuzz import check
+
+    # Of graphs that are traced anew, here for each case.
+    logging.getLogger("tensorflow").setLevel("ERROR")
+    case = cases.draw(seed)
+    with warnings.catch_warnings():
+        # Of batches condensed all along, and of casts beyond the range.
+        warnings.simplefilter("ignore")
+        return case, check.run(case)
+
+
+def outcomes(seeds, jobs):
+    if jobs == 1:
+        yield from map(outcome_of, seeds)
+        return
+    with concurrent.futures.ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn")
+    ) as pool:
+        for chunk in itertools.batched(seeds, 200):
+            yield from pool.map(outcome_of, chunk, chunksize=10)
+
+
+class Summary:
+    """Counts of outcomes, and the worst ratio of each layer."""
+
+    def __init__(self):
+        self.kinds = collections.Counter()
+        self.refusals = collections.Counter()
+        self.skipped = collections.Counter()
+        self.worst = {}
+        self.explained = self.unexplained = 0
+
+    def add(self, case, outcome):
+        self.kinds[outcome.kind] += 1
+        if outcome.kind == "refused":
+            self.refusals[outcome.message] += 1
+        if outcome.kind == "crashed":
+            print(f"crash {case}\n{outcome.message}", flush=True)
+        self.skipped.update(set(outcome.skipped.values()))
+        for difference in outcome.differences:
+            key = case.layer
+            if difference.ratio > self.worst.get(key, (0.0,))[0]:
+                self.worst[key] = difference.ratio, case.seed, difference
+        unexplained = outcome.unexplained
+        self.unexplained += bool(unexplained)
+        self.explained += bool(outcome.differences) and not unexplained
+        for difference in unexplained:
+            print(f"difference {difference}", flush=True)
+        if unexplained:
+            print(f"  of {case}", flush=True)
+
+    def show(self, seconds):
+        print(f"{sum(self.kinds.values())} cases in {seconds:.0f} s")
+        for kind in ("passed", "refused", "crashed"):
+            print(f"{kind}: {self.kinds[kind]}")
+        print(f"with differences explained by rounding: {self.explained}")
+        print(f"with unexplained differences: {self.unexplained}")
+        for message, count in self.refusals.most_common():
+            print(f"refused {count}: {message}")
+        for reason, count in self.skipped.most_common():
+            print(f"not compared in {count}: {reason}")
+        print("worst error / rounding sensitivity by layer:")
+        for layer, (ratio, seed, worst) in sorted(self.worst.items()):
+            print(
+                f"  {layer} {ratio:.3g}: {worst.output}, seed {seed}, "
+                f"condition {worst.condition:.2g}"
+            )
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="benchmarks.fuzz")
+    parser.add_argument("--cases", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, help="one case, by its seed")
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    first = options.seed * 1_000_000
+    seeds = range(first, first + options.cases)
+    if options.only is not None:
+        seeds = [options.only]
+    summary, start = Summary(), time.monotonic()
+    for case, outcome in outcomes(seeds, options.jobs):
+        summary.add(case, outcome)
+    summary.show(time.monotonic() - start)
+    if summary.kinds["crashed"] or summary.unexplained:
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

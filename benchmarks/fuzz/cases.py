@@ -1,0 +1,268 @@
+"""Random cases: a layer, its arguments, an input and the way it is called."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+ACTIVATIONS = ("relu", "silu", "gelu", "leaky_relu", "sigmoid", "tanh", "elu")
+# Their constants are float32 in TensorFlow, also for float64.
+FLOAT32_ACTIVATIONS = ("gelu", "leaky_relu")
+POLICIES = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
+POLICIES += ("float16", "bfloat16")
+INPUT_DTYPES = ("float16", "bfloat16", "float32", "float64")
+INTEGER_DTYPES = ("int8", "uint8", "int32", "int64")
+STATELESS = (
+    "GroupNormalization",
+    "InstanceNormalization",
+    "FilterResponseNormalization",
+)
+BATCH_NORMS = (
+    "BatchNormalization",
+    "GhostBatchNormalization",
+    "CrossReplicaBatchNormalization",
+)
+LAYERS = (
+    *STATELESS,
+    *BATCH_NORMS,
+    "BatchGroupNormalization",
+    "BatchInstanceNormalization",
+    "DynamicNormalization",
+    "InstanceEnhancementBatchNormalization",
+    "RepresentativeBatchNormalization",
+    "SwitchableNormalization",
+    "UnifiedBatchNormalization",
+)
+COMPANIONS = ("ThresholdedLinearUnit", "WeightStandardization")
+
+
+@dataclasses.dataclass
+class Case:
+    """What one seed stands for. Arrays are drawn from the seed again."""
+
+    seed: int
+    layer: str
+    arguments: dict[str, Any]
+    shape: tuple[int, ...]
+    axis: int
+    dtype: str
+    policy: str
+    training: str  # "true", "false", "tensor true", "tensor false", "frozen"
+    native: bool
+    run: str  # "eager", "graph", "unknown batch", "jit"
+    mask: str | None  # "random", "none true", "empty examples"
+    mask_rank: int
+    scale: float
+    mean: float  # in deviations
+    values: str  # "normal", "constant", "constant channel", "outliers", ...
+    bad: str | None  # "masked", "channel": where values are not finite
+
+    @property
+    def trains(self):
+        return self.training in ("true", "tensor true")
+
+    @property
+    def epsilon(self):
+        return self.arguments.get("epsilon", 1e-3)
+
+    @property
+    def channels(self):
+        return self.shape[self.axis]
+
+
+class Draw:
+    """Choices of one random generator."""
+
+    def __init__(self, seed):
+        self.rng = np.random.default_rng(seed)
+
+    def of(self, options, weights=None):
+        if weights is not None:
+            weights = np.asarray(weights) / np.sum(weights)
+        return options[int(self.rng.choice(len(options), p=weights))]
+
+    def chance(self, probability):
+        return bool(self.rng.random() < probability)
+
+    def between(self, low, high):
+        return float(self.rng.uniform(low, high))
+
+    def integer(self, low, high):
+        return int(self.rng.integers(low, high + 1))
+
+
+def draw(seed):
+    """The case of a seed."""
+    d = Draw([seed, 0])
+    layer = d.of(LAYERS + COMPANIONS, [4] * len(LAYERS) + [1, 1])
+    shape, axis = _shape(d)
+    dtype = d.of(INPUT_DTYPES, [1, 1, 4, 2])
+    if d.chance(0.05):
+        dtype = d.of(INTEGER_DTYPES)
+    policy = d.of(POLICIES, [5, 3, 1, 1, 0.5, 0.5])
+    if dtype == "float64" and d.chance(0.7):
+        policy = "float64"
+    arguments = _arguments(d, layer, shape[axis])
+    wide = "float64" in (dtype, policy)
+    if wide and arguments.get("activation") in FLOAT32_ACTIVATIONS:
+        arguments["activation"] = "silu"
+    mask = d.of((None, "random", "none true", "empty examples"), [6, 3, 1, 2])
+    scale, mean = _range(d, dtype)
+    values = ("normal", "constant", "constant channel", "outliers", "shifted")
+    values = d.of(values, [8, 1, 1, 1, 2])
+    bad = d.of((None, "masked", "channel"), [12, 2, 1])
+    if np.issubdtype(np.dtype(_plain(dtype)), np.integer):
+        bad = None
+    return Case(
+        seed,
+        layer,
+        arguments,
+        shape,
+        axis,
+        dtype,
+        policy,
+        training=d.of(
+            ("true", "false", "tensor true", "tensor false", "frozen"),
+            [8, 3, 1, 1, 0.3],
+        ),
+        native=d.chance(0.5),
+        run=d.of(
+            ("eager", "graph", "unknown batch", "jit"),
+            [100, 4, 4, 0.5],
+        ),
+        mask=mask,
+        mask_rank=d.integer(1, len(shape) - 1),
+        scale=scale,
+        mean=mean,
+        values=values,
+        bad=bad,
+    )
+
+
+def _plain(dtype):
+    return "float32" if dtype == "bfloat16" else dtype
+
+
+def _shape(d):
+    rank = d.integer(2, 6)
+    sizes = [d.of((1, 2, 3, 4, 5, 7, 8)) for _ in range(rank - 2)]
+    if sizes and d.chance(0.3):
+        sizes[d.integer(0, len(sizes) - 1)] = d.of((9, 16, 17, 33, 130))
+    batch = d.of((1, 2, 3, 4, 5, 6, 8, 9, 17))
+    if d.chance(0.02):
+        batch = 0
+    elif sizes and d.chance(0.02):
+        sizes[0] = 0
+    channels = d.of((1, 2, 3, 4, 6, 8, 12, 16, 33))
+    while batch * np.prod(sizes) * channels > 12000:
+        largest = int(np.argmax(sizes))
+        sizes[largest] = max(1, sizes[largest] // 2)
+    axis = d.of((-1, 1, d.integer(1, rank - 1)), [3, 2, 1])
+    shape = [batch, *sizes]
+    shape.insert(axis if axis > 0 else rank - 1, channels)
+    if axis > 0 and d.chance(0.3):
+        axis -= rank
+    return tuple(shape), axis
+
+
+def _range(d, dtype):
+    """The deviation, and the mean in deviations."""
+    mean = d.of((0.0, 1.0, 10.0, 1e3, 1e4, 1e6), [6, 3, 2, 1, 1, 1])
+    if dtype in ("float16", "bfloat16"):
+        mean = min(mean, 10.0)
+        return d.of((1.0, 1e-2, 100.0), [6, 1, 1]), mean
+    if dtype in INTEGER_DTYPES:
+        return d.of((1.0, 5.0, 30.0)), 0.0
+    scales = (1.0, 1e-3, 1e3, 1e-6, 1e6, 1e-12, 1e12)
+    return d.of(scales, [12, 2, 2, 1, 1, 0.5, 0.5]), mean
+
+
+def _arguments(d, layer, channels):
+    if layer == "ThresholdedLinearUnit":
+        return {}
+    if layer == "WeightStandardization":
+        return {"epsilon": d.of((1e-5, 0.0, 1e-3, 0.1))}
+    arguments = _common(d)
+    if layer not in STATELESS:
+        arguments["momentum"] = d.of((0.99, 0.9, 0.0, 1.0, 0.5))
+        if d.chance(0.4):
+            weight = d.of((0.0, 1.0, 0.2, d.between(0, 1)))
+            arguments["inference_weight"] = weight
+        if d.chance(0.15) and layer not in BATCH_NORMS:
+            arguments["synchronized"] = True
+    divisors = [n for n in range(1, channels + 1) if channels % n == 0]
+    if layer in ("GroupNormalization", "BatchGroupNormalization"):
+        arguments["groups"] = d.of([*divisors, -1])
+        if d.chance(0.02):
+            arguments["groups"] = d.integer(1, channels + 2)
+    if layer == "BatchGroupNormalization" and d.chance(0.6):
+        arguments["examples_per_group"] = d.integer(1, 6)
+    if layer in BATCH_NORMS:
+        arguments.update(_batch_norm(d, layer))
+    if layer == "DynamicNormalization":
+        arguments.update(_dynamic(d))
+    if layer == "UnifiedBatchNormalization":
+        arguments.update(_unified(d))
+    if layer == "FilterResponseNormalization":
+        arguments["learnable_epsilon"] = d.chance(0.5)
+    return arguments
+
+
+def _common(d):
+    arguments = {"epsilon": d.of((1e-3, 1e-5, 0.0, 1.0, 1e-8))}
+    if d.chance(0.15):
+        arguments["center"] = False
+    if d.chance(0.15):
+        arguments["scale"] = False
+    if d.chance(0.3):
+        arguments["activation"] = d.of(ACTIVATIONS)
+    if d.chance(0.005):
+        arguments["epsilon"] = -1.0
+    return arguments
+
+
+def _batch_norm(d, layer):
+    arguments = {}
+    if layer == "BatchNormalization" and d.chance(0.15):
+        arguments["synchronized"] = True
+    ghosts = layer == "GhostBatchNormalization"
+    if ghosts or (layer == "BatchNormalization" and d.chance(0.3)):
+        arguments["ghost_batch_size"] = d.integer(1, 6)
+        statistics = ("batch", "sequential", "average")
+        arguments["ghost_statistics"] = d.of(statistics)
+    if d.chance(0.35):
+        arguments["renorm"] = True
+        arguments["renorm_momentum"] = d.of((0.99, 0.5, 0.0, 1.0))
+        clipping = {}
+        if d.chance(0.5):
+            clipping["rmax"] = d.between(1, 3)
+        if d.chance(0.5):
+            clipping["rmin"] = d.between(0, 1)
+        if d.chance(0.5):
+            clipping["dmax"] = d.between(0, 5)
+        arguments["renorm_clipping"] = clipping
+    return arguments
+
+
+def _dynamic(d):
+    return {
+        "scope": d.of(("example", "batch")),
+        "reduction": d.of((1, 1.5, 2, 24)),
+        "hidden_activation": d.of(("relu", "tanh", None)),
+        "output_activation": d.of((None, "tanh", "sigmoid")),
+        "use_bias": d.chance(0.7),
+        "separate": d.chance(0.5),
+        "inference_statistics": d.of(("running", "batch"), [3, 1]),
+    }
+
+
+def _unified(d):
+    return {
+        "condensation_threshold": d.of((0.7, 1, d.between(-1, 1)), [1, 1, 3]),
+        "warmup_steps": d.of((0, 100)),
+        "when_condensed": d.of(("keep_statistics", "use_running")),
+        "similarity": d.of(("features", "pooled")),
+        "calibrate_center": d.chance(0.6),
+        "calibrate_scale": d.chance(0.6),
+        "scale_calibration": d.of(("representative", "instance_enhancement")),
+    }

@@ -1,0 +1,135 @@
+"""One case: what the layer gives, against what the oracle and its samples do.
+
+An error is explained where it is at most `LIMIT` times the rounding
+sensitivity of the case, plus two units in the last place of the output.
+"""
+
+import dataclasses
+import traceback
+
+import ml_dtypes
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.fuzz import arrays as arrays_of
+from benchmarks.fuzz import companions
+from benchmarks.fuzz import layers
+from benchmarks.fuzz import oracle
+
+LIMIT = 32.0
+PLAIN = 16  # units in the last place: what needs no explanation
+
+
+@dataclasses.dataclass
+class Difference:
+    output: str
+    error: float
+    size: float  # the largest magnitude near it
+    ratio: float  # error over rounding sensitivity
+    condition: float  # rounding sensitivity over size
+
+    def __str__(self):
+        return (
+            f"of {self.output}: {self.error:.2g} of {self.size:.2g}, ratio "
+            f"{self.ratio:.3g}, sensitivity {self.condition:.2g}"
+        )
+
+
+@dataclasses.dataclass
+class Outcome:
+    """What became of a case."""
+
+    kind: str  # "passed", "refused", "crashed"
+    message: str = ""
+    differences: list[Difference] = dataclasses.field(default_factory=list)
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def unexplained(self):
+        return [d for d in self.differences if not d.ratio <= LIMIT]
+
+
+def run(case):
+    """The outcome of a case; whatever it raises is one."""
+    try:
+        arrays = arrays_of.draw(case)
+        if case.layer in companions.ACTUAL:
+            actual, expected = companions.run(case, arrays)
+        else:
+            layer, trainable, weights = layers.build(case, arrays)
+            actual, dy = layers.actual(case, layer, trainable, arrays)
+            expected = oracle.expected(case, arrays, weights, dy)
+    except ValueError as error:
+        if "Received" in str(error) and not _of_tensorflow(error):
+            return Outcome("refused", _first_line(error))
+        return Outcome("crashed", traceback.format_exc(limit=-2))
+    except Exception:
+        return Outcome("crashed", traceback.format_exc(limit=-2))
+    return compare(case, actual, expected)
+
+
+def _of_tensorflow(error):
+    frames = traceback.extract_tb(error.__traceback__)
+    return "keras_norms" not in frames[-1].filename
+
+
+def _first_line(error):
+    text = str(error).removeprefix("Exception encountered when calling ")
+    return text.strip().splitlines()[0]
+
+
+def compare(case, actual, expected):
+    unknown = set(actual) ^ (set(expected.values) & set(actual))
+    if unknown:
+        return Outcome("crashed", f"no expectation of {sorted(unknown)}")
+    outcome = Outcome("passed", skipped=expected.skipped)
+    for name, have in actual.items():
+        if name in expected.skipped or "*" in expected.skipped:
+            continue
+        samples = expected.values[name]
+        per_row = samples.ndim == 4 and name in ("y", "dx")
+        unit, tiny, largest = limits(have.dtype)
+        unit = max(unit, 2 * oracle.rounding(case))
+        have = tf.cast(have, "float64").numpy()
+        if per_row:
+            have = oracle.positions(have, case.axis)
+        if have.shape != samples.shape[1:]:
+            shapes = f"{have.shape}, not {samples.shape[1:]}"
+            return Outcome("crashed", f"{name} has shape {shapes}")
+        found = difference(have, samples, per_row, unit, tiny, largest)
+        if found is not None:
+            outcome.differences.append(Difference(name, *found))
+    return outcome
+
+
+def limits(dtype):
+    dtype = tf.as_dtype(dtype)
+    info = ml_dtypes.finfo(dtype.as_numpy_dtype)
+    # Smaller numbers may be flushed to zero, but for those of float16.
+    tiny = info.smallest_subnormal if dtype == tf.float16 else info.tiny
+    return float(info.eps), float(tiny), float(info.max)
+
+
+def difference(have, samples, per_row, unit, tiny, largest):
+    """The worst error, None where it needs no explanation."""
+    if not have.size:
+        return None
+    with np.errstate(invalid="ignore", over="ignore"):
+        want = samples[0]
+        spread = np.abs(samples - want).max(0)
+        error, size = np.abs(have - want), np.abs(want)
+        if per_row:
+            spread = spread.max(1, keepdims=True) + 0.0 * want
+            size = size.max(1, keepdims=True) + 0.0 * want
+    told = np.isfinite(want) & np.isfinite(spread)
+    told &= (size < largest / 4) & (size < 1e37)
+    error = np.where(np.isnan(error), np.inf, error)
+    beyond = error - 2 * unit * np.abs(want) - 2 * tiny
+    plain = told & (beyond > 0) & (error > PLAIN * unit * size)
+    if not plain.any():
+        return None
+    ratio = np.where(plain, beyond / np.maximum(spread, 1e-300), 0.0)
+    worst = np.unravel_index(np.argmax(ratio), ratio.shape)
+    size = max(size[worst], 1e-300)
+    found = error[worst], size, ratio[worst], spread[worst] / size
+    return tuple(map(float, found))

@@ -1,0 +1,130 @@
+"""What a case must give: y, gradients and state, with rounding samples."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.fuzz import arrays as arrays_of
+from benchmarks.fuzz import calibrated
+from benchmarks.fuzz import methods
+from benchmarks.fuzz.noise import Noise
+from benchmarks.fuzz.running import state_after
+from benchmarks.fuzz.statistics import Statistics
+
+METHODS = {
+    "GroupNormalization": methods.GroupNormalization,
+    "InstanceNormalization": methods.GroupNormalization,
+    "FilterResponseNormalization": methods.FilterResponseNormalization,
+    "BatchGroupNormalization": methods.BatchGroupNormalization,
+    "BatchInstanceNormalization": methods.BatchInstanceNormalization,
+    "SwitchableNormalization": methods.SwitchableNormalization,
+    "DynamicNormalization": methods.DynamicNormalization,
+    "RepresentativeBatchNormalization": calibrated.CalibratedNormalization,
+    "InstanceEnhancementBatchNormalization": (
+        calibrated.CalibratedNormalization
+    ),
+    "UnifiedBatchNormalization": calibrated.UnifiedBatchNormalization,
+}
+KINKED = ("relu", "leaky_relu", "elu")
+
+
+@dataclasses.dataclass
+class Expected:
+    values: dict[str, np.ndarray]  # by name: samples of y, dx, weights, state
+    skipped: dict[str, str]  # names that cannot be compared, and why
+
+
+def activate(name, t):
+    """An activation by its formula."""
+    if name == "silu":
+        return t * tf.sigmoid(t)
+    if name == "gelu":
+        return 0.5 * t * (1.0 + tf.math.erf(t / np.sqrt(2.0)))
+    if name == "leaky_relu":
+        return tf.where(t >= 0, t, 0.2 * t)
+    if name == "elu":
+        return tf.where(t > 0, t, tf.math.expm1(tf.minimum(t, 0.0)))
+    known = {
+        "relu": tf.nn.relu,
+        "sigmoid": tf.sigmoid,
+        "tanh": tf.tanh,
+        None: tf.identity,
+    }
+    return known[name](t)
+
+
+def positions(array, axis):
+    """[N, ..., C], or with channels elsewhere, as [N, S, C]."""
+    array = np.moveaxis(array, axis, -1)
+    size = int(np.prod(array.shape[1:-1]))
+    return array.reshape(array.shape[0], size, array.shape[-1])
+
+
+def rounding(case):
+    """Half a unit in the last place of what a layer computes in."""
+    return 2.0**-53 if case.dtype == "float64" else 2.0**-24
+
+
+def expected(case, arrays, weights, dy):
+    """From x in its own dtype, weights by name, and dy as it was given."""
+    axis = case.axis % len(case.shape)
+    noise = Noise(case.seed, rounding(case))
+    x = positions(tf.cast(arrays.x, "float64").numpy(), axis)
+    kept = np.ones((*x.shape[:2], 1))
+    if arrays.mask is not None:
+        full = arrays_of.spread(arrays.mask, case.shape, axis)
+        kept = positions(full, axis)[:, :, :1] * 1.0
+        x = np.where((kept > 0) | np.isfinite(x), x, 0.0)
+    x = noise.repeated(x)
+    # Weights arrive in the dtype of the statistics.
+    arrive = "float64" if case.dtype == "float64" else "float32"
+    w = {n: noise.repeated(v.astype(arrive)) for n, v in weights.items()}
+    trainable = [n for n in w if not is_state(n)]
+    method = METHODS.get(case.layer, methods.Method)
+    with tf.GradientTape() as tape:
+        tape.watch([x, *(w[name] for name in trainable)])
+        m = method(case, Statistics(x, kept, noise), w, noise)
+        linear = m.run()
+        name = case.arguments.get("activation")
+        y = activate(name, linear)
+        if name is not None:
+            y = noise.slope(linear, y, 1.0 + tf.abs(linear))
+    dy = noise(noise.repeated(positions(dy, axis)))
+    sources = [x, *(w[name] for name in trainable)]
+    dx, *dw = tape.gradient(y, sources, dy, unconnected_gradients="zero")
+    y = y + noise.relative(y.shape) * tf.abs(linear)
+    values = {"y": y, "dx": noise(dx)}
+    values |= {f"d {n}": noise(g) for n, g in zip(trainable, dw, strict=True)}
+    skipped = {}
+    if "moving_mean" in w:
+        state, skipped = state_after(case, m)
+        values |= state
+    values = {name: np.asarray(value) for name, value in values.items()}
+    if name in KINKED and _at_kink(linear):
+        reason = "an activation is read at its kink"
+        skipped |= dict.fromkeys(["dx", *_gradients(trainable)], reason)
+    return Expected(values, skipped)
+
+
+def _gradients(names):
+    return [f"d {name}" for name in names]
+
+
+def _at_kink(linear):
+    linear = linear.numpy()
+    if not linear.size:
+        return False
+    with np.errstate(invalid="ignore"):
+        away = np.abs(linear - linear[:1]).max(axis=(0, 2), keepdims=True)
+        # Zeros of rows without positions are 0 in every way.
+        near = np.abs(linear[:1]) <= 64 * away
+        return bool((near & (away > 0)).any())
+
+
+def is_state(name):
+    return name in (
+        *("moving_mean", "moving_variance", "moving_stddev"),
+        *("renorm_mean", "renorm_stddev"),
+        *("similarity", "steps", "updates", "condensed"),
+    )
