@@ -96,27 +96,32 @@ def compare(case, actual, expected):
         if have.shape != samples.shape[1:]:
             shapes = f"{have.shape}, not {samples.shape[1:]}"
             return Outcome("crashed", f"{name} has shape {shapes}")
-        found = difference(have, samples, per_row, unit, tiny, largest)
+        given = per_row, expected.gain, unit, tiny, largest
+        found = difference(have, samples, *given)
         if found is not None:
             outcome.differences.append(Difference(name, *found))
     return outcome
 
 
 def limits(dtype):
+    """The unit in the last place of 1, the smallest and largest numbers."""
     dtype = tf.as_dtype(dtype)
     info = ml_dtypes.finfo(dtype.as_numpy_dtype)
-    # Smaller numbers may be flushed to zero, but for those of float16.
-    tiny = info.smallest_subnormal if dtype == tf.float16 else info.tiny
+    if dtype == tf.float16:
+        tiny = float(info.smallest_subnormal)
+    else:
+        # Numbers about the smallest are flushed to zero on the way.
+        tiny = 1e4 * float(info.tiny)
     return float(info.eps), float(tiny), float(info.max)
 
 
-def difference(have, samples, per_row, unit, tiny, largest):
+def difference(have, samples, per_row, gain, unit, tiny, largest):
     """The worst error, None where it needs no explanation."""
     if not have.size:
         return None
     with np.errstate(invalid="ignore", over="ignore"):
         want = samples[0]
-        spread = np.abs(samples - want).max(0)
+        spread = np.abs(samples - want).max(0) / gain
         error, size = np.abs(have - want), np.abs(want)
         if per_row:
             spread = spread.max(1, keepdims=True) + 0.0 * want

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 import keras_norms
 from benchmarks.fuzz import oracle
+from benchmarks.fuzz.noise import GAIN
 from benchmarks.fuzz.noise import Noise
 
 ACTUAL = ("ThresholdedLinearUnit", "WeightStandardization")
@@ -47,9 +48,9 @@ def _threshold(case, arrays):
     dy = oracle.positions(tf.cast(dy, "float64").numpy(), case.axis)
     above = x > tau
     # TensorFlow sums gradients of 16 bits in 16 bits.
-    unit = float(np.finfo("float64").eps) / 2
-    if compute != "float64":
-        unit = limits_of(compute) / 2
+    gain, unit = 1.0, limits_of(compute) / 2
+    if compute == "float64":
+        gain, unit = GAIN, GAIN * 2.0**-53
     noise = Noise(case.seed, unit)
     parts = noise(noise.repeated(np.where(above, 0.0, dy)))
     dtau = noise(tf.reduce_sum(parts, (1, 2)))
@@ -62,7 +63,7 @@ def _threshold(case, arrays):
     if (x == tau).any():
         skipped = dict.fromkeys(("dx", "d tau"), "a tie with the threshold")
     values = {name: np.asarray(value) for name, value in values.items()}
-    return actual, oracle.Expected(values, skipped)
+    return actual, oracle.Expected(values, skipped, gain)
 
 
 def limits_of(dtype):
@@ -109,7 +110,8 @@ def _standardize(case, arrays):
         return np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis])
 
     wide = layer.variable_dtype == "float64"
-    noise = Noise(case.seed, 2.0**-53 if wide else 2.0**-24)
+    gain = GAIN if wide else 1.0
+    noise = Noise(case.seed, gain * 2.0**-53 if wide else 2.0**-24)
     w, g = noise.repeated(flat(value)), noise(noise.repeated(flat(upstream)))
     with tf.GradientTape() as tape:
         tape.watch(w)
@@ -125,4 +127,4 @@ def _standardize(case, arrays):
     dtype = standardized.dtype
     actual = {n: tf.cast(v, dtype) for n, v in actual.items()}
     values = {"w": result.numpy(), "d w": gradient.numpy()}
-    return actual, oracle.Expected(values, {})
+    return actual, oracle.Expected(values, {}, gain)

@@ -62,7 +62,9 @@ def _moved(case, method, mean, variance, valid):
         "moving_variance": step("moving_variance", variance, momentum),
     }
     if case.arguments.get("renorm"):
-        stddev = noise(tf.sqrt(noise(variance + case.epsilon)))
+        # The root of no variance, but for what means are rounded by.
+        rounded = tf.square(noise.relative(mean.shape) * mean)
+        stddev = tf.sqrt(noise(variance + case.epsilon) + rounded)
         own = case.arguments["renorm_momentum"]
         new["renorm_mean"] = step("renorm_mean", mean, own)
         new["renorm_stddev"] = step("renorm_stddev", stddev, own)

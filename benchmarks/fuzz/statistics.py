@@ -30,6 +30,8 @@ class Moments:
 
 
 class Statistics:
+    one_float = False  # whether means are rounded, and no residual is kept
+
     def __init__(self, x, kept, noise):
         self.x = x  # [samples, N, S, C]
         self.kept = kept  # [N, S, 1], ones and zeros
@@ -73,6 +75,8 @@ class Statistics:
         pivot = self.mean_of(plain, block, groups, count)
         away = self.noise(values - pivot[:, :, None])
         offset = self.mean_of(away, block, groups, count)
+        if self.one_float:
+            offset += self.noise.relative(pivot.shape) * pivot
         square = self.noise(tf.square(away - offset[:, :, None]))
         variance = self.noise(self.mean_of(square, block, groups, count))
         # What float64 leaves of equal values is no variance.

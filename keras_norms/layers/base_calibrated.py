@@ -9,6 +9,7 @@ from keras_norms.layers.base_batch import BaseBatchNormalization
 from keras_norms.ops import Moments
 from keras_norms.ops import affine
 from keras_norms.ops import affine_about
+from keras_norms.ops.coefficients import inverse_deviation
 from keras_norms.ops.tables import column
 from keras_norms.ops.tables import is_number
 
@@ -97,7 +98,7 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
         if self.gate_of is not None:
             mean = own.mean
             if self.gate_of == "normalized":
-                mean = deviation * ops.rsqrt(moments.variance + self.epsilon)
+                mean = deviation * inverse_deviation(moments, self.epsilon)
                 if not is_number(own.count):
                     mean = ops.where(column(own.count) > 0, mean, 0.0)
             gate = ops.sigmoid(scale_weight * mean + scale_bias)

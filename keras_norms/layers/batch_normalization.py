@@ -198,7 +198,7 @@ class BatchNormalization(BaseBatchNormalization):
         r = ops.maximum(r, clip.get("rmin") or 0.0)
         if clip.get("rmax") is not None:
             r = ops.minimum(r, clip["rmax"])
-        d = (moments.mean - renorm_mean) / stddev
+        d = (moments.mean - renorm_mean + moments.residual) / stddev
         if clip.get("dmax") is not None:
             d = ops.clip(d, -clip["dmax"], clip["dmax"])
         r, d = ops.stop_gradient(r), ops.stop_gradient(d)

@@ -26,13 +26,24 @@ def affine(moments, gamma=None, beta=None, epsilon=1e-3):
 
     Rows with nothing in them get zeros.
     """
-    scale = ops.rsqrt(moments.variance + epsilon)
+    scale = inverse_deviation(moments, epsilon)
     if gamma is not None:
         scale = scale * gamma
     shift = -moments.residual * scale
     if beta is not None:
         shift = shift + beta
     return where_present(moments, Coefficients(moments.mean, scale, shift))
+
+
+def inverse_deviation(moments, epsilon):
+    """`1 / sqrt(variance + epsilon)`; finite for rows that hold nothing.
+
+    Without an epsilon the root has no gradient at their variance of 0.
+    """
+    count, variance = column(moments.count), moments.variance
+    if not isinstance(count, (int, float)) or count == 0:
+        variance = ops.where(count > 0, variance, 1.0)
+    return ops.rsqrt(variance + epsilon)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -76,7 +76,8 @@ def find_pivot(layout, view, mask):
     else:
         count = layout.sum(ops.cast(mask, view.dtype))
         value = layout.max(view, mask)
-        value = ops.where(count > 0, value, 0.0)
+        # A masked example is normalized too, by the moments of others.
+        value = ops.where(count > 0, value, layout.first(view))
         spread = layout.spread_all(value)
         difference = layout.sum(ops.where(mask, view, spread) - spread)
         difference = difference * inverse(count, view.dtype)
@@ -91,15 +92,20 @@ def shifted_moments(layout, shifted, pivot, mask):
     else:
         count = layout.sum(ops.cast(mask, pivot.dtype))
         over_count = inverse(count, pivot.dtype)
-        count = row_counts(count)
         shifted = ops.where(mask, shifted, 0.0)
     offset = layout.sum(shifted) * over_count
     square = layout.sum(ops.square(shifted)) * over_count
     mean = pinned(pivot + offset)
+    residual = (pivot - mean) + offset
+    if mask is not None:
+        mean, residual = (
+            ops.where(count > 0, table, 0.0) for table in (mean, residual)
+        )
+        count = row_counts(count)
     return Moments(
         count,
         mean,
         ops.maximum(square - ops.square(offset), 0.0),
-        ops.stop_gradient((pivot - mean) + offset),
+        ops.stop_gradient(residual),
         layout.examples,
     )

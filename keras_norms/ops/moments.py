@@ -83,6 +83,17 @@ class Moments:
         """The difference of the means, also where they are large and close."""
         return (self.mean - other.mean) + (self.residual - other.residual)
 
+    def or_mean_of(self, other):
+        """Self, with the means of other in rows that hold nothing."""
+        if is_number(self.count):
+            return self
+        present = column(self.count) > 0
+        return dataclasses.replace(
+            self,
+            mean=ops.where(present, self.mean, other.mean),
+            residual=ops.where(present, self.residual, other.residual),
+        )
+
     def merge(self, other):
         """The moments of the union of two disjoint sets, entry by entry."""
         own, others = (
