@@ -1,14 +1,19 @@
 """Faults that `python -m benchmarks.fuzz` found, each absent here."""
 
+from unittest import mock
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_norms import layers
 from keras_norms import ops
+from tests import formulas
+from tests import oracles
 from tests.descriptors import CHANNELS
 from tests.descriptors import DESCRIPTORS
 from tests.descriptors import IDS
+from tests.descriptors import Descriptor
 
 every_layer = pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
 both_ways = pytest.mark.parametrize("native", ["auto", "never"])
@@ -36,19 +41,18 @@ def results(descriptor, x, mask, native, **more):
 
 
 @every_layer
-@both_ways
-@pytest.mark.parametrize("masked", ["an example", "all", "no positions"])
+@pytest.mark.parametrize(
+    ("masked", "native"),
+    [("an example", "auto"), ("all", "never"), ("no positions", "never")],
+)
 def test_nothing_to_normalize_has_finite_gradients_without_epsilon(
-    descriptor, native, masked
+    descriptor, masked, native
 ):
     x = np.random.default_rng(0).normal(size=SHAPE)
     mask = np.ones(SHAPE[:2], bool)
     mask[0 if masked == "an example" else slice(None)] = False
     if masked == "no positions":
         x, mask = x[:, :, :0], None
-        if not descriptor.running:
-            # The kernel of group norm as a whole has none.
-            native = "never"
     named, _, _ = results(descriptor, x, mask, native, epsilon=0.0)
     for name, value in named.items():
         assert np.isfinite(value).all(), name
@@ -81,3 +85,38 @@ def test_renorm_of_a_large_mean_keeps_its_digits(native):
         y = layer(x, training=True)
     wanted = (x.astype("float64") - (1e4 + 0.25)) / 2.0
     np.testing.assert_allclose(y, wanted, atol=2e-6)
+
+
+@both_ways
+def test_an_example_of_one_position_far_from_the_mean(native):
+    """Its variance is 0, and the root's slope there is large."""
+    descriptor = Descriptor(
+        "DynamicNormalization", {"epsilon": 1e-6}, formula=formulas.dynamic
+    )
+    x = np.random.default_rng(0).normal(size=(9, CHANNELS)).astype("float32")
+    x[4] += 100.0
+    named, dy, weights = results(descriptor, x, None, native)
+    with mock.patch.object(formulas, "EPSILON", 1e-6):
+        expected = descriptor.expected(x, dy, weights, -1)
+    error = np.abs(named["dx"] - expected["dx"]).max()
+    assert error < 1e-5 * np.abs(expected["dx"]).max()
+
+
+def test_a_deviation_of_1e13_has_a_gradient_under_xla():
+    x = np.array([[1e13], [-1e13], [3e13]], "float32")
+    dy = np.array([[1.0], [2.0], [-1.0]], "float32")
+    layer = layers.BatchNormalization()
+    layer.build(x.shape)
+
+    @tf.function(jit_compile=True)
+    def gradient(x, dy):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+        return tape.gradient(y, x, dy)
+
+    with ops.using_native("never"):
+        dx = gradient(tf.constant(x), tf.constant(dy))
+    one = np.ones(1)
+    wanted = oracles.normalize(x, dy, one, 0 * one, -1, None, 1).dx
+    np.testing.assert_allclose(dx, wanted, rtol=1e-5)

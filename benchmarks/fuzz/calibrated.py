@@ -32,10 +32,10 @@ class CalibratedNormalization(Method):
         return own
 
     def _calibrated_batch(self):
-        """x' about the mean of x', and the moments of that in the batch."""
+        """x' about its mean in the batch; means of examples; its moments."""
         own, batch = self.s.moments(1), self.s.moments(None)
         if not self.centers:
-            return self.s.centered(batch), batch
+            return self.s.centered(batch), self.s.minus(own, batch), batch
         stretch = 1.0 + self.weight("center_weight", 0.0)
         between = self.noise(stretch * self.s.minus(own, batch))
         around = self.s.centered(own) + over_positions(between)
@@ -45,30 +45,27 @@ class CalibratedNormalization(Method):
         variance = self.s.mean_of(square, None, groups, batch.count)
         variance = self.noise(variance)
         mean = stretch * batch.pivot, stretch * batch.offset
-        return around, type(batch)(*mean, variance, batch.count)
+        return around, between, type(batch)(*mean, variance, batch.count)
 
     def linear(self, used, training):
         own = self.s.moments(1)
         if training:
-            centered, used = self._calibrated_batch()
+            centered, away, used = self._calibrated_batch()
         else:
-            centered = self.s.centered(used)
+            centered, away = self.s.centered(used), self.s.minus(own, used)
             if self.centers:
                 moved = self.noise(
                     self.weight("center_weight", 0.0) * own.mean
                 )
-                away = self.noise(self.s.minus(own, used) + moved)
+                away = self.noise(away + moved)
                 centered = self.s.centered(own) + over_positions(away)
         rstd = self.rstd(used)
         scale = rstd
         if self.gate_of is not None:
             mean = own.mean
             if self.gate_of == "normalized":
-                count = self.s.counts(1, self.s.channels)
-                mean = self.s.mean_of(
-                    self.noise(centered), 1, self.s.channels, count
-                )
-                mean = self.noise(mean * rstd)
+                # Of what is centered, over the positions of an example.
+                mean = self.noise(tf.where(own.present, away * rstd, 0.0))
             logits = self.noise(self.weight("scale_weight", 0.0) * mean)
             logits = self.noise(logits + self.weight("scale_bias", 0.0))
             gate = self.noise(tf.sigmoid(logits))
@@ -80,7 +77,7 @@ class CalibratedNormalization(Method):
         return None if self.centers else super().training_moments()
 
     def followed(self):
-        _, batch = self._calibrated_batch()
+        _, _, batch = self._calibrated_batch()
         return batch.mean, batch.variance, batch.count
 
 
@@ -102,7 +99,9 @@ class UnifiedBatchNormalization(CalibratedNormalization):
         count = present.sum()
         alone = tf.reduce_sum(tf.square(unit), (1, 2))
         total = tf.reduce_sum(tf.square(tf.reduce_sum(unit, 1)), 1)
-        value = (total - alone) / max(count * (count - 1), 1.0)
+        value = (self.noise(total) - self.noise(alone)) / max(
+            count * (count - 1), 1.0
+        )
         valid = (count > 1) & tf.math.is_finite(value)
         return tf.clip_by_value(tf.where(valid, value, 0.0), -1.0, 1.0)
 

@@ -61,7 +61,7 @@ def run(case):
             expected = oracle.expected(case, arrays, weights, dy)
     except ValueError as error:
         if "Received" in str(error) and not _of_tensorflow(error):
-            return Outcome("refused", _first_line(error))
+            return Outcome("refused", _rule(error))
         return Outcome("crashed", traceback.format_exc(limit=-2))
     except Exception:
         return Outcome("crashed", traceback.format_exc(limit=-2))
@@ -73,9 +73,9 @@ def _of_tensorflow(error):
     return "keras_norms" not in frames[-1].filename
 
 
-def _first_line(error):
+def _rule(error):
     text = str(error).removeprefix("Exception encountered when calling ")
-    return text.strip().splitlines()[0]
+    return text.strip().split("Received:")[0]
 
 
 def compare(case, actual, expected):

@@ -50,8 +50,8 @@ def _threshold(case, arrays):
     # TensorFlow sums gradients of 16 bits in 16 bits.
     gain, unit = 1.0, limits_of(compute) / 2
     if compute == "float64":
-        gain, unit = GAIN, GAIN * 2.0**-53
-    noise = Noise(case.seed, unit)
+        gain, unit = GAIN, 2.0**-53
+    noise = Noise(case.seed, unit, gain)
     parts = noise(noise.repeated(np.where(above, 0.0, dy)))
     dtau = noise(tf.reduce_sum(parts, (1, 2)))
     values = {
@@ -111,13 +111,14 @@ def _standardize(case, arrays):
 
     wide = layer.variable_dtype == "float64"
     gain = GAIN if wide else 1.0
-    noise = Noise(case.seed, gain * 2.0**-53 if wide else 2.0**-24)
+    noise = Noise(case.seed, 2.0**-53 if wide else 2.0**-24, gain)
     w, g = noise.repeated(flat(value)), noise(noise.repeated(flat(upstream)))
     with tf.GradientTape() as tape:
         tape.watch(w)
         away = w - tf.stop_gradient(tf.reduce_mean(w, 1, keepdims=True))
         away = noise(away)
-        away = noise(away - tf.reduce_mean(away, 1, keepdims=True))
+        mean = noise(tf.reduce_mean(away, 1, keepdims=True))
+        away = noise(away - mean)
         variance = tf.reduce_mean(noise(tf.square(away)), 1, keepdims=True)
         deviation = tf.sqrt(tf.maximum(noise(variance), 1e-30))
         scale = noise(1.0 / noise(deviation + layer.epsilon))

@@ -17,16 +17,17 @@ GAIN = 2.0**20
 
 
 class Noise:
-    """Rounding of relative size `unit`, different for each sample."""
+    """Rounding of a relative size, different for each sample."""
 
-    def __init__(self, seed, unit, samples=SAMPLES):
+    def __init__(self, seed, rounding, gain=1.0, samples=SAMPLES):
+        self.unit, unit = rounding, rounding * gain
         self.rng = np.random.default_rng([seed, 2])
         self.samples = samples
         self.units = np.full(samples, unit)
         self.units[0] = 0.0
 
     def relative(self, shape):
-        """Factors of `unit`, from -1 to 1."""
+        """Relative errors, each as large as the rounding or smaller."""
         shape = (self.samples, *shape[1:])
         values = self.rng.uniform(-1.0, 1.0, shape)
         return values * self.units.reshape(-1, *[1] * (len(shape) - 1))

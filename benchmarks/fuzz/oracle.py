@@ -72,7 +72,7 @@ def expected(case, arrays, weights, dy):
     """From x in its own dtype, weights by name, and dy as it was given."""
     axis = case.axis % len(case.shape)
     gain = GAIN if case.dtype == "float64" else 1.0
-    noise = Noise(case.seed, rounding(case) * gain)
+    noise = Noise(case.seed, rounding(case), gain)
     x = positions(tf.cast(arrays.x, "float64").numpy(), axis)
     kept = np.ones((*x.shape[:2], 1))
     if arrays.mask is not None:

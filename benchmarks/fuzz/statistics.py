@@ -63,7 +63,11 @@ class Statistics:
 
     def mean_of(self, values, block, groups, count):
         """Means over what is kept, 0 of nothing."""
-        sums = tf.reduce_sum(values * self.kept, axis=2)
+        values = values * self.kept
+        sums = tf.reduce_sum(values, axis=2)
+        # A sum is rounded about the sizes of what is added.
+        size = tf.stop_gradient(tf.reduce_sum(tf.abs(values), axis=2))
+        sums += self.noise.relative(size.shape) * size
         return self.totals(sums, block, groups) / np.maximum(count, 1)
 
     def moments(self, block=1, groups=None, values=None):
@@ -72,11 +76,13 @@ class Statistics:
         values = self.x if values is None else values
         count = self.counts(block, groups)
         plain = tf.stop_gradient(values)
-        pivot = self.mean_of(plain, block, groups, count)
+        sums = tf.reduce_sum(plain * self.kept, axis=2)
+        pivot = self.totals(sums, block, groups) / np.maximum(count, 1)
         away = self.noise(values - pivot[:, :, None])
         offset = self.mean_of(away, block, groups, count)
-        if self.one_float:
-            offset += self.noise.relative(pivot.shape) * pivot
+        # A mean is two floats, or one.
+        unit = 1.0 if self.one_float else 4 * self.noise.unit
+        offset += unit * self.noise.relative(pivot.shape) * pivot
         square = self.noise(tf.square(away - offset[:, :, None]))
         variance = self.noise(self.mean_of(square, block, groups, count))
         # What float64 leaves of equal values is no variance.

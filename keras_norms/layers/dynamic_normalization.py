@@ -4,6 +4,7 @@ from keras import ops
 from keras_norms import arguments
 from keras_norms.layers.base_batch import BaseBatchNormalization
 from keras_norms.ops import affine
+from keras_norms.ops import affine_about
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -159,7 +160,13 @@ class DynamicNormalization(BaseBatchNormalization):
             dgamma, dbeta = ops.split(both, 2, axis=1)
         gamma = (1.0 if gamma is None else gamma) + dgamma
         beta = dbeta if beta is None else beta + dbeta
-        return affine(moments, gamma, beta, self.epsilon)
+        if self.scope == "batch":
+            return affine(moments, gamma, beta, self.epsilon)
+        # The gradient of an example's variance reaches x times x - its mean.
+        about = source.or_mean_of(moments)
+        return affine_about(
+            about, about.minus(moments), moments, gamma, beta, self.epsilon
+        )
 
     def _module(self, prefix, table, parameters):
         def step(table, name):

@@ -38,12 +38,14 @@ def affine(moments, gamma=None, beta=None, epsilon=1e-3):
 def inverse_deviation(moments, epsilon):
     """`1 / sqrt(variance + epsilon)`; finite for rows that hold nothing.
 
-    Without an epsilon the root has no gradient at their variance of 0.
+    Without an epsilon the root has no gradient at their variance of 0. It is
+    not `rsqrt`: XLA's gradient of that cubes it, which leaves float32's range
+    for deviations of 1e13.
     """
     count, variance = column(moments.count), moments.variance
     if not isinstance(count, (int, float)) or count == 0:
         variance = ops.where(count > 0, variance, 1.0)
-    return ops.rsqrt(variance + epsilon)
+    return 1.0 / ops.sqrt(variance + epsilon)
 
 
 @dataclasses.dataclass(frozen=True)
