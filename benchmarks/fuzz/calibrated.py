@@ -28,7 +28,9 @@ class CalibratedNormalization(Method):
         if not self.centers:
             return own
         stretch = 1.0 + self.w["center_weight"][:, None]
-        own.pivot, own.offset = stretch * own.pivot, stretch * own.offset
+        rounded = self.noise.relative(own.pivot.shape) * own.pivot
+        own.pivot = stretch * own.pivot
+        own.offset = stretch * (own.offset + rounded)
         return own
 
     def _calibrated_batch(self):
@@ -44,6 +46,7 @@ class CalibratedNormalization(Method):
         groups = self.s.channels
         variance = self.s.mean_of(square, None, groups, batch.count)
         variance = self.noise(variance)
+        variance += self.s.rounding_of_square(batch.pivot)
         mean = stretch * batch.pivot, stretch * batch.offset
         return around, between, type(batch)(*mean, variance, batch.count)
 

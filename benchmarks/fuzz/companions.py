@@ -118,6 +118,8 @@ def _standardize(case, arrays):
         away = w - tf.stop_gradient(tf.reduce_mean(w, 1, keepdims=True))
         away = noise(away)
         mean = noise(tf.reduce_mean(away, 1, keepdims=True))
+        size = tf.reduce_mean(tf.abs(tf.stop_gradient(away)), 1, keepdims=True)
+        mean += noise.relative(size.shape) * size
         away = noise(away - mean)
         variance = tf.reduce_mean(noise(tf.square(away)), 1, keepdims=True)
         deviation = tf.sqrt(tf.maximum(noise(variance), 1e-30))

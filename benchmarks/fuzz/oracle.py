@@ -99,7 +99,11 @@ def expected(case, arrays, weights, dy):
     dy = noise(noise.repeated(positions(dy, axis)))
     sources = [x, *(w[name] for name in trainable)]
     dx, *dw = tape.gradient(y, sources, dy, unconnected_gradients="zero")
-    y = y + noise.relative(y.shape) * tf.abs(linear)
+    # TensorFlow has elu as a difference from 1.
+    size = tf.abs(linear) + float(name == "elu")
+    y = y + noise.relative(y.shape) * size
+    # Nothing is promised of the gradient of what is not finite.
+    dx = tf.where(tf.math.is_finite(x), dx, float("nan"))
     values = {"y": y, "dx": noise(dx)}
     values |= {f"d {n}": noise(g) for n, g in zip(trainable, dw, strict=True)}
     skipped = {}

@@ -85,10 +85,16 @@ class Statistics:
         offset += unit * self.noise.relative(pivot.shape) * pivot
         square = self.noise(tf.square(away - offset[:, :, None]))
         variance = self.noise(self.mean_of(square, block, groups, count))
+        variance += self.rounding_of_square(pivot)
         # What float64 leaves of equal values is no variance.
         equal = variance <= 2.0**-94 * tf.square(pivot)
         variance = tf.where(equal, 0.0, variance)
         return Moments(pivot, offset, variance, count)
+
+    def rounding_of_square(self, mean):
+        """What a square of the rounding of a mean is rounded by."""
+        square = tf.square(self.noise.unit * tf.stop_gradient(mean))
+        return self.noise.relative(mean.shape) * square
 
     def centered(self, moments, values=None):
         values = self.x if values is None else values
@@ -114,11 +120,13 @@ class Statistics:
             return self.totals(table, 1, groups) / width
 
         pivot = pooled(mean)
-        square = tf.square(mean[:, None] - pivot)
-        variance = variance[:, None] + self.noise(square)
+        away = mean[:, None] - pivot
+        size = self.totals(tf.abs(away), 1, groups) / width
+        offset = self.noise.relative(size.shape) * size
+        variance = variance[:, None] + self.noise(tf.square(away))
         variance = self.totals(variance, 1, groups) / width
         count = np.ones((self.examples, self.channels))
-        return Moments(pivot, 0.0 * pivot, variance, count)
+        return Moments(pivot, offset, variance, count)
 
     def blend(self, own, other, weight):
         """`weight` of own and the rest of other; of other alone if empty."""

@@ -1,0 +1,86 @@
+"""A slice of `python -m benchmarks.fuzz`, and that it can fail."""
+
+import dataclasses
+
+import pytest
+
+from benchmarks.fuzz import __main__ as fuzz
+from benchmarks.fuzz import cases
+from benchmarks.fuzz import check
+from keras_norms.ops import coefficients
+
+SLICE = 160
+PARTS = 8
+FIRST = 9_000_000
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_slice_has_no_unexplained_difference(part, capsys):
+    summary = fuzz.Summary()
+    for seed in range(FIRST + part, FIRST + SLICE, PARTS):
+        case, outcome = fuzz.outcome_of(seed)
+        summary.add(case, outcome)
+    printed = capsys.readouterr().out
+    assert not summary.unexplained, printed
+    assert not summary.kinds["crashed"], printed
+    assert summary.kinds["passed"] > 0.8 * SLICE / PARTS
+
+
+def test_a_case_is_the_same_each_time():
+    one, other = cases.draw(FIRST), cases.draw(FIRST)
+    assert one == other
+    assert cases.draw(FIRST + 1) != one
+
+
+def plain_case(**changes):
+    """Batch norm in training, nothing peculiar."""
+    case = cases.Case(
+        seed=1,
+        layer="BatchNormalization",
+        arguments={"momentum": 0.9},
+        shape=(4, 5, 3),
+        axis=-1,
+        dtype="float32",
+        policy="float32",
+        training="true",
+        native=False,
+        run="eager",
+        mask=None,
+        mask_rank=1,
+        scale=1.0,
+        mean=0.0,
+        values="normal",
+        bad=None,
+    )
+    return dataclasses.replace(case, **changes)
+
+
+def test_an_error_of_a_hundred_roundings_is_found(monkeypatch):
+    plain = coefficients.inverse_deviation
+
+    def wrong(moments, epsilon):
+        return plain(moments, epsilon) * (1.0 + 100 * 2.0**-24)
+
+    assert not check.run(plain_case()).unexplained
+    monkeypatch.setattr(coefficients, "inverse_deviation", wrong)
+    outcome = check.run(plain_case())
+    assert outcome.kind == "passed"
+    assert {d.output for d in outcome.unexplained} >= {"y", "dx"}
+
+
+def test_what_a_layer_refuses_is_counted_by_its_rule():
+    outcome = check.run(plain_case(arguments={"epsilon": -1.0}))
+    assert outcome.kind == "refused"
+    rule = "`epsilon` must be a finite number, 0 or more."
+    assert outcome.message.strip() == rule
+
+
+def test_a_crash_is_an_outcome(monkeypatch):
+    def broken(moments, epsilon):
+        raise TypeError("broken")
+
+    monkeypatch.setattr(coefficients, "inverse_deviation", broken)
+    outcome = check.run(plain_case())
+    assert outcome.kind == "crashed"
+    assert "TypeError" in outcome.message
+    assert "broken" in outcome.message
