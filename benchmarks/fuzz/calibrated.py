@@ -1,9 +1,10 @@
 """Batch norms calibrated by each example's means, and unified batch norm."""
 
+import dataclasses
+
 import tensorflow as tf
 
 from benchmarks.fuzz.methods import Method
-from benchmarks.fuzz.methods import over_positions
 
 
 class CalibratedNormalization(Method):
@@ -29,9 +30,11 @@ class CalibratedNormalization(Method):
             return own
         stretch = 1.0 + self.w["center_weight"][:, None]
         rounded = self.noise.relative(own.pivot.shape) * own.pivot
-        own.pivot = stretch * own.pivot
-        own.offset = stretch * (own.offset + rounded)
-        return own
+        return dataclasses.replace(
+            own,
+            pivot=stretch * own.pivot,
+            offset=stretch * (own.offset + rounded),
+        )
 
     def _calibrated_batch(self):
         """x' about its mean in the batch; means of examples; its moments."""
@@ -40,7 +43,7 @@ class CalibratedNormalization(Method):
             return self.s.centered(batch), self.s.minus(own, batch), batch
         stretch = 1.0 + self.weight("center_weight", 0.0)
         between = self.noise(stretch * self.s.minus(own, batch))
-        around = self.s.centered(own) + over_positions(between)
+        around = self.s.centered(own) + self.s.over_positions(between)
         around = self.noise(around)
         square = self.noise(tf.square(around))
         groups = self.s.channels
@@ -61,7 +64,7 @@ class CalibratedNormalization(Method):
                     self.weight("center_weight", 0.0) * own.mean
                 )
                 away = self.noise(away + moved)
-                centered = self.s.centered(own) + over_positions(away)
+                centered = self.s.centered(own) + self.s.over_positions(away)
         rstd = self.rstd(used)
         scale = rstd
         if self.gate_of is not None:

@@ -174,7 +174,9 @@ def _range(d, dtype):
     if dtype in INTEGER_DTYPES:
         return d.of((1.0, 5.0, 30.0)), 0.0
     scales = (1.0, 1e-3, 1e3, 1e-6, 1e6, 1e-12, 1e12)
-    return d.of(scales, [12, 2, 2, 1, 1, 0.5, 0.5]), mean
+    scale = d.of(scales, [12, 2, 2, 1, 1, 0.5, 0.5])
+    # Squares must stay within the range of float32.
+    return scale, min(mean, 10.0) if scale > 1e9 else mean
 
 
 def _arguments(d, layer, channels):

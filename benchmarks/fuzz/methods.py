@@ -9,10 +9,6 @@ or their blend with each example's.
 import tensorflow as tf
 
 
-def over_positions(table):
-    return table[:, :, None]
-
-
 class Method:
     """Batch norm, group norm and the like."""
 
@@ -25,12 +21,15 @@ class Method:
         self.s = statistics
         self.w = weights
         self.noise = noise
+        self.shape = (noise.samples, statistics.examples, statistics.channels)
 
     def weight(self, name, other):
         """A weight of each channel, for tables."""
         if name not in self.w:
             return other
-        return self.noise(self.w[name])[:, None]
+        return self.noise.broadcast(
+            self.noise(self.w[name])[:, None], self.shape
+        )
 
     @property
     def gamma(self):
@@ -47,14 +46,15 @@ class Method:
 
     def affine(self, centered, scale, shift, present):
         """`scale * centered + shift`, 0 where there is nothing."""
-        scale = over_positions(self.noise(self.whole(scale)))
-        y = self.noise(self.noise(centered * scale) + over_positions(shift))
+        scale = self.s.over_positions(self.noise(self.whole(scale)))
+        y = self.noise(
+            self.noise(centered * scale) + self.s.over_positions(shift)
+        )
         return tf.where(present[:, None], y, 0.0)
 
     def whole(self, table):
         """A number, or one a channel, in the shape of tables."""
-        shape = (self.noise.samples, self.s.examples, self.s.channels)
-        return table + tf.zeros(shape, "float64")
+        return table + tf.zeros(self.shape, "float64")
 
     @property
     def block(self):
@@ -149,13 +149,13 @@ class BatchInstanceNormalization(Method):
     def linear(self, used, training):
         own = self.s.moments(1)
         batch = self.noise(
-            self.s.centered(used) * over_positions(self.rstd(used))
+            self.s.centered(used) * self.s.over_positions(self.rstd(used))
         )
         instance = self.noise(
-            self.s.centered(own) * over_positions(self.rstd(own))
+            self.s.centered(own) * self.s.over_positions(self.rstd(own))
         )
         instance = tf.where(own.present[:, None], instance, 0.0)
-        rho = self.noise(self.w["rho"])[:, None, None]
+        rho = self.s.over_positions(self.weight("rho", None))
         xhat = self.noise(rho * batch) + self.noise((1.0 - rho) * instance)
         shift = self.whole(self.beta)
         return self.affine(xhat, self.gamma, shift, used.present)

@@ -48,6 +48,21 @@ class Noise:
         noise = self.relative(t.shape) * size
         return result + (t - tf.stop_gradient(t)) * noise
 
+    def broadcast(self, t, shape):
+        """t in a larger shape; its gradient is a sum, rounded as one."""
+        axes = [a for a, n in enumerate(shape) if t.shape[a] != n]
+
+        @tf.custom_gradient
+        def run(t):
+            def gradient(dy):
+                total = tf.reduce_sum(dy, axes, keepdims=True)
+                size = tf.reduce_sum(tf.abs(dy), axes, keepdims=True)
+                return total + self.relative(total.shape) * size
+
+            return tf.broadcast_to(t, shape), gradient
+
+        return run(t) if axes else t
+
     def repeated(self, array):
         """A copy for each sample, [samples, ...]."""
         array = np.asarray(array, "float64")

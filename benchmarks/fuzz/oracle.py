@@ -87,25 +87,33 @@ def expected(case, arrays, weights, dy):
     method = METHODS.get(case.layer, methods.Method)
     with tf.GradientTape() as tape:
         tape.watch([x, *(w[name] for name in trainable)])
-        statistics = Statistics(x, kept, noise)
         # The library's means in float64 have no residual.
-        statistics.one_float = case.native and case.dtype == "float64"
-        m = method(case, statistics, w, noise)
+        one_float = case.native and case.dtype == "float64"
+        s = Statistics(x, kept, noise, case.epsilon, one_float)
+        m = method(case, s, w, noise)
         linear = m.run()
         name = case.arguments.get("activation")
         y = activate(name, linear)
         if name is not None:
-            y = noise.slope(linear, y, 1.0 + tf.abs(linear))
+            # Exponentials are good to a few roundings.
+            y = noise.slope(linear, y, 4.0 * (1.0 + tf.abs(linear)))
     dy = noise(noise.repeated(positions(dy, axis)))
     sources = [x, *(w[name] for name in trainable)]
     dx, *dw = tape.gradient(y, sources, dy, unconnected_gradients="zero")
     # TensorFlow has elu as a difference from 1.
-    size = tf.abs(linear) + float(name == "elu")
+    size = 4.0 * tf.abs(linear) + float(name == "elu")
     y = y + noise.relative(y.shape) * size
     # Nothing is promised of the gradient of what is not finite.
     dx = tf.where(tf.math.is_finite(x), dx, float("nan"))
     values = {"y": y, "dx": noise(dx)}
-    values |= {f"d {n}": noise(g) for n, g in zip(trainable, dw, strict=True)}
+    finite = tf.reduce_all(tf.math.is_finite(y), axis=(0, 1, 2))
+    for weight, gradient in zip(trainable, dw, strict=True):
+        # Of what made an output that is not finite, nothing is promised.
+        told = finite if gradient.shape[1:] == finite.shape else None
+        if told is None or weight.endswith(("kernel", "bias", "logits")):
+            told = tf.reduce_all(finite)
+        gradient = tf.where(told, noise(gradient), float("nan"))
+        values[f"d {weight}"] = gradient
     skipped = {}
     if "moving_mean" in w:
         state, skipped = state_after(case, m)
@@ -114,8 +122,10 @@ def expected(case, arrays, weights, dy):
     if name in KINKED and _at_kink(linear, gain):
         reason = "an activation is read at its kink"
         skipped |= dict.fromkeys(["dx", *_gradients(trainable)], reason)
-    if case.training == "tensor false" and (case.bad or not case.epsilon):
-        reason = "a `training` tensor differentiates training's branch too"
+    runs = case.arguments.get("when_condensed") == "use_running"
+    both = case.training == "tensor false" or (case.trains and runs)
+    if both and (case.bad or not case.epsilon):
+        reason = "training and inference are both differentiated"
         skipped |= dict.fromkeys(["dx", *_gradients(trainable)], reason)
     return Expected(values, skipped, gain)
 

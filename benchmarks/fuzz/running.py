@@ -65,7 +65,7 @@ def _moved(case, method, mean, variance, valid):
         # The root of no variance, but for what means are rounded by.
         rounded = tf.square(noise.relative(mean.shape) * mean)
         stddev = tf.sqrt(noise(variance + case.epsilon) + rounded)
-        own = case.arguments["renorm_momentum"]
+        own = case.arguments.get("renorm_momentum", 0.99)
         new["renorm_mean"] = step("renorm_mean", mean, own)
         new["renorm_stddev"] = step("renorm_stddev", stddev, own)
         new["moving_stddev"] = step("moving_stddev", stddev, momentum)
@@ -103,7 +103,8 @@ def _ghosts(case, method, mean, variance):
             if count[first]:
                 step = noise(table[:, first]) * (1.0 - momentum)
                 average = noise(average * momentum + noise(step))
-        followed.append(average)
+        # All of it is one step from the average as it was.
+        followed.append(average + noise.relative(average.shape) * w[name])
     # One step towards these must end where the steps ended.
     if momentum < 1.0:
         return tuple(

@@ -30,12 +30,13 @@ class Moments:
 
 
 class Statistics:
-    one_float = False  # whether means are rounded, and no residual is kept
-
-    def __init__(self, x, kept, noise):
+    def __init__(self, x, kept, noise, epsilon, one_float):
         self.x = x  # [samples, N, S, C]
         self.kept = kept  # [N, S, 1], ones and zeros
         self.noise = noise
+        self.epsilon = epsilon
+        self.one_float = one_float  # whether means have no residual
+        self._moments = {}
         _, self.examples, _, self.channels = x.shape
 
     def totals(self, table, block, groups):
@@ -70,22 +71,37 @@ class Statistics:
         sums += self.noise.relative(size.shape) * size
         return self.totals(sums, block, groups) / np.maximum(count, 1)
 
-    def moments(self, block=1, groups=None, values=None):
-        """Of `values`, by default x."""
+    def over_positions(self, table):
+        """A table as something of the shape of x."""
+        return self.noise.broadcast(table[:, :, None], self.x.shape)
+
+    def moments(self, block=1, groups=None):
+        """Of blocks of examples (None: all) and groups of channels."""
         groups = self.channels if groups in (None, -1) else groups
-        values = self.x if values is None else values
+        if (block, groups) not in self._moments:
+            self._moments[block, groups] = self._pooled(block, groups)
+        return self._moments[block, groups]
+
+    def _pooled(self, block, groups):
         count = self.counts(block, groups)
-        plain = tf.stop_gradient(values)
+        plain = tf.stop_gradient(self.x)
         sums = tf.reduce_sum(plain * self.kept, axis=2)
         pivot = self.totals(sums, block, groups) / np.maximum(count, 1)
-        away = self.noise(values - pivot[:, :, None])
+        away = self.noise(self.x - pivot[:, :, None])
         offset = self.mean_of(away, block, groups, count)
-        # A mean is two floats, or one.
-        unit = 1.0 if self.one_float else 4 * self.noise.unit
-        offset += unit * self.noise.relative(pivot.shape) * pivot
-        square = self.noise(tf.square(away - offset[:, :, None]))
+        square = self.noise(tf.square(away - self.over_positions(offset)))
         variance = self.noise(self.mean_of(square, block, groups, count))
-        variance += self.rounding_of_square(pivot)
+        # A mean is two floats, or one; that of equal values is exact.
+        deviation = tf.sqrt(tf.stop_gradient(variance))
+        unit = 4.0 if self.one_float else 4 * self.noise.unit
+        rounded = unit * self.noise.relative(pivot.shape) * pivot
+        limit = 2.0**-8 * tf.sqrt(tf.square(deviation) + self.epsilon)
+        offset += tf.clip_by_value(rounded, -limit, limit)
+        rounded_square = self.rounding_of_square(pivot)
+        limit = tf.square(limit)
+        variance += tf.clip_by_value(rounded_square, -limit, limit)
+        if self.one_float:
+            variance += rounded * deviation
         # What float64 leaves of equal values is no variance.
         equal = variance <= 2.0**-94 * tf.square(pivot)
         variance = tf.where(equal, 0.0, variance)
@@ -96,12 +112,9 @@ class Statistics:
         square = tf.square(self.noise.unit * tf.stop_gradient(mean))
         return self.noise.relative(mean.shape) * square
 
-    def centered(self, moments, values=None):
-        values = self.x if values is None else values
-        away = (values - moments.pivot[:, :, None]) - moments.offset[
-            :, :, None
-        ]
-        return self.noise(away)
+    def centered(self, moments):
+        away = self.x - moments.pivot[:, :, None]
+        return self.noise(away - self.over_positions(moments.offset))
 
     def minus(self, one, other):
         """The difference of two means."""
@@ -121,8 +134,9 @@ class Statistics:
 
         pivot = pooled(mean)
         away = mean[:, None] - pivot
+        offset = self.totals(away, 1, groups) / width
         size = self.totals(tf.abs(away), 1, groups) / width
-        offset = self.noise.relative(size.shape) * size
+        offset += self.noise.relative(size.shape) * size
         variance = variance[:, None] + self.noise(tf.square(away))
         variance = self.totals(variance, 1, groups) / width
         count = np.ones((self.examples, self.channels))
