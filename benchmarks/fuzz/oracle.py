@@ -101,7 +101,8 @@ def expected(case, arrays, weights, dy):
     sources = [x, *(w[name] for name in trainable)]
     dx, *dw = tape.gradient(y, sources, dy, unconnected_gradients="zero")
     # TensorFlow has elu as a difference from 1.
-    size = 4.0 * tf.abs(linear) + float(name == "elu")
+    size = (1.0 if name is None else 4.0) * tf.abs(linear)
+    size = size + float(name == "elu")
     y = y + noise.relative(y.shape) * size
     # Nothing is promised of the gradient of what is not finite.
     dx = tf.where(tf.math.is_finite(x), dx, float("nan"))
