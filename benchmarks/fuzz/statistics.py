@@ -66,8 +66,9 @@ class Statistics:
         """Means over what is kept, 0 of nothing."""
         values = values * self.kept
         sums = tf.reduce_sum(values, axis=2)
-        # A sum is rounded about the sizes of what is added.
-        size = tf.stop_gradient(tf.reduce_sum(tf.abs(values), axis=2))
+        # Layers add differences from a value some deviations away.
+        square = tf.reduce_sum(tf.square(values), axis=2)
+        size = tf.stop_gradient(tf.sqrt(values.shape[2] * square))
         sums += self.noise.relative(size.shape) * size
         return self.totals(sums, block, groups) / np.maximum(count, 1)
 
