@@ -120,3 +120,16 @@ def test_a_deviation_of_1e13_has_a_gradient_under_xla():
     one = np.ones(1)
     wanted = oracles.normalize(x, dy, one, 0 * one, -1, None, 1).dx
     np.testing.assert_allclose(dx, wanted, rtol=1e-5)
+
+
+@both_ways
+def test_infinite_inputs_stay_where_they_are_at_inference(native):
+    """Whether `training` is a tensor or not."""
+    x = np.random.default_rng(0).normal(size=SHAPE).astype("float32")
+    x[0, 0, 0, 0] = np.inf
+    layer = layers.BatchNormalization()
+    with ops.using_native(native):
+        have = layer(x, training=tf.constant(False))
+        want = layer(x, training=False)
+    assert np.isfinite(want).sum() == x.size - 1
+    np.testing.assert_allclose(have, want, atol=1e-6)

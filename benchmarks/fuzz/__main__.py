@@ -3,6 +3,7 @@
 import argparse
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import logging
 import multiprocessing
@@ -97,8 +98,9 @@ def main():
     if options.only is not None:
         seeds = [options.only]
     summary, start = Summary(), time.monotonic()
-    for case, outcome in outcomes(seeds, options.jobs):
-        summary.add(case, outcome)
+    with contextlib.suppress(KeyboardInterrupt):
+        for case, outcome in outcomes(seeds, options.jobs):
+            summary.add(case, outcome)
     summary.show(time.monotonic() - start)
     if summary.kinds["crashed"] or summary.unexplained:
         raise SystemExit(1)

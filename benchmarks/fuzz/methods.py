@@ -47,6 +47,13 @@ class Method:
     def affine(self, centered, scale, shift, present):
         """`scale * centered + shift`, 0 where there is nothing."""
         scale = self.s.over_positions(self.noise(self.whole(scale)))
+        if self.case.training == "tensor false":
+            # x is read about a value some deviations from the batch's mean.
+            variance = tf.stop_gradient(self.s.moments(None).variance)
+            away = 8.0 * tf.sqrt(variance)
+            away = tf.where(tf.math.is_finite(away), away, 0.0)
+            rounded = self.noise.relative(centered.shape)
+            centered += rounded * self.s.over_positions(away)
         y = self.noise(
             self.noise(centered * scale) + self.s.over_positions(shift)
         )

@@ -87,9 +87,7 @@ def expected(case, arrays, weights, dy):
     method = METHODS.get(case.layer, methods.Method)
     with tf.GradientTape() as tape:
         tape.watch([x, *(w[name] for name in trainable)])
-        # The library's means in float64 have no residual.
-        one_float = case.native and case.dtype == "float64"
-        s = Statistics(x, kept, noise, case.epsilon, one_float)
+        s = Statistics(x, kept, noise, case.epsilon)
         m = method(case, s, w, noise)
         linear = m.run()
         name = case.arguments.get("activation")

@@ -30,12 +30,11 @@ class Moments:
 
 
 class Statistics:
-    def __init__(self, x, kept, noise, epsilon, one_float):
+    def __init__(self, x, kept, noise, epsilon):
         self.x = x  # [samples, N, S, C]
         self.kept = kept  # [N, S, 1], ones and zeros
         self.noise = noise
         self.epsilon = epsilon
-        self.one_float = one_float  # whether means have no residual
         self._moments = {}
         _, self.examples, _, self.channels = x.shape
 
@@ -65,12 +64,13 @@ class Statistics:
     def mean_of(self, values, block, groups, count):
         """Means over what is kept, 0 of nothing."""
         values = values * self.kept
-        sums = tf.reduce_sum(values, axis=2)
+        total = self.totals(tf.reduce_sum(values, axis=2), block, groups)
         # Layers add differences from a value some deviations away.
         square = tf.reduce_sum(tf.square(values), axis=2)
         size = tf.stop_gradient(tf.sqrt(values.shape[2] * square))
-        sums += self.noise.relative(size.shape) * size
-        return self.totals(sums, block, groups) / np.maximum(count, 1)
+        size = self.totals(size, block, groups)
+        total += self.noise.relative(size.shape) * size
+        return total / np.maximum(count, 1)
 
     def over_positions(self, table):
         """A table as something of the shape of x."""
@@ -92,17 +92,14 @@ class Statistics:
         offset = self.mean_of(away, block, groups, count)
         square = self.noise(tf.square(away - self.over_positions(offset)))
         variance = self.noise(self.mean_of(square, block, groups, count))
-        # A mean is two floats, or one; that of equal values is exact.
-        deviation = tf.sqrt(tf.stop_gradient(variance))
-        unit = 4.0 if self.one_float else 4 * self.noise.unit
-        rounded = unit * self.noise.relative(pivot.shape) * pivot
-        limit = 2.0**-8 * tf.sqrt(tf.square(deviation) + self.epsilon)
-        offset += tf.clip_by_value(rounded, -limit, limit)
-        rounded_square = self.rounding_of_square(pivot)
-        limit = tf.square(limit)
-        variance += tf.clip_by_value(rounded_square, -limit, limit)
-        if self.one_float:
-            variance += rounded * deviation
+        # A mean is two floats; that of equal values is exact.
+        square = tf.stop_gradient(variance) + self.epsilon
+        limit = 2.0**-8 * tf.sqrt(square)
+        rounded = 4 * self.noise.unit * self.noise.relative(pivot.shape)
+        offset += tf.clip_by_value(rounded * pivot, -limit, limit)
+        limit = 2.0**-16 * square
+        rounded = self.rounding_of_square(pivot)
+        variance += tf.clip_by_value(rounded, -limit, limit)
         # What float64 leaves of equal values is no variance.
         equal = variance <= 2.0**-94 * tf.square(pivot)
         variance = tf.where(equal, 0.0, variance)

@@ -81,7 +81,10 @@ def find_pivot(layout, view, mask):
         spread = layout.spread_all(value)
         difference = layout.sum(ops.where(mask, view, spread) - spread)
         difference = difference * inverse(count, view.dtype)
-    return pinned(ops.stop_gradient(value + difference))
+    # Of inputs that are not finite too, as moments others than theirs, such
+    # as running ones, may be what normalizes.
+    pivot = ops.stop_gradient(value + difference)
+    return pinned(ops.where(ops.isfinite(pivot), pivot, 0.0))
 
 
 def shifted_moments(layout, shifted, pivot, mask):
