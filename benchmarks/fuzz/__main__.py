@@ -47,7 +47,8 @@ class Summary:
         self.refusals = collections.Counter()
         self.skipped = collections.Counter()
         self.worst = {}
-        self.explained = self.unexplained = 0
+        self.ratios = []
+        self.explained = self.unexplained = self.weak = 0
 
     def add(self, case, outcome):
         self.kinds[outcome.kind] += 1
@@ -60,6 +61,9 @@ class Summary:
             key = case.layer
             if difference.ratio > self.worst.get(key, (0.0,))[0]:
                 self.worst[key] = difference.ratio, case.seed, difference
+        if outcome.differences:
+            self.ratios.append(max(d.ratio for d in outcome.differences))
+        self.weak += bool(outcome.weak)
         unexplained = outcome.unexplained
         self.unexplained += bool(unexplained)
         self.explained += bool(outcome.differences) and not unexplained
@@ -74,6 +78,11 @@ class Summary:
             print(f"{kind}: {self.kinds[kind]}")
         print(f"with differences explained by rounding: {self.explained}")
         print(f"with unexplained differences: {self.unexplained}")
+        print(f"where an error of a tenth would be explained: {self.weak}")
+        ratios = sorted(self.ratios)
+        for share in (0.5, 0.99) if ratios else ():
+            ratio = ratios[int(share * (len(ratios) - 1))]
+            print(f"error / rounding sensitivity, {share:.0%}: {ratio:.2g}")
         for message, count in self.refusals.most_common():
             print(f"refused {count}: {message}")
         for reason, count in self.skipped.most_common():

@@ -26,7 +26,7 @@ class Difference:
     error: float
     size: float  # the largest magnitude near it
     ratio: float  # error over rounding sensitivity
-    condition: float  # rounding sensitivity over size
+    condition: float  # rounding sensitivity over the output's largest value
 
     def __str__(self):
         return (
@@ -43,6 +43,7 @@ class Outcome:
     message: str = ""
     differences: list[Difference] = dataclasses.field(default_factory=list)
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    weak: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def unexplained(self):
@@ -98,6 +99,8 @@ def compare(case, actual, expected):
         if have.shape != samples.shape[1:]:
             shapes = f"{have.shape}, not {samples.shape[1:]}"
             return Outcome("crashed", f"{name} has shape {shapes}")
+        if is_weak(samples, expected.gain):
+            outcome.weak.append(name)
         given = per_row, expected.gain, unit, tiny, largest
         found = difference(have, samples, *given)
         if found is not None:
@@ -115,6 +118,17 @@ def limits(dtype):
         # Numbers about the smallest are flushed to zero on the way.
         tiny = 1e4 * float(info.tiny)
     return float(info.eps), float(tiny), float(info.max)
+
+
+def is_weak(samples, gain):
+    """Whether an error of a tenth of an output would be explained."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        spread = np.abs(samples - samples[0]).max(0) / gain
+    told = np.isfinite(spread)
+    if not told.any():
+        return False
+    size = np.abs(samples[0][told]).max()
+    return bool(LIMIT * spread[told].max() > 0.1 * size > 0)
 
 
 def difference(have, samples, per_row, gain, unit, tiny, largest):
@@ -137,6 +151,6 @@ def difference(have, samples, per_row, gain, unit, tiny, largest):
         return None
     ratio = np.where(plain, beyond / np.maximum(spread, 1e-300), 0.0)
     worst = np.unravel_index(np.argmax(ratio), ratio.shape)
-    size = max(size[worst], 1e-300)
-    found = error[worst], size, ratio[worst], spread[worst] / size
+    largest = max(np.abs(want[told]).max(), 1e-300)
+    found = error[worst], size[worst], ratio[worst], spread[worst] / largest
     return tuple(map(float, found))
