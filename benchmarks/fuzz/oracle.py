@@ -44,7 +44,7 @@ def activate(name, t):
     if name == "gelu":
         return 0.5 * t * (1.0 + tf.math.erf(t / np.sqrt(2.0)))
     if name == "leaky_relu":
-        return tf.where(t >= 0, t, 0.2 * t)
+        return tf.where(t > 0, t, 0.2 * t)
     if name == "elu":
         return tf.where(t > 0, t, tf.math.expm1(tf.minimum(t, 0.0)))
     known = {

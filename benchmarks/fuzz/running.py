@@ -70,7 +70,8 @@ def _moved(case, method, mean, variance, valid):
         new["renorm_stddev"] = step("renorm_stddev", stddev, own)
         new["moving_stddev"] = step("moving_stddev", stddev, momentum)
         square = noise(tf.square(new["moving_stddev"]))
-        square = noise(tf.maximum(square - case.epsilon, 0.0))
+        rounded = noise.relative(square.shape) * square
+        square = tf.maximum(square - case.epsilon, 0.0) + rounded
         new["moving_variance"] = tf.where(valid, square, w["moving_variance"])
     return new
 
