@@ -111,7 +111,7 @@ def draw(seed):
     scale, mean = _range(d, dtype)
     if native and "float64" in (dtype, policy):
         # The library's means in float64 have no residual.
-        mean = min(mean, 10.0)
+        mean = min(mean, 1.0)
     values = ("normal", "constant", "constant channel", "outliers", "shifted")
     values = d.of(values, [8, 1, 1, 1, 2])
     bad = d.of((None, "masked", "channel"), [12, 2, 1])
