@@ -75,7 +75,9 @@ MORE_GROUPS = (
 )
 NO_DIVISOR = (
     "The number of channels (4) must be a multiple of the number of groups "
-    "(3). Received: groups=3. Use a divisor of 4, or -1 for a group a channel."
+    '(3); Keras words the rule as "must be a multiple of the number of '
+    'channels". Received: groups=3. Use a divisor of 4, or -1 for a group a '
+    "channel."
 )
 NOT_NEGATIVE = (
     "`{name}` must be a finite number, 0 or more. Received: {name}={value}. "

@@ -57,12 +57,26 @@ def _mask(case, rng, axis):
         return None
     sizes = [s for a, s in enumerate(case.shape) if a != axis]
     sizes = sizes[: case.mask_rank]
+    if fits_channels(sizes, case.shape, axis):
+        sizes = sizes[:-1]
     mask = rng.random(sizes) < 0.7
     if case.mask == "none true":
         mask[...] = False
     elif case.mask == "empty examples" and sizes[0]:
         mask[rng.random(sizes[0]) < 0.5] = False
     return mask
+
+
+def fits_channels(sizes, shape, axis):
+    """Whether a mask can also be read as Keras's, which covers the channels.
+
+    Keras's reading wins then; tests/test_channel_masks.py has such masks.
+    """
+    if axis == len(shape) - 1 or len(sizes) != len(shape) - 1:
+        return False
+    pairs = zip(sizes, shape, strict=False)
+    fits = all(have in (1, want) for have, want in pairs)
+    return fits and sizes[axis] == shape[axis]
 
 
 def spread(mask, shape, axis):

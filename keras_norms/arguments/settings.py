@@ -32,9 +32,9 @@ def groups_of(value, channels):
     if channels % value:
         raise ValueError(
             f"The number of channels ({channels}) must be a multiple of the "
-            f"number of groups ({value}); Keras's message says that it 'must "
-            "be a multiple of the number of channels'. Received: groups="
-            f"{value}. Use a divisor of {channels}, or -1 for a group a "
+            f'number of groups ({value}); Keras words the rule as "must be a '
+            f'multiple of the number of channels". Received: groups={value}. '
+            f"Use a divisor of {channels}, or -1 for a group a "
             "channel."
         )
     return value
