@@ -166,7 +166,7 @@ def test_what_has_no_weight_is_told_of():
         f"1 of the 4 batch norms of {model.name!r} are of keras.layers, which "
         "have no `inference_weight` and are left as they are. Change them for "
         "those of keras_norms, with `keras.models.clone_model` and its "
-        "`clone_function` (with `recursive=True` for nested models)."
+        "`clone_function`, which clones nested models by itself."
     )
     assert told[0].filename == __file__
 

@@ -57,12 +57,15 @@ class BatchNormalization(BaseBatchNormalization):
     Output: like the inputs, in the layer's compute dtype.
     Call: `training` may be a boolean tensor; `mask`.
     Mask: booleans over the leading axes of the inputs without their channel
-        axis. False positions do not enter the statistics; where none is True,
-        training gives zeros. The mask is passed on.
-    Replicas: moving averages are the same on all replicas: of the joined
-        batch if synchronized, else of the replicas' means and variances,
-        weighted by their counts. Collectives forbid calls inside `tf.cond`,
-        `tf.while_loop` or an inner `tf.function` of a strategy's replica.
+        axis, or over all axes but the last, as `keras.layers.Masking` makes
+        them. Masked positions are excluded from the statistics; where all are
+        masked, training gives zeros. The mask is passed on.
+    Replicas: the moving averages are the same on all replicas: those of the
+        joined batch if synchronized, else the replicas' means and variances,
+        weighted by their counts. Inside `tf.cond`, a loop, a
+        `keras.layers.RNN` cell or an inner `tf.function` of a strategy's
+        replica, each replica moves its own, and inference and files have
+        their mean. A synchronized layer raises a RuntimeError there.
     A batch that is empty, all masked or not finite leaves the averages alone.
     Raises: ValueError for a momentum or an inference_weight outside [0, 1], a
         ghost batch below 1, ghost batches with `synchronized`, unknown

@@ -31,8 +31,9 @@ class GroupNormalization(BaseNormalization, keras.layers.GroupNormalization):
         real dtype. Statistics are float32, float64 for float64 input.
     Output: like the inputs, in the layer's compute dtype.
     Mask: booleans over the leading axes of the inputs without their channel
-        axis. False positions do not enter the statistics; an example with no
-        True position gives zeros. The mask is passed on.
+        axis, or over all axes but the last, as `keras.layers.Masking` makes
+        them. Masked positions are excluded from the statistics; an example
+        with no True position gives zeros. The mask is passed on.
     Raises: ValueError for a `groups` that is not -1 or a positive divisor of
         the channels, inputs of rank 1, an axis out of bounds, channels of
         unknown number, a negative epsilon, a mask of another shape.

@@ -72,7 +72,7 @@ def weighable(model):
             f"{model.name!r} are of keras.layers, which have no "
             "`inference_weight` and are left as they are. Change them for "
             "those of keras_norms, with `keras.models.clone_model` and its "
-            "`clone_function` (with `recursive=True` for nested models).",
+            "`clone_function`, which clones nested models by itself.",
             stacklevel=3,
         )
     return ours
