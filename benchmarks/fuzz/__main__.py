@@ -4,38 +4,25 @@ import argparse
 import collections
 import concurrent.futures
 import contextlib
-import itertools
-import logging
 import multiprocessing
 import os
 import time
-import warnings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
-def outcome_of(seed):
-    """A case and its outcome, in this process or in another."""
-    from benchmarks.fuzz import cases
-    from benchmarks.fuzz import check
-
-    # Of graphs that are traced anew, here for each case.
-    logging.getLogger("tensorflow").setLevel("ERROR")
-    case = cases.draw(seed)
-    with warnings.catch_warnings():
-        # Of batches condensed all along, and of casts beyond the range.
-        warnings.simplefilter("ignore")
-        return case, check.run(case)
-
-
 def outcomes(seeds, jobs):
+    """Cases and their outcomes, from this process or from others."""
+    from benchmarks.fuzz.check import outcome_of
+
     if jobs == 1:
         yield from map(outcome_of, seeds)
         return
     with concurrent.futures.ProcessPoolExecutor(
         jobs, multiprocessing.get_context("spawn")
     ) as pool:
-        for chunk in itertools.batched(seeds, 200):
+        for first in range(0, len(seeds), 200):
+            chunk = seeds[first : first + 200]
             yield from pool.map(outcome_of, chunk, chunksize=10)
 
 

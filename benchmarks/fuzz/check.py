@@ -5,13 +5,16 @@ sensitivity of the case, plus two units in the last place of the output.
 """
 
 import dataclasses
+import logging
 import traceback
+import warnings
 
 import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
 from benchmarks.fuzz import arrays as arrays_of
+from benchmarks.fuzz import cases
 from benchmarks.fuzz import companions
 from benchmarks.fuzz import layers
 from benchmarks.fuzz import oracle
@@ -48,6 +51,17 @@ class Outcome:
     @property
     def unexplained(self):
         return [d for d in self.differences if not d.ratio <= LIMIT]
+
+
+def outcome_of(seed):
+    """The case of a seed, and its outcome."""
+    # Of graphs that are traced anew, here for each case.
+    logging.getLogger("tensorflow").setLevel("ERROR")
+    case = cases.draw(seed)
+    with warnings.catch_warnings():
+        # Of batches condensed all along, and of casts beyond the range.
+        warnings.simplefilter("ignore")
+        return case, run(case)
 
 
 def run(case):
