@@ -13,6 +13,8 @@ from tests import oracles
 from tests.descriptors import CHANNELS
 from tests.descriptors import DESCRIPTORS
 from tests.descriptors import IDS
+from tests.descriptors import RUNNING
+from tests.descriptors import RUNNING_IDS
 from tests.descriptors import Descriptor
 
 every_layer = pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
@@ -133,3 +135,53 @@ def test_infinite_inputs_stay_where_they_are_at_inference(native):
         want = layer(x, training=False)
     assert np.isfinite(want).sum() == x.size - 1
     np.testing.assert_allclose(have, want, atol=1e-6)
+
+
+@pytest.mark.parametrize("native", ["auto", "never"])
+@pytest.mark.parametrize("descriptor", RUNNING, ids=RUNNING_IDS)
+def test_the_branch_that_is_not_taken_does_not_poison_gradients(
+    descriptor, native
+):
+    """With a `training` tensor both are differentiated, and one is zero."""
+    x = np.random.default_rng(0).normal(size=(4, 3, 6)).astype("float32")
+    x[0, 0, 0] = np.inf
+    layer = descriptor.create()
+    layer.build(x.shape)
+
+    def gradients(training):
+        given = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(given)
+            y = layer(given, training=training)
+        # Of what a value that is not finite reaches, nothing is promised.
+        dy = tf.where(tf.math.is_finite(y), 1.0, 0.0)
+        weights = [v.value for v in layer.trainable_variables]
+        return tape.gradient(y, [given, *weights], dy)
+
+    with ops.using_native(native):
+        wanted, have = gradients(False), gradients(tf.constant(False))
+    finite = np.isfinite(x)
+    for a, b in zip(wanted, have, strict=True):
+        same = np.isfinite(a) & (finite if a.shape == x.shape else True)
+        pair = np.array(b)[same], np.array(a)[same]
+        np.testing.assert_allclose(*pair, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("native", ["auto", "never"])
+def test_no_positions_blend_to_the_running_statistics(native):
+    """Example weighing of nothing, with an epsilon of 0."""
+    layer = layers.BatchNormalization(epsilon=0.0, inference_weight=1.0)
+    layer.build((None, 0, 2))
+    x = tf.zeros((3, 0, 2))
+    with ops.using_native(native), tf.GradientTape() as tape:
+        y = layer(x, training=False)
+    np.testing.assert_array_equal(tape.gradient(y, layer.gamma.value), 0)
+
+
+@pytest.mark.parametrize("native", ["auto", "never"])
+def test_group_norm_of_no_positions_has_finite_gradients(native):
+    layer = layers.GroupNormalization(groups=1, epsilon=0.0)
+    layer.build((None, 0, 2))
+    with ops.using_native(native), tf.GradientTape() as tape:
+        y = layer(tf.zeros((3, 0, 2)))
+    np.testing.assert_array_equal(tape.gradient(y, layer.gamma.value), 0)

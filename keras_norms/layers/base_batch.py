@@ -150,13 +150,18 @@ class BaseBatchNormalization(
         def coefficients(moments, **parameters):
             if not trains:
                 return self._inferred(moments, **parameters)
+            if not infers:
+                return self._trained(
+                    moments, training, **parameters, **observed
+                )
             trained, moved = self._trained(
-                moments, training, **parameters, **observed
+                moments.only_if(training), training, **parameters, **observed
             )
-            if infers:
-                inferred = self._inferred(moments, **{**parameters, **saved})
-                trained = choose(training, trained, inferred)
-            return trained, moved
+            inferred = self._inferred(
+                moments.only_if(ops.logical_not(training)),
+                **{**parameters, **saved},
+            )
+            return choose(training, trained, inferred), moved
 
         y, moved = self.normalize(
             inputs,

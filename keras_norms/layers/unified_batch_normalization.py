@@ -191,12 +191,16 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
             current > self.condensation_threshold,
             parameters["steps"] >= self.warmup_steps,
         )
-        trained, moved = super()._trained(
-            moments, training, is_condensed=condensed, **parameters
+        both = (
+            self.condensation_threshold < 1
+            and self.when_condensed == "use_running"
         )
-        may_be = self.condensation_threshold < 1
-        if may_be and self.when_condensed == "use_running":
-            inferred = self._inferred(moments, **parameters)
+        used = moments.only_if(ops.logical_not(condensed)) if both else moments
+        trained, moved = super()._trained(
+            used, training, is_condensed=condensed, **parameters
+        )
+        if both:
+            inferred = self._inferred(moments.only_if(condensed), **parameters)
             trained = choose(condensed, inferred, trained)
         one = ops.cast(condensed, current.dtype)
         seen = {

@@ -148,7 +148,9 @@ class Algebra:
         over_count = inverse(column(moments.count), d_mean.dtype)
         b = 2.0 * d_variance * over_count
         offset = (pivot - moments.mean) - moments.residual
-        return b, d_mean * over_count + b * offset, d_sources
+        # A branch that is not taken gives 0, also of moments not finite.
+        offset = tf.math.multiply_no_nan(offset, b)
+        return b, d_mean * over_count + offset, d_sources
 
 
 class ComposedGradient:

@@ -94,6 +94,19 @@ class Moments:
             residual=ops.where(present, self.residual, other.residual),
         )
 
+    def only_if(self, condition):
+        """Self, or those of a standard distribution where it is not used.
+
+        The gradient of a branch that is not taken is multiplied by zero, which
+        must not meet infinity.
+        """
+        return dataclasses.replace(
+            self,
+            mean=ops.where(condition, self.mean, 0.0),
+            variance=ops.where(condition, self.variance, 1.0),
+            residual=ops.where(condition, self.residual, 0.0),
+        )
+
     def merge(self, other):
         """The moments of the union of two disjoint sets, entry by entry."""
         own, others = (
@@ -116,8 +129,9 @@ class Moments:
         arguments.weight(weight)
         if not isinstance(weight, (int, float)):
             weight = ops.cast(weight, self.mean.dtype)
-        if not is_number(self.count):
-            present = column(self.count) > 0
+        count = self.count
+        if not isinstance(count, (int, float)) or count == 0:
+            present = ops.convert_to_tensor(column(count) > 0)
             weight = weight * ops.cast(present, self.mean.dtype)
         return self._move(other, 1.0, 1.0 - weight)
 

@@ -88,6 +88,8 @@ class NativeGroupNorm:
             isinstance(passes.coefficients, PooledAffine)
             and passes.mask is None
             and passes.layout.examples == 1
+            # Without positions the composed algebra has finite gradients.
+            and 0 not in passes.layout.sizes
             and isinstance(passes.coefficients.epsilon, numbers.Real)
             and set(parameters) <= {"gamma", "beta"}
             and all(
