@@ -346,3 +346,38 @@ def test_synchronized_layers_refuse_a_graph_in_words(strategy, name):
         f"{REPLICAS} replicas. Call the layer outside of it, or give it "
         "`synchronized=False`."
     ) in str(error.value)
+
+
+def test_synchronized_statistics_are_read_by_xla_outside_of_replicas(strategy):
+    with strategy.scope():
+        layer = layers.CrossReplicaBatchNormalization()
+        layer.build((None, 6))
+    read = tf.function(lambda: layer.moving_variance.value, jit_compile=True)
+    np.testing.assert_array_equal(read(), np.ones(6))
+
+
+@pytest.mark.parametrize(
+    "name", ["BatchNormalization", "DynamicNormalization"]
+)
+def test_gradients_of_gradients_of_an_inner_function(name):
+    """The penalty on gradients that generative networks are trained with."""
+    layer = getattr(layers, name)()
+    layer.build((None, *SHAPE[1:]))
+    inner = tf.function(lambda x: tf.reduce_sum(layer(x) ** 3))
+
+    def penalty(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = inner(x)
+        return tf.reduce_sum(tape.gradient(y, x) ** 2)
+
+    def derivative(mode):
+        x = tf.constant(inputs())
+        with ops.using_native(mode), tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = penalty(x)
+        return tape.gradient(loss, x)
+
+    want = derivative("never")
+    inner = tf.function(lambda x: tf.reduce_sum(layer(x) ** 3))
+    np.testing.assert_allclose(derivative("auto"), want, rtol=1e-4, atol=1e-4)

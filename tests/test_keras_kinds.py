@@ -73,3 +73,35 @@ def test_fine_tuning_that_freezes_all_but_batch_norms():
     before = model.layers[0].kernel.numpy()
     model.fit(np.ones((4, 4, CHANNELS)), np.ones((4, 4, CHANNELS)), verbose=0)
     np.testing.assert_array_equal(model.layers[0].kernel, before)
+
+
+class Tagged(keras.layers.Layer):
+    """A mixin of a user's, with an argument of its own."""
+
+    def __init__(self, tag=None, **kwargs):
+        super().__init__(**kwargs)
+        self.tag = tag
+
+    def get_config(self):
+        return {**super().get_config(), "tag": self.tag}
+
+
+@pytest.mark.parametrize(
+    "name", ["BatchNormalization", "GroupNormalization", "UnifiedBatch"]
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_mixins_are_reached(name, first):
+    kind = next(
+        getattr(keras_norms.layers, d.name)
+        for d in DESCRIPTORS
+        if d.name.startswith(name)
+    )
+    bases = (Tagged, kind) if first else (kind, Tagged)
+    mixed = type("Mixed", bases, {})(tag=3)
+    assert mixed.tag == mixed.get_config()["tag"] == 3
+    assert type(mixed).from_config(mixed.get_config()).tag == 3
+
+
+def test_statistics_are_none_before_they_are_built():
+    layer = keras_norms.layers.BatchNormalization()
+    assert layer.moving_mean is layer.moving_variance is None

@@ -47,9 +47,7 @@ class BaseNormalization(keras.layers.Layer):
         activation=None,
         **kwargs,
     ):
-        # Subclasses inherit from Keras's layers too, for `isinstance`, and
-        # `super()` would run these.
-        keras.layers.Layer.__init__(self, **kwargs)
+        self._beyond_keras().__init__(**kwargs)
         # A float32 input beyond the range of float16 must reach the
         # statistics as it is; they choose their own dtype.
         self.autocast = False
@@ -67,6 +65,20 @@ class BaseNormalization(keras.layers.Layer):
         self.activation = arguments.activation("activation", activation)
         self.gamma = None
         self.beta = None
+
+    def _beyond_keras(self):
+        """`super()`, but past the class of Keras that a subclass has.
+
+        It is inherited from for `isinstance` alone. Classes behind it, such as
+        a user's mixin, are asked as usual.
+        """
+        for kind in (
+            keras.layers.BatchNormalization,
+            keras.layers.GroupNormalization,
+        ):
+            if isinstance(self, kind):
+                return super(kind, self)
+        return super()
 
     def build(self, input_shape):
         channels = arguments.channels(self.axis, input_shape)
@@ -94,11 +106,13 @@ class BaseNormalization(keras.layers.Layer):
         """A weight of the algebra: never held or read in 16 bits.
 
         One that is not trainable, a running statistic, is read and saved as
-        the mean of the replicas of a strategy.
+        the mean of the replicas of a strategy, unless it is synchronized and
+        so the same on all of them.
         """
         size = keras.backend.standardize_dtype(self.variable_dtype)
+        alike = trainable or getattr(self, "synchronized", False)
         averaging = replicas.averaging_when_read()
-        with contextlib.nullcontext() if trainable else averaging:
+        with contextlib.nullcontext() if alike else averaging:
             return self.add_weight(
                 name=name,
                 shape=shape,
@@ -152,7 +166,7 @@ class BaseNormalization(keras.layers.Layer):
         regularizers = keras.regularizers
         constraints = keras.constraints
         return {
-            **keras.layers.Layer.get_config(self),
+            **self._beyond_keras().get_config(),
             "axis": self.axis,
             "epsilon": self.epsilon,
             "center": self.center,

@@ -89,6 +89,7 @@ class BaseBatchNormalization(
         self.inference_weight = arguments.fraction(
             "inference_weight", inference_weight
         )
+        self.moving_mean = self.moving_variance = None
 
     def build(self, input_shape):
         super().build(input_shape)

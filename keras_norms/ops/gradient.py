@@ -73,7 +73,8 @@ def _run(way, x, parameters, again=None):
 
             if again is not None:
                 first = _differentiable(first, again, names)
-            return first(x_again, dy, *values)
+            # In another graph, the copies are what it can differentiate.
+            return first(x_again, dy, *map(tf.identity, values))
 
         return (y, extras), gradient
 
