@@ -2,6 +2,7 @@
 
 from unittest import mock
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -185,3 +186,48 @@ def test_group_norm_of_no_positions_has_finite_gradients(native):
     with ops.using_native(native), tf.GradientTape() as tape:
         y = layer(tf.zeros((3, 0, 2)))
     np.testing.assert_array_equal(tape.gradient(y, layer.gamma.value), 0)
+
+
+@pytest.mark.parametrize("native", ["auto", "never"])
+def test_masked_examples_keep_the_digits_of_running_means(native):
+    """Where an example has nothing of its own to weigh in."""
+    x = np.random.default_rng(0).normal(1e4, 1, (3, 4, 6)).astype("float32")
+    mask = np.zeros((3, 4), bool)
+    ys = []
+    for weight in (0.0, 0.7):
+        layer = layers.BatchGroupNormalization(
+            groups=2, inference_weight=weight
+        )
+        layer.build(x.shape)
+        layer.moving_mean.assign(1e4 + np.arange(6) / 7)
+        with ops.using_native(native):
+            ys.append(layer(x, mask=mask, training=False))
+    np.testing.assert_allclose(*ys, atol=1e-5)
+
+
+@pytest.mark.parametrize("native", ["auto", "never"])
+def test_dynamic_norm_of_the_batch_s_statistics_keeps_digits(native):
+    """A batch of one position: its variance has no gradient."""
+    x = np.random.default_rng(0).normal(0, 1e3, (1, 6)).astype("float32")
+    gradients = []
+    for dtype in ("float64", "float32"):
+        layer = layers.DynamicNormalization(
+            scope="batch",
+            inference_statistics="batch",
+            hidden_initializer=keras.initializers.Constant(1e-3),
+            output_initializer=keras.initializers.Constant(1e-3),
+            hidden_activation="tanh",
+            epsilon=1e-5,
+            dtype=dtype,
+        )
+        layer.build(x.shape)
+        layer.moving_variance.assign(np.full(6, 1e6))
+        given = tf.constant(x.astype(dtype))
+        with ops.using_native(native), tf.GradientTape() as tape:
+            tape.watch(given)
+            y = layer(given, training=False)
+        gradients.append(tape.gradient(y, given).numpy())
+    scale = np.abs(gradients[0]).max()
+    np.testing.assert_allclose(
+        gradients[1] / scale, gradients[0] / scale, atol=1e-5
+    )

@@ -160,9 +160,9 @@ class DynamicNormalization(BaseBatchNormalization):
             dgamma, dbeta = ops.split(both, 2, axis=1)
         gamma = (1.0 if gamma is None else gamma) + dgamma
         beta = dbeta if beta is None else beta + dbeta
-        if self.scope == "batch":
+        if source is moments:
             return affine(moments, gamma, beta, self.epsilon)
-        # The gradient of an example's variance reaches x times x - its mean.
+        # The gradient of the source's variance reaches x times x - its mean.
         about = source.or_mean_of(moments)
         return affine_about(
             about, about.minus(moments), moments, gamma, beta, self.epsilon

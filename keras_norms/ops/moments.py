@@ -133,7 +133,8 @@ class Moments:
         if not isinstance(count, (int, float)) or count == 0:
             present = ops.convert_to_tensor(column(count) > 0)
             weight = weight * ops.cast(present, self.mean.dtype)
-        return self._move(other, 1.0, 1.0 - weight)
+        # From 0 to a large mean the difference would lose the residual.
+        return self.or_mean_of(other)._move(other, 1.0, 1.0 - weight)
 
     def _move(self, other, count, share):
         """The mixture with so large a share of other, entry by entry."""
