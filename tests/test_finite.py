@@ -15,6 +15,8 @@ from tests.descriptors import CHANNELS
 from tests.descriptors import DESCRIPTORS
 from tests.descriptors import IDS
 
+# Half a minute in all.
+pytestmark = pytest.mark.slow
 SHAPE = (4, 3, CHANNELS)
 RNG = np.random.default_rng(0)
 X = RNG.normal(2, 3, SHAPE).astype("float32")

@@ -55,6 +55,7 @@ def test_graphs_end_with_their_functions(descriptor, mode):
     assert not alive(graphs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["BatchNormalization", "GroupNormalization"])
 def test_no_more_graphs_stay_than_of_keras_s_layers(name):
     def build(package, **arguments):
