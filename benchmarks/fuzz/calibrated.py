@@ -112,7 +112,7 @@ class UnifiedBatchNormalization(CalibratedNormalization):
         return tf.clip_by_value(tf.where(valid, value, 0.0), -1.0, 1.0)
 
     def condensed(self):
-        """Whether the batch is, and whether that cannot be told."""
+        """Whether the batch is condensed, and whether rounding decides it."""
         similarity = self.similarity().numpy()
         threshold = self.arguments["condensation_threshold"]
         spread = abs(similarity - similarity[0]).max() * 50 + 1e-6

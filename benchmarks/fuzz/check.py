@@ -138,11 +138,11 @@ def is_weak(samples, gain):
     """Whether an error of a tenth of an output would be explained."""
     with np.errstate(invalid="ignore", over="ignore"):
         spread = np.abs(samples - samples[0]).max(0) / gain
-    told = np.isfinite(spread)
-    if not told.any():
+    finite = np.isfinite(spread)
+    if not finite.any():
         return False
-    size = np.abs(samples[0][told]).max()
-    return bool(LIMIT * spread[told].max() > 0.1 * size > 0)
+    size = np.abs(samples[0][finite]).max()
+    return bool(LIMIT * spread[finite].max() > 0.1 * size > 0)
 
 
 def difference(have, samples, per_row, gain, unit, tiny, largest):
@@ -156,15 +156,15 @@ def difference(have, samples, per_row, gain, unit, tiny, largest):
         if per_row:
             spread = spread.max(1, keepdims=True) + 0.0 * want
             size = size.max(1, keepdims=True) + 0.0 * want
-    told = np.isfinite(want) & np.isfinite(spread)
-    told &= (size < largest / 4) & (size < 1e37)
+    compared = np.isfinite(want) & np.isfinite(spread)
+    compared &= (size < largest / 4) & (size < 1e37)
     error = np.where(np.isnan(error), np.inf, error)
     beyond = error - 2 * unit * np.abs(want) - 2 * tiny
-    plain = told & (beyond > 0) & (error > PLAIN * unit * size)
+    plain = compared & (beyond > 0) & (error > PLAIN * unit * size)
     if not plain.any():
         return None
     ratio = np.where(plain, beyond / np.maximum(spread, 1e-300), 0.0)
     worst = np.unravel_index(np.argmax(ratio), ratio.shape)
-    largest = max(np.abs(want[told]).max(), 1e-300)
+    largest = max(np.abs(want[compared]).max(), 1e-300)
     found = error[worst], size[worst], ratio[worst], spread[worst] / largest
     return tuple(map(float, found))

@@ -108,10 +108,10 @@ def expected(case, arrays, weights, dy):
     finite = tf.reduce_all(tf.math.is_finite(y), axis=(0, 1, 2))
     for weight, gradient in zip(trainable, dw, strict=True):
         # Of what made an output that is not finite, nothing is promised.
-        told = finite if gradient.shape[1:] == finite.shape else None
-        if told is None or weight.endswith(("kernel", "bias", "logits")):
-            told = tf.reduce_all(finite)
-        gradient = tf.where(told, noise(gradient), float("nan"))
+        promised = finite if gradient.shape[1:] == finite.shape else None
+        if promised is None or weight.endswith(("kernel", "bias", "logits")):
+            promised = tf.reduce_all(finite)
+        gradient = tf.where(promised, noise(gradient), float("nan"))
         values[f"d {weight}"] = gradient
     skipped = {}
     if "moving_mean" in w:

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 
 def state_after(case, method):
-    """New values of the layer's state by name, and what cannot be told."""
+    """The layer's state after the call by name, and what is not compared."""
     w, noise, skipped = method.w, method.noise, {}
     names = [name for name in STATE if name in w]
     if not case.trains:
