@@ -152,11 +152,9 @@ class BaseBatchNormalization(
             if not trains:
                 return self._inferred(moments, **parameters)
             if not infers:
-                return self._trained(
-                    moments, training, **parameters, **observed
-                )
+                return self._trained(moments, training, **parameters)
             trained, moved = self._trained(
-                moments.only_if(training), training, **parameters, **observed
+                moments.only_if(training), training, **parameters
             )
             inferred = self._inferred(
                 moments.only_if(ops.logical_not(training)),
@@ -168,7 +166,7 @@ class BaseBatchNormalization(
             inputs,
             coefficients,
             mask,
-            self.parameters if trains else {**self.parameters, **saved},
+            {**self.parameters, **(observed if trains else saved)},
             examples=1 if by_example else self.block if trains else None,
             statistics=trains or by_example,
         )

@@ -87,15 +87,21 @@ def _differentiable(first, way, names):
     @tracing.custom_gradient
     def run(x, dy, *values):
         def second(*upstream):
-            sources = [x, dy, *values]
+            # Copies, since a loop's gradient reads x from another graph, and
+            # no tape sees that read.
+            sources = [tf.identity(each) for each in (x, dy, *values)]
+            here, dy_here, *values_here = sources
             with tf.GradientTape() as outer:
                 outer.watch(sources)
                 with tf.GradientTape() as inner:
-                    inner.watch([x, *values])
-                    parameters = dict(zip(names, values, strict=True))
-                    y, _ = _run(way, x, parameters)
+                    inner.watch([here, *values_here])
+                    parameters = dict(zip(names, values_here, strict=True))
+                    y, _ = _run(way, here, parameters)
                 gradients = inner.gradient(
-                    y, [x, *values], dy, unconnected_gradients="zero"
+                    y,
+                    [here, *values_here],
+                    dy_here,
+                    unconnected_gradients="zero",
                 )
             return outer.gradient(
                 gradients, sources, upstream, unconnected_gradients="zero"

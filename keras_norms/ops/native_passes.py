@@ -102,6 +102,9 @@ class NativeGroupNorm:
     def forward(self, x, parameters, _):
         affine = parameters.get("gamma"), parameters.get("beta")
         y, *moments = native.group_norm(x, *affine, *self._how)
+        # What a graph saves is differentiated where the gradient is; through
+        # these there is no derivative, the second is the composed passes'.
+        moments = [tf.stop_gradient(each) for each in moments]
         saved = affine, moments, list(parameters)
         return (tf.cast(y, self.passes.dtype), ()), saved
 
