@@ -22,8 +22,8 @@ from tqdm import tqdm
 from benchmarks import timing
 from keras_norms import benchmark
 from keras_norms import layers
-from keras_norms import library
 from keras_norms import ops
+from keras_norms.native import loader
 
 SHAPES = [
     (32, 56, 56, 64),
@@ -102,7 +102,7 @@ def candidates(name, shape, dtype, backward):
         how = (shape, dtype, jit, backward)
         found[f"keras {mode}"] = benchmark.candidate(theirs, CALLS[name], *how)
         found[f"composed {mode}"] = ours("never", name, *how)
-        if not library.reason():
+        if not loader.reason():
             found[f"native {mode}"] = ours("always", name, *how)
     if name == "BatchNormalization" and len(shape) == 4:
         found["tensorflow fused"] = tensorflow_fused(shape, dtype, backward)

@@ -12,27 +12,28 @@ def info(_):
     import keras
 
     import keras_norms
-    from keras_norms import library
-    from keras_norms.library import cache
-    from keras_norms.ops import native
+    from keras_norms.native import cache
+    from keras_norms.native import dispatch
+    from keras_norms.native import loader
+    from keras_norms.native.errors import UnusableError
 
     def or_why_not(function):
         try:
             return function()
-        except library.UnusableError as error:
+        except UnusableError as error:
             return f"unusable. {error}"
 
     backend = keras.backend.backend()
     print(f"keras_norms {keras_norms.__version__}")
     print(f"keras {keras.__version__}, backend {backend}")
     print(f"tensorflow {or_why_not(lambda: cache.tensorflow().__version__)}")
-    print(f"KERAS_NORMS_NATIVE={native.mode()}")
+    print(f"KERAS_NORMS_NATIVE={dispatch.mode()}")
     for name, what in (
         (cache.LIBRARY, "eager and graph mode"),
         (cache.XLA_LIBRARY, "under XLA"),
     ):
-        state = or_why_not(lambda name=name: library.load(name) and "active")
-        if native.mode() == "never":
+        state = or_why_not(lambda name=name: loader.load(name) and "active")
+        if dispatch.mode() == "never":
             state = "not used, as KERAS_NORMS_NATIVE=never asks"
         elif backend != "tensorflow":
             state = f"not used, as Keras's backend is {backend}"
@@ -45,12 +46,13 @@ def info(_):
 
 def build(options):
     """Compiles the native library for the TensorFlow that is installed."""
-    from keras_norms import library
-    from keras_norms.library import cache
+    from keras_norms.native import cache
+    from keras_norms.native import loader
+    from keras_norms.native.build import build
 
-    library.build(force=options.force, xla=options.xla, gpus=options.gpus)
+    build(force=options.force, xla=options.xla, gpus=options.gpus)
     for name in (cache.LIBRARY, cache.XLA_LIBRARY)[: 1 + options.xla]:
-        library.load(name)
+        loader.load(name)
 
 
 def compare(_):
@@ -92,11 +94,11 @@ def main():
                 help="without kernels for GPUs, in half of the time",
             )
     options = parser.parse_args()
-    from keras_norms import library
+    from keras_norms.native.errors import UnusableError
 
     try:
         options.run(options)
-    except library.UnusableError as error:
+    except UnusableError as error:
         sys.exit(str(error))
     except Exception as error:
         # Whatever is broken in an installation: a sentence, not a traceback.

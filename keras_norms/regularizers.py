@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_norms import arguments
+from keras_norms import validation
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -35,7 +35,7 @@ class PullToOne(keras.regularizers.Regularizer):
     """
 
     def __init__(self, weight_decay=1e-4):
-        self.weight_decay = arguments.not_negative(
+        self.weight_decay = validation.not_negative(
             "weight_decay", weight_decay
         )
 

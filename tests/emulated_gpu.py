@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from benchmarks.gpu import library
 from benchmarks.gpu import memory
-from keras_norms.library import UnusableError
-from keras_norms.library import gpus
+from keras_norms.native import gpus
+from keras_norms.native.errors import UnusableError
 
 _LINE = ("mask", "center", "scale", "shift")
 _AFFINE = ("gamma", "beta")

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from keras_norms import layers
 from keras_norms import ops
-from keras_norms.ops import native_ops
-from keras_norms.ops.layout import Layout
+from keras_norms.engine.layout import Layout
+from keras_norms.native import ops as native_ops
 from tests.conftest import REPLICAS
 from tests.descriptors import DESCRIPTORS
 from tests.descriptors import IDS
@@ -385,3 +385,39 @@ def test_gradients_of_gradients_inside_a_graph(descriptor):
                 lambda x, **how: call(layer, x, **how)
             )
         np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-4)
+
+
+MASK = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 0, 0]], "bool")
+
+
+@pytest.mark.parametrize("training", ["number", "tensor"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_gradients_of_gradients_of_masked_calls(name, training):
+    """The mask, and `training`, are computed in the inner function."""
+    arguments = {"groups": 3} if name == "GroupNormalization" else {}
+    layer = getattr(layers, name)(**arguments)
+    layer.build((None, *SHAPE[1:]))
+
+    def call(x):
+        how = {"mask": tf.logical_not(tf.logical_not(tf.constant(MASK)))}
+        if name != "GroupNormalization":
+            how["training"] = True
+            if training == "tensor":
+                how["training"] = tf.reduce_sum(x * x) > 0.0
+        return layer(x, **how)
+
+    def derivative(run):
+        x = tf.constant(inputs())
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = tf.reduce_sum(tf.sin(run(x)))
+            penalty = tf.reduce_sum(inner.gradient(loss, x) ** 2)
+        return outer.gradient(penalty, x)
+
+    with ops.using_native("never"):
+        want = derivative(call)
+    assert np.abs(want).max() > 1e-2
+    found = tf.function(derivative)(tf.function(call))
+    np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-4)

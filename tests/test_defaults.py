@@ -9,8 +9,8 @@ import keras
 import pytest
 
 from keras_norms import layers
-from keras_norms.layers.base import BaseNormalization
-from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms.layers import BaseBatchNormalization
+from keras_norms.layers import BaseNormalization
 
 ROOT = pathlib.Path(__file__).parents[1]
 CROSS = "CrossReplicaBatchNormalization"

@@ -46,7 +46,7 @@ def test_docstrings(name):
 def test_every_layer_has_an_example_and_a_source(name):
     text = getattr(layers, name).__doc__
     assert ">>> " in text
-    assert re.search(r"Sources?: ", text)
+    assert re.search(r"(Sources?|Reference): ", text)
 
 
 @pytest.mark.parametrize(

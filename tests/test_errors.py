@@ -1,5 +1,6 @@
 """Each bad input is refused with the rule, what came, and what to do."""
 
+import inspect
 import os
 import subprocess
 import sys
@@ -11,8 +12,8 @@ import tensorflow as tf
 
 from keras_norms import layers
 from keras_norms import ops
-from keras_norms.layers.base import BaseNormalization
-from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms.layers import BaseBatchNormalization
+from keras_norms.layers import BaseNormalization
 
 ALL = [
     getattr(layers, name)
@@ -141,9 +142,8 @@ WEIGHT = (
     "a channel, `weight[:, None]` for one a row."
 )
 ALGEBRA = (
-    "The algebra must return `Coefficients(center, scale, shift)`, or a pair "
-    "of these and extras. Received: {}. `keras_norms.ops.affine(moments, "
-    "...)` makes the usual ones."
+    "The algebra must return `Coefficients(center, scale, shift)`. Received: "
+    "{}. `keras_norms.ops.affine(moments, ...)` makes the usual ones."
 )
 STRAY = (
     "Gradients reach the input and the parameters of the two passes only, and "
@@ -467,51 +467,79 @@ def test_no_channels():
     )
 
 
-def hooked(base, hook, body):
-    """A layer whose hook asks for `gama`, with a default."""
-    return type("Own", (base,), {hook: body})
-
-
+# Each hook, with an argument that it would never receive.
 HOOKED = {
     "coefficients": (
         BaseNormalization,
-        lambda self, moments, gama=None, **others: ops.affine(moments, gama),
+        lambda self, moments, params, gama=None: None,
+        "moments, params",
     ),
     "algebra": (
         BaseBatchNormalization,
-        lambda self, moments, own, gama=None, **others: ops.affine(moments),
+        lambda self, moments, instance, gama=None, **others: None,
+        "moments, instance, params",
     ),
-    "trained": (
+    "training_coefficients": (
         BaseBatchNormalization,
-        lambda self, moments, own, *, gama=None, **others: ops.affine(moments),
+        lambda self, moments, instance, params, *, gama=None: None,
+        "moments, instance, params",
     ),
-    "followed": (
+    "running_target": (
         BaseBatchNormalization,
-        lambda self, batch, rows, gama=None, **others: batch,
+        lambda self, batch, rows, params, **others: None,
+        "batch, rows, params",
     ),
-    "weighed": (
+    "example_statistics": (
         BaseBatchNormalization,
-        lambda self, own, gama=None, **others: own,
+        lambda self, instance: None,
+        "instance, params",
     ),
-    "moved": (
+    "updated_state": (
         BaseBatchNormalization,
-        lambda self, mean, variance, gama=None, **others: {},
+        lambda self, mean, variance, params=None: None,
+        "mean, variance, params",
     ),
 }
 
 
 @pytest.mark.parametrize("hook", HOOKED)
-@pytest.mark.parametrize("scale", [True, False])
-def test_misspelt_names_of_parameters_are_refused(hook, scale):
-    base, body = HOOKED[hook]
+def test_hooks_with_other_arguments_are_refused(hook):
+    base, body, arguments = HOOKED[hook]
     body.__qualname__ = f"Own.{hook}"
-    layer = hooked(base, hook, body)(scale=scale)
-    running = base is BaseBatchNormalization
-    known = ["beta", "gamma"] + ["moving_mean", "moving_variance"] * running
-    with pytest.raises(ValueError, match="by name") as error:
-        layer(np.ones((2, 3)))
+    layer = type("Own", (base,), {hook: body})()
+    assert refusal(layer.build, (2, 3)) == (
+        f"The hook `{hook}` must have the arguments `(self, {arguments})`. "
+        f"Received: `Own.{hook}{inspect.signature(body)}`. Read a parameter "
+        "of the layer as an attribute, such as `params.gamma`."
+    )
+
+
+class Misspelling(BaseBatchNormalization):
+    """Reads one parameter under a name that does not exist."""
+
+    def __init__(self, hook, **kwargs):
+        super().__init__(**kwargs)
+        self.hook = hook
+
+    def algebra(self, moments, instance, params):
+        if self.hook == "read":
+            gamma = params.gama
+        elif self.hook == "read by name":
+            gamma = params["gama"]
+        else:
+            gamma = params.replace(gama=1.0).gamma
+        return ops.affine(moments, gamma)
+
+
+@pytest.mark.parametrize("hook", ["read", "read by name", "replace"])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("scale", [False, True])
+def test_misspelt_names_of_parameters_are_refused(hook, training, scale):
+    layer = Misspelling(hook, scale=scale)
+    with pytest.raises(AttributeError) as refused:
+        layer(np.ones((2, 3)), training=training)
     assert (
-        f"`Own.{hook}` may ask by name for the layer's parameters only, "
-        f"{known}. Received: ['gama']. Correct the name, or add the tensor to "
-        "the property `parameters`."
-    ) in str(error.value)
+        "An algebra reads only the parameters of its layer, ['beta', "
+        "'gamma', 'moving_mean', 'moving_variance']. Received: 'gama'. "
+        "Correct the name, or add the tensor to the property `parameters`."
+    ) in str(refused.value)

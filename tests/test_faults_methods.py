@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_norms import layers
 from keras_norms import models
 from keras_norms import ops
-from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms.layers import BaseBatchNormalization
 from tests.test_errors import refusal
 
 X = np.random.default_rng(0).normal(1, 2, (70, 4)).astype("float32")
@@ -217,7 +217,8 @@ def test_similarity_beyond_the_range_of_squares_is_0():
     [
         name
         for name in layers.__all__
-        if hasattr(getattr(layers, name), "moved")
+        if issubclass(getattr(layers, name), layers.BaseBatchNormalization)
+        and name != "BaseBatchNormalization"
     ],
 )
 def test_training_on_what_is_all_masked_gives_zeros(name):
@@ -261,14 +262,14 @@ def test_the_optimizer_inside_a_loss_scale_is_told():
 @pytest.mark.parametrize("training", [False, True])
 def test_moments_of_examples_are_asked_for_before_they_are_read(training):
     class Forgetful(BaseBatchNormalization):
-        def algebra(self, moments, own, **others):
-            return ops.affine(moments.blend(own, 0.5))
+        def algebra(self, moments, instance, params):
+            return ops.affine(moments.blend(instance, 0.5))
 
     layer = Forgetful()
     layer.build(X.shape)
     message = refusal(layer.call, X, training=training)
     assert message == (
-        "A method that reads the moments of each example says so with "
-        "`per_example = True`. Received: `own.minus` without. Set it in the "
-        "class."
+        "A layer that reads the moments of each example must set "
+        "`per_example = True`. Received: `instance.minus` without it. Set it "
+        "in the class."
     )

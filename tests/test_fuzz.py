@@ -7,7 +7,7 @@ import pytest
 from benchmarks.fuzz import __main__ as fuzz
 from benchmarks.fuzz import cases
 from benchmarks.fuzz import check
-from keras_norms.ops import coefficients
+from keras_norms.statistics import affine
 
 SLICE = 160
 PARTS = 8
@@ -56,13 +56,13 @@ def plain_case(**changes):
 
 
 def test_an_error_of_a_hundred_roundings_is_found(monkeypatch):
-    plain = coefficients.inverse_deviation
+    plain = affine.rstd
 
     def wrong(moments, epsilon):
         return plain(moments, epsilon) * (1.0 + 100 * 2.0**-24)
 
     assert not check.run(plain_case()).unexplained
-    monkeypatch.setattr(coefficients, "inverse_deviation", wrong)
+    monkeypatch.setattr(affine, "rstd", wrong)
     outcome = check.run(plain_case())
     assert outcome.kind == "passed"
     assert {d.output for d in outcome.unexplained} >= {"y", "dx"}
@@ -79,7 +79,7 @@ def test_a_crash_is_an_outcome(monkeypatch):
     def broken(moments, epsilon):
         raise TypeError("broken")
 
-    monkeypatch.setattr(coefficients, "inverse_deviation", broken)
+    monkeypatch.setattr(affine, "rstd", broken)
     outcome = check.run(plain_case())
     assert outcome.kind == "crashed"
     assert "TypeError" in outcome.message

@@ -13,11 +13,11 @@ import pytest
 import tensorflow as tf
 
 from keras_norms import layers
-from keras_norms import library
 from keras_norms import ops
-from keras_norms.library import cache
-from keras_norms.library import gpus
-from keras_norms.ops import native
+from keras_norms.native import cache
+from keras_norms.native import dispatch
+from keras_norms.native import gpus
+from keras_norms.native import loader
 from tests import test_gpu_harness as harness
 from tests.test_gpu_harness import built  # noqa: F401  a fixture
 from tests.test_native import NO_MORE
@@ -58,7 +58,7 @@ class Recorded:
 
 @pytest.fixture
 def operations():
-    return library.load()
+    return loader.load()
 
 
 @with_library
@@ -105,14 +105,14 @@ def gpu(monkeypatch):
     """Has the CPU taken for a GPU; gives what its operations can be set by."""
     devices = tf.config.list_logical_devices("CPU")[:1]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda _: devices)
-    monkeypatch.setattr(native, "_gpus", lambda: ((9, 0),))
+    monkeypatch.setattr(dispatch, "_gpus", lambda: ((9, 0),))
     monkeypatch.setattr(cache, "gpus", lambda: SERVED)
-    native._tell.cache_clear()
+    dispatch._warn.cache_clear()
     known = {}
     loaded = vars(sys.modules["_keras_norms_loaded"])
     monkeypatch.setitem(loaded, "libraries", known)
     yield lambda operations: known.update({cache.LIBRARY: operations})
-    native._tell.cache_clear()
+    dispatch._warn.cache_clear()
 
 
 @pytest.mark.parametrize("traced", [False, True])
@@ -132,7 +132,7 @@ def test_a_refused_image_is_composed_with_one_warning(gpu, traced):
     for result in results:
         np.testing.assert_allclose(result, want, atol=1e-6)
     with ops.using_native("always"), pytest.raises(RuntimeError) as refused:
-        native.runs(X)
+        dispatch.activate(X.shape, X.dtype)
     assert str(refused.value) == (
         "KERAS_NORMS_NATIVE=always, and the native library is not active. "
         + REFUSED
@@ -143,10 +143,10 @@ def test_a_refused_image_is_composed_with_one_warning(gpu, traced):
 def test_a_gpu_that_passes_is_probed_once(operations, gpu):
     recorded = Recorded(operations)
     gpu(recorded)
-    assert native.runs(X)
+    assert dispatch.activate(X.shape, X.dtype)
     launches = recorded.calls.total()
     assert launches > 100
-    assert native.runs(X)
+    assert dispatch.activate(X.shape, X.dtype)
     assert recorded.calls.total() == launches
 
 
@@ -154,17 +154,17 @@ def test_gpus_that_cannot_be_listed_are_told_of(monkeypatch):
     def refuse(_):
         raise RuntimeError("no such driver")
 
-    native._gpus.cache_clear()
-    native._tell.cache_clear()
+    dispatch._gpus.cache_clear()
+    dispatch._warn.cache_clear()
     monkeypatch.setattr(tf.config, "list_logical_devices", refuse)
     with pytest.warns(UserWarning, match="cannot say which GPUs") as told:
-        assert not native.runs(X)
+        assert not dispatch.activate(X.shape, X.dtype)
     assert [str(t.message) for t in told] == [
         f"{SLOWER}TensorFlow cannot say which GPUs there are: no such driver "
         "(RuntimeError). Update TensorFlow and the GPU's driver."
         f"{NO_MORE}"
     ]
-    native._tell.cache_clear()
+    dispatch._warn.cache_clear()
 
 
 # CUDA's emulated driver, which prints the names of the kernels that it is

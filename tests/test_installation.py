@@ -25,13 +25,14 @@ import tensorflow as tf
 
 from keras_norms import __main__
 from keras_norms import layers
-from keras_norms import library
 from keras_norms import ops
-from keras_norms.library import cache
-from keras_norms.library import compiler
-from keras_norms.library import gradients
-from keras_norms.library import manifest
-from keras_norms.ops import native
+from keras_norms.native import cache
+from keras_norms.native import compiler
+from keras_norms.native import dispatch
+from keras_norms.native import gradients
+from keras_norms.native import loader
+from keras_norms.native import manifest
+from keras_norms.native.errors import UnusableError
 from tests import processes
 
 X = np.random.default_rng(0).normal(3, 2, (2, 5, 4)).astype("float32")
@@ -70,9 +71,9 @@ class Place:
 
 
 def forget():
-    library.forget()
+    loader.forget()
     cache.key.cache_clear()
-    native._tell.cache_clear()
+    dispatch._warn.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -418,7 +419,7 @@ def home_of_another_user(place):
     "keras_norms/tf_ops. Install keras_norms again."
 )
 def sources_missing(place):
-    here = place.cache / "keras_norms" / "library" / "cache.py"
+    here = place.cache / "keras_norms" / "native" / "cache.py"
     place.monkeypatch.setattr(cache, "__file__", str(here))
     cache.key.cache_clear()
 
@@ -463,13 +464,14 @@ def check_layer(words):
     np.testing.assert_allclose(y, want, atol=1e-5)
     [warning] = told
     assert matches(
-        f"keras_norms runs without its native library, slower. {words} "
-        "KERAS_NORMS_NATIVE=never says no more of it.",
+        "keras_norms is running without its native library and will be "
+        f"slower. {words} Set KERAS_NORMS_NATIVE=never to silence this "
+        "warning.",
         str(warning.message),
     )
     os.environ["KERAS_NORMS_NATIVE"] = "always"
     with pytest.raises(RuntimeError) as refused:
-        native.runs(tf.constant(X))
+        dispatch.activate(X.shape, X.dtype)
     os.environ["KERAS_NORMS_NATIVE"] = "auto"
     assert matches(
         "KERAS_NORMS_NATIVE=always, and the native library is not active. "
@@ -607,8 +609,8 @@ def test_failures_keep_no_frames(place):
     """A tensor of each call would stay as long as the process."""
     place.library.unlink()
     for _ in range(3):
-        with pytest.raises(library.UnusableError) as refused:
-            library.load()
+        with pytest.raises(UnusableError) as refused:
+            loader.load()
     frames = refused.value.__traceback__
     names = []
     while frames:
@@ -623,7 +625,7 @@ def test_first_calls_of_threads_load_once(place, monkeypatch):
     monkeypatch.setattr(tf, "load_op_library", calls.append)
     monkeypatch.setattr(gradients, "register", lambda operations: None)
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: library.load(), range(4)))
+        list(pool.map(lambda _: loader.load(), range(4)))
     assert calls == ["None"]
 
 

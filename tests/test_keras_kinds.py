@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_norms
-from keras_norms.layers.base import BaseNormalization
+from keras_norms.layers import BaseNormalization
 from tests.descriptors import CHANNELS
 from tests.descriptors import DESCRIPTORS
 from tests.descriptors import IDS
@@ -27,7 +27,7 @@ def test_isinstance(descriptor):
 
 
 def test_bases_that_users_extend_are_no_less_a_kind():
-    base = keras_norms.layers.base_batch.BaseBatchNormalization
+    base = keras_norms.layers.BaseBatchNormalization
     assert issubclass(base, BATCH)
     assert not issubclass(BaseNormalization, (BATCH, GROUP))
 

@@ -13,17 +13,19 @@ import pytest
 import tensorflow as tf
 
 from keras_norms import layers
-from keras_norms import library
 from keras_norms import ops
-from keras_norms.library import cache
-from keras_norms.library import manifest
-from keras_norms.ops import native
+from keras_norms.native import cache
+from keras_norms.native import dispatch
+from keras_norms.native import loader
+from keras_norms.native import manifest
+from keras_norms.native.build import build
+from keras_norms.native.errors import UnusableError
 from tests.test_errors import refusal
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Where there is a compiler there must be a library: `make native`.
 built = pytest.mark.skipif(
-    bool(library.reason()) and shutil.which("g++") is None,
+    bool(loader.reason()) and shutil.which("g++") is None,
     reason="no compiler to build the native library with",
 )
 NOT_BUILT = (
@@ -165,7 +167,7 @@ def test_a_large_mean_costs_no_digits_in_gradients(jit):
 # There may be no GPU: what the kernels compute is tested on an emulation, by
 # `make -C tf_ops test`.
 with_nvrtc = pytest.mark.skipif(
-    bool(library.reason()) or not cache.gpus(),
+    bool(loader.reason()) or not cache.gpus(),
     reason="no NVRTC to build kernels for GPUs with",
 )
 
@@ -174,7 +176,7 @@ with_nvrtc = pytest.mark.skipif(
 def test_all_operations_are_registered_for_gpus():
     from tensorflow.python.framework import kernels
 
-    library.load(library.XLA_LIBRARY)
+    loader.load(cache.XLA_LIBRARY)
     for name in (
         *("Moments", "Apply", "GradientSums", "GradientCombine"),
         *("GroupNorm", "GroupNormGradient"),
@@ -247,16 +249,16 @@ SERVED = ["sm_70", "sm_86", "sm_90", "compute_90"]
 def test_where_there_are_gpus_the_library_must_serve_them(
     monkeypatch, capability, served, refused
 ):
-    monkeypatch.setattr(native, "_gpus", lambda: (capability,))
+    monkeypatch.setattr(dispatch, "_gpus", lambda: (capability,))
     monkeypatch.setattr(cache, "gpus", lambda: served)
     with ops.using_native("always"):
         # Composed there: TensorFlow would have it leave the GPU.
-        assert not native.runs(tf.constant(X, "float64"))
+        assert not dispatch.activate(X.shape, "float64")
         if refused is None:
-            assert native.runs(tf.constant(X))
+            assert dispatch.activate(X.shape, X.dtype)
             return
         with pytest.raises(RuntimeError) as error:
-            native.runs(tf.constant(X))
+            dispatch.activate(X.shape, X.dtype)
     assert str(error.value) == (
         "KERAS_NORMS_NATIVE=always, and the native library is not active. "
         + refused
@@ -317,7 +319,8 @@ import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(
     int(os.environ.get("THREADS", "2")))
 import keras_norms
-from keras_norms import layers, library, ops
+from keras_norms import layers, ops
+from keras_norms.native import loader
 x = tf.constant(np.random.default_rng(0).normal(size=(4, 9, 8)), "float32")
 layer = layers.GroupNormalization(groups=2)
 def native(function, *arguments):
@@ -365,8 +368,10 @@ try:
 except RuntimeError as error:
     print("always:", error)
 """
-SLOWER = "keras_norms runs without its native library, slower. "
-NO_MORE = " KERAS_NORMS_NATIVE=never says no more of it."
+SLOWER = (
+    "keras_norms is running without its native library and will be slower. "
+)
+NO_MORE = " Set KERAS_NORMS_NATIVE=never to silence this warning."
 
 
 def fallback(folder):
@@ -447,12 +452,13 @@ print("good")
 def test_the_library_loads_after_xla_has_compiled_and_again():
     code = """
 tf.function(lambda x: x + 1, jit_compile=True)(x)
-first = library.load()
+first = loader.load()
 y = tf.function(layer, jit_compile=True)(x)
-assert library.load() is first
+assert loader.load() is first
 for name in [n for n in sys.modules if n.split(".")[0] == "keras_norms"]:
     del sys.modules[name]
-from keras_norms import library as again, layers
+from keras_norms import layers
+from keras_norms.native import loader as again
 assert again.load() is first
 os.environ["KERAS_NORMS_NATIVE"] = "always"
 second = layers.GroupNormalization(groups=2)
@@ -553,8 +559,8 @@ def test_native_operations_are_exported_on_request(tmp_path, native):
 def test_builds_tell_what_the_compiler_said(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_NORMS_CACHE", str(tmp_path / "new"))
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(library.UnusableError) as refused:
-        library.build(xla=False)
+    with pytest.raises(UnusableError) as refused:
+        build(xla=False)
     assert str(refused.value) == (
         "No C++ compiler: no-such-compiler is not found. Install g++ 11 or "
         "later (`apt install g++`), or have CXX name another."
@@ -565,8 +571,8 @@ def test_builds_tell_what_the_compiler_said(tmp_path, monkeypatch):
     )
     broken.chmod(0o755)
     monkeypatch.setenv("CXX", str(broken))
-    with pytest.raises(library.UnusableError) as refused:
-        library.build(xla=False, show=lambda _: None)
+    with pytest.raises(UnusableError) as refused:
+        build(xla=False, show=lambda _: None)
     assert "The compiler failed (3).\n$ " in str(refused.value)
     assert str(refused.value).endswith("kernels.cc:1: error: all wrong\n")
     assert not list((tmp_path / "new").iterdir())
@@ -597,7 +603,7 @@ def test_two_builds_at_once_leave_one_good_library(tmp_path):
 def test_a_mode_is_one_of_three(monkeypatch):
     message = (
         "{} must be one of ['auto', 'always', 'never']. Received: 'on'. "
-        "'auto' uses the native library where it is there."
+        "'auto' uses the native library where it is available."
     )
     monkeypatch.setenv("KERAS_NORMS_NATIVE", "on")
     layer = layers.InstanceNormalization()
@@ -840,9 +846,9 @@ def test_blocks_of_threads_end_their_own():
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert native.mode() == "always"
+    assert dispatch.mode() == "always"
     second.__exit__(None, None, None)
-    assert native.mode() == mode_of_environment()
+    assert dispatch.mode() == mode_of_environment()
 
 
 def mode_of_environment():
@@ -874,7 +880,7 @@ def test_operations_refuse_what_does_not_fit(change, message):
     }
     given["center"] = np.float32(given["center"])
     with pytest.raises(tf.errors.InvalidArgumentError) as refused:
-        library.load().keras_norms_apply(**given)
+        loader.load().keras_norms_apply(**given)
     assert message in str(refused.value)
 
 
@@ -887,13 +893,13 @@ def test_operations_refuse_what_does_not_fit(change, message):
     ],
 )
 def test_compiled_operations_refuse_what_does_not_fit(change, message):
-    library.load(library.XLA_LIBRARY)
+    loader.load(cache.XLA_LIBRARY)
     rows = {"center": 5, "mask": 0, **change}
     table = tf.ones((5, 12))
 
     @tf.function(jit_compile=True)
     def apply(x):
-        return library.load().keras_norms_apply(
+        return loader.load().keras_norms_apply(
             x,
             tf.ones((rows["mask"],), "bool"),
             tf.ones((rows["center"], 12)),

@@ -1,5 +1,7 @@
 """Normalization layers, and what goes with them."""
 
+from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
+from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.layers.batch_group_normalization import (
     BatchGroupNormalization,
 )
@@ -33,6 +35,8 @@ from keras_norms.layers.unified_batch_normalization import (
 from keras_norms.layers.weight_standardization import WeightStandardization
 
 __all__ = [
+    "BaseBatchNormalization",
+    "BaseNormalization",
     "BatchGroupNormalization",
     "BatchInstanceNormalization",
     "BatchNormalization",

@@ -1,7 +1,7 @@
 import keras
 
-from keras_norms import arguments
-from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms import validation
+from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -66,21 +66,21 @@ class BatchGroupNormalization(BaseBatchNormalization):
         **kwargs,
     ):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
-        self.groups = arguments.groups(groups)
-        self.examples_per_group = arguments.examples(
+        self.groups = validation.groups(groups)
+        self.examples_per_group = validation.examples(
             "examples_per_group", examples_per_group
         )
-        arguments.one_of_blocks_and_replicas(
+        validation.one_of_blocks_and_replicas(
             "examples_per_group", self.examples_per_group, self.synchronized
         )
 
     @property
-    def block(self):
+    def examples_per_block(self):
         return self.examples_per_group
 
     def build(self, input_shape):
-        channels = arguments.channels(self.axis, input_shape)
-        arguments.groups_of(self.groups, channels)
+        channels = validation.channels(self.axis, input_shape)
+        validation.groups_of(self.groups, channels)
         super().build(input_shape)
 
     def channel_groups(self, moments):

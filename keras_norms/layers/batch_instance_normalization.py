@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.ops import Coefficients
 from keras_norms.ops import affine
 from keras_norms.ops import affine_about
@@ -65,7 +65,7 @@ class BatchInstanceNormalization(BaseBatchNormalization):
 
     def build(self, input_shape):
         super().build(input_shape)
-        self.rho = self.add_table(
+        self.rho = self.add_parameter(
             "rho",
             (input_shape[self.axis],),
             keras.initializers.Ones(),
@@ -76,20 +76,23 @@ class BatchInstanceNormalization(BaseBatchNormalization):
     def parameters(self):
         return {**super().parameters, "rho": self.rho}
 
-    def algebra(self, moments, own, rho, gamma=None, beta=None, **others):
-        # A masked example lies near the mean of the others, not near 0.
-        own = own.or_mean_of(moments)
-        batch = affine_about(
-            own, own.minus(moments), moments, epsilon=self.epsilon
+    def algebra(self, moments, instance, params):
+        gamma, beta, rho = params.gamma, params.beta, params.rho
+        # The mean of a masked example is taken as that of the batch, not 0.
+        instance = instance.or_mean_of(moments)
+        by_batch = affine_about(
+            instance, instance.minus(moments), moments, epsilon=self.epsilon
         )
-        instance = affine(own, epsilon=self.epsilon)
-        scale = rho * batch.scale + (1.0 - rho) * instance.scale
-        shift = rho * batch.shift + (1.0 - rho) * instance.shift
+        by_instance = affine(instance, epsilon=self.epsilon)
+        scale = rho * by_batch.scale + (1.0 - rho) * by_instance.scale
+        shift = rho * by_batch.shift + (1.0 - rho) * by_instance.shift
         if gamma is not None:
             scale, shift = gamma * scale, gamma * shift
         if beta is not None:
             shift = shift + beta
-        return where_present(moments, Coefficients(own.mean, scale, shift))
+        return where_present(
+            moments, Coefficients(instance.mean, scale, shift)
+        )
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")

@@ -1,11 +1,11 @@
 import keras
 from keras import ops
 
-from keras_norms import arguments
-from keras_norms.layers.base_batch import BaseBatchNormalization
-from keras_norms.layers.ghost_statistics import followed
-from keras_norms.layers.running_statistics import move
+from keras_norms import validation
+from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
+from keras_norms.layers.running_statistics import moving_average
 from keras_norms.layers.square_root import SquareRoot
+from keras_norms.statistics import ghost
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -115,7 +115,7 @@ class BatchNormalization(BaseBatchNormalization):
         inference_weight=0.0,
         **kwargs,
     ):
-        arguments.keras_2_batch(kwargs)
+        validation.keras_2_batch(kwargs)
         super().__init__(
             axis=axis,
             momentum=momentum,
@@ -134,29 +134,29 @@ class BatchNormalization(BaseBatchNormalization):
             inference_weight=inference_weight,
             **kwargs,
         )
-        self.ghost_batch_size = arguments.examples(
+        self.ghost_batch_size = validation.examples(
             "ghost_batch_size", ghost_batch_size
         )
-        arguments.one_of_blocks_and_replicas(
+        validation.one_of_blocks_and_replicas(
             "ghost_batch_size", self.ghost_batch_size, synchronized
         )
-        self.ghost_statistics = arguments.one_of(
+        self.ghost_statistics = validation.one_of(
             "ghost_statistics",
             ghost_statistics,
             "batch",
             "sequential",
             "average",
         )
-        self.renorm = arguments.boolean("renorm", renorm)
-        arguments.one_of_renorm_and_ghost_steps(renorm, ghost_statistics)
-        self.renorm_clipping = arguments.renorm_clipping(renorm_clipping)
-        self.renorm_momentum = arguments.fraction(
+        self.renorm = validation.boolean("renorm", renorm)
+        validation.one_of_renorm_and_ghost_steps(renorm, ghost_statistics)
+        self.renorm_clipping = validation.renorm_clipping(renorm_clipping)
+        self.renorm_momentum = validation.fraction(
             "renorm_momentum", renorm_momentum
         )
         self.moving_stddev = self.renorm_mean = self.renorm_stddev = None
 
     @property
-    def block(self):
+    def examples_per_block(self):
         return self.ghost_batch_size
 
     def build(self, input_shape):
@@ -170,8 +170,10 @@ class BatchNormalization(BaseBatchNormalization):
             ("renorm_mean", self.moving_mean_initializer),
             ("renorm_stddev", stddev),
         ):
-            table = self.add_table(name, shape, initializer, trainable=False)
-            setattr(self, name, table)
+            weight = self.add_parameter(
+                name, shape, initializer, trainable=False
+            )
+            setattr(self, name, weight)
 
     @property
     def parameters(self):
@@ -182,62 +184,57 @@ class BatchNormalization(BaseBatchNormalization):
             "renorm_stddev": self.renorm_stddev,
         }
 
-    def trained(
-        self,
-        moments,
-        own,
-        gamma=None,
-        beta=None,
-        renorm_mean=None,
-        renorm_stddev=None,
-        **running,
-    ):
+    def training_coefficients(self, moments, instance, params):
         if not self.renorm:
-            return self.algebra(moments, own, gamma, beta)
-        clip = self.renorm_clipping
-        # A new layer's renorm_stddev may be 0.
-        stddev = ops.maximum(renorm_stddev, self.epsilon**0.5)
+            return self.algebra(moments, instance, params)
+        clipping = self.renorm_clipping
+        # The initial renorm_stddev may be 0.
+        stddev = ops.maximum(params.renorm_stddev, self.epsilon**0.5)
         r = ops.sqrt(moments.variance + self.epsilon) / stddev
-        r = ops.maximum(r, clip.get("rmin") or 0.0)
-        if clip.get("rmax") is not None:
-            r = ops.minimum(r, clip["rmax"])
-        d = (moments.mean - renorm_mean + moments.residual) / stddev
-        if clip.get("dmax") is not None:
-            d = ops.clip(d, -clip["dmax"], clip["dmax"])
+        r = ops.maximum(r, clipping.get("rmin") or 0.0)
+        if clipping.get("rmax") is not None:
+            r = ops.minimum(r, clipping["rmax"])
+        d = moments.mean - params.renorm_mean + moments.residual
+        d = d / stddev
+        if clipping.get("dmax") is not None:
+            d = ops.clip(d, -clipping["dmax"], clipping["dmax"])
         r, d = ops.stop_gradient(r), ops.stop_gradient(d)
+        gamma, beta = params.gamma, params.beta
         if gamma is not None:
             r, d = r * gamma, d * gamma
         beta = d if beta is None else d + beta
-        return self.algebra(moments, own, r, beta)
+        params = params.replace(gamma=r, beta=beta)
+        return self.algebra(moments, instance, params)
 
-    def followed(self, batch, rows, moving_mean, moving_variance, **others):
-        if self.ghost_batch_size is None:
+    def running_target(self, batch, rows, params):
+        if self.ghost_batch_size is None or self.ghost_statistics == "batch":
             return batch
-        return followed(
-            self.ghost_statistics,
+        if self.ghost_statistics == "average":
+            return ghost.average(batch, rows, self.ghost_batch_size)
+        return ghost.sequential(
             batch,
             rows,
             self.ghost_batch_size,
             self.momentum,
-            moving_mean,
-            moving_variance,
+            params.moving_mean,
+            params.moving_variance,
         )
 
-    def moved(self, mean, variance, **running):
-        moved = super().moved(mean, variance, **running)
+    def updated_state(self, mean, variance, params):
+        state = super().updated_state(mean, variance, params)
         if not self.renorm:
-            return moved
+            return state
         stddev = ops.sqrt(variance + self.epsilon)
         for name, value, momentum in (
             ("renorm_mean", mean, self.renorm_momentum),
             ("renorm_stddev", stddev, self.renorm_momentum),
             ("moving_stddev", stddev, self.momentum),
         ):
-            moved[name] = move(running[name], value, momentum)
+            state[name] = moving_average(params[name], value, momentum)
         # The paper averages deviations, not variances.
-        square = ops.square(moved["moving_stddev"])
-        moved["moving_variance"] = ops.maximum(square - self.epsilon, 0.0)
-        return moved
+        square = ops.square(state["moving_stddev"])
+        state["moving_variance"] = ops.maximum(square - self.epsilon, 0.0)
+        return state
 
     def get_config(self):
         return {

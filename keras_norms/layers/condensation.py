@@ -2,7 +2,7 @@
 
 import warnings
 
-from keras_norms.ops import tracing
+from keras_norms.native import tracing
 
 _CONDENSED = (
     "{}: every batch since its warm-up of {} steps was condensed ({} so far, "

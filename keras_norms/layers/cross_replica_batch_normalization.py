@@ -1,6 +1,6 @@
 import keras
 
-from keras_norms import arguments
+from keras_norms import validation
 from keras_norms.layers.batch_normalization import BatchNormalization
 
 
@@ -59,7 +59,7 @@ class CrossReplicaBatchNormalization(BatchNormalization):
         super().__init__(
             synchronized=True, momentum=momentum, epsilon=epsilon, **kwargs
         )
-        self.replicas_per_group = arguments.replicas(replicas_per_group)
+        self.replicas_per_group = validation.replicas(replicas_per_group)
 
     def get_config(self):
         return {

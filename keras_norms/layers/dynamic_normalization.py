@@ -1,8 +1,8 @@
 import keras
 from keras import ops
 
-from keras_norms import arguments
-from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms import validation
+from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.ops import affine
 from keras_norms.ops import affine_about
 
@@ -90,19 +90,19 @@ class DynamicNormalization(BaseBatchNormalization):
         **kwargs,
     ):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
-        self.scope = arguments.one_of("scope", scope, "example", "batch")
-        self.reduction = arguments.reduction(reduction)
-        self.hidden_activation = arguments.activation(
+        self.scope = validation.one_of("scope", scope, "example", "batch")
+        self.reduction = validation.reduction(reduction)
+        self.hidden_activation = validation.activation(
             "hidden_activation", hidden_activation
         )
-        self.output_activation = arguments.activation(
+        self.output_activation = validation.activation(
             "output_activation", output_activation
         )
-        self.use_bias = arguments.boolean("use_bias", use_bias)
-        self.separate = arguments.boolean("separate", separate)
+        self.use_bias = validation.boolean("use_bias", use_bias)
+        self.separate = validation.boolean("separate", separate)
         self.hidden_initializer = keras.initializers.get(hidden_initializer)
         self.output_initializer = keras.initializers.get(output_initializer)
-        self.inference_statistics = arguments.one_of(
+        self.inference_statistics = validation.one_of(
             "inference_statistics", inference_statistics, "running", "batch"
         )
 
@@ -116,7 +116,7 @@ class DynamicNormalization(BaseBatchNormalization):
         size = channels if self.separate else 2 * channels
         hidden = max(1, int(channels / self.reduction))
         zeros = keras.initializers.Zeros()
-        self._tables = []
+        self._weight_names = []
         for module in ("scale_", "shift_") if self.separate else ("",):
             for name, shape, initializer in (
                 ("hidden_kernel", (size, hidden), self.hidden_initializer),
@@ -125,56 +125,60 @@ class DynamicNormalization(BaseBatchNormalization):
                 ("output_bias", (size,), zeros),
             ):
                 if self.use_bias or name.endswith("kernel"):
-                    table = self.add_table(module + name, shape, initializer)
-                    setattr(self, module + name, table)
-                    self._tables.append(module + name)
+                    full_name = module + name
+                    weight = self.add_parameter(full_name, shape, initializer)
+                    setattr(self, full_name, weight)
+                    self._weight_names.append(full_name)
 
     @property
     def parameters(self):
-        tables = {name: getattr(self, name) for name in self._tables}
-        return {**super().parameters, **tables}
+        modules = {name: getattr(self, name) for name in self._weight_names}
+        return {**super().parameters, **modules}
 
-    def trained(self, moments, own, **parameters):
-        source = own if self.scope == "example" else moments
-        return self._made_from(source, moments, **parameters)
+    def training_coefficients(self, moments, instance, params):
+        source = instance if self.scope == "example" else moments
+        return self._from_statistics(source, moments, params)
 
-    def algebra(self, moments, own, **parameters):
-        source = own if self.scope == "example" else moments
+    def algebra(self, moments, instance, params):
+        source = instance if self.scope == "example" else moments
         if self.scope == "batch" and self.inference_statistics == "batch":
-            source = own.pool(examples=None)
+            source = instance.pool(examples=None)
             if self.synchronized:
                 source = source.across_replicas()
-        return self._made_from(source, moments, **parameters)
+        return self._from_statistics(source, moments, params)
 
-    def _made_from(self, source, moments, gamma=None, beta=None, **parameters):
+    def _from_statistics(self, source, moments, params):
         mean = source.mean + source.residual
         # The root has no gradient at 0.
         variance = ops.maximum(source.variance + self.epsilon, 1e-30)
         deviation = ops.sqrt(variance)
         if self.separate:
-            dgamma = self._module("scale_", deviation, parameters)
-            dbeta = self._module("shift_", mean, parameters)
+            dgamma = self._module("scale_", deviation, params)
+            dbeta = self._module("shift_", mean, params)
         else:
             both = ops.concatenate([mean, deviation], axis=1)
-            both = self._module("", both, parameters)
+            both = self._module("", both, params)
             dgamma, dbeta = ops.split(both, 2, axis=1)
+        gamma, beta = params.gamma, params.beta
         gamma = (1.0 if gamma is None else gamma) + dgamma
         beta = dbeta if beta is None else beta + dbeta
         if source is moments:
             return affine(moments, gamma, beta, self.epsilon)
-        # The gradient of the source's variance reaches x times x - its mean.
+        # The gradient of the source's variance reaches x as a multiple of
+        # x - the source's mean.
         about = source.or_mean_of(moments)
         return affine_about(
             about, about.minus(moments), moments, gamma, beta, self.epsilon
         )
 
-    def _module(self, prefix, table, parameters):
-        def step(table, name):
-            table = ops.matmul(table, parameters[f"{prefix}{name}_kernel"])
-            return table + parameters.get(f"{prefix}{name}_bias", 0.0)
+    def _module(self, prefix, statistics, params):
+        def dense(values, name):
+            values = ops.matmul(values, params[f"{prefix}{name}_kernel"])
+            bias = params[f"{prefix}{name}_bias"] if self.use_bias else 0.0
+            return values + bias
 
-        hidden = self.hidden_activation(step(table, "hidden"))
-        return self.output_activation(step(hidden, "output"))
+        hidden = self.hidden_activation(dense(statistics, "hidden"))
+        return self.output_activation(dense(hidden, "output"))
 
     def get_config(self):
         return {

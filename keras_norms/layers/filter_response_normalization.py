@@ -3,8 +3,8 @@ import dataclasses
 import keras
 from keras import ops
 
-from keras_norms import arguments
-from keras_norms.layers.base import BaseNormalization
+from keras_norms import validation
+from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.ops import affine
 
 
@@ -60,14 +60,14 @@ class FilterResponseNormalization(BaseNormalization):
         self, learnable_epsilon=False, axis=-1, epsilon=1e-6, **kwargs
     ):
         received = axis
-        axis, learnable_epsilon = arguments.addons_filter_response(
+        axis, learnable_epsilon = validation.addons_filter_response(
             axis, learnable_epsilon, kwargs
         )
         super().__init__(axis=axis, epsilon=epsilon, **kwargs)
         if axis is not received:
             # Addons' axes are those of inputs of rank 4.
             self.input_spec = keras.InputSpec(ndim=4)
-        self.learnable_epsilon = arguments.boolean(
+        self.learnable_epsilon = validation.boolean(
             "learnable_epsilon", learnable_epsilon
         )
         self.epsilon_weight = None
@@ -75,7 +75,7 @@ class FilterResponseNormalization(BaseNormalization):
     def build(self, input_shape):
         super().build(input_shape)
         if self.learnable_epsilon:
-            self.epsilon_weight = self.add_table(
+            self.epsilon_weight = self.add_parameter(
                 "epsilon_weight",
                 (input_shape[self.axis],),
                 keras.initializers.Constant(1e-4),
@@ -85,12 +85,10 @@ class FilterResponseNormalization(BaseNormalization):
     def parameters(self):
         return {**super().parameters, "epsilon_weight": self.epsilon_weight}
 
-    def coefficients(
-        self, moments, gamma=None, beta=None, epsilon_weight=None
-    ):
+    def coefficients(self, moments, params):
         epsilon = self.epsilon
-        if epsilon_weight is not None:
-            epsilon = epsilon + ops.abs(epsilon_weight)
+        if params.epsilon_weight is not None:
+            epsilon = epsilon + ops.abs(params.epsilon_weight)
         mean = moments.mean + moments.residual
         about_zero = dataclasses.replace(
             moments,
@@ -98,7 +96,7 @@ class FilterResponseNormalization(BaseNormalization):
             variance=moments.variance + ops.square(mean),
             residual=0.0,
         )
-        return affine(about_zero, gamma, beta, epsilon)
+        return affine(about_zero, params.gamma, params.beta, epsilon)
 
     def get_config(self):
         return {

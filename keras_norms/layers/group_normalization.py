@@ -1,7 +1,7 @@
 import keras
 
-from keras_norms import arguments
-from keras_norms.layers.base import BaseNormalization
+from keras_norms import validation
+from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.ops import PooledAffine
 
 
@@ -80,11 +80,11 @@ class GroupNormalization(BaseNormalization, keras.layers.GroupNormalization):
             activation=activation,
             **kwargs,
         )
-        self.groups = arguments.groups(groups)
+        self.groups = validation.groups(groups)
 
     def build(self, input_shape):
-        channels = arguments.channels(self.axis, input_shape)
-        arguments.groups_of(self.groups, channels)
+        channels = validation.channels(self.axis, input_shape)
+        validation.groups_of(self.groups, channels)
         super().build(input_shape)
 
     @property

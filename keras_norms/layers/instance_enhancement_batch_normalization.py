@@ -1,6 +1,8 @@
 import keras
 
-from keras_norms.layers.base_calibrated import BaseCalibratedBatchNormalization
+from keras_norms.layers.base_calibrated_batch_normalization import (
+    BaseCalibratedBatchNormalization,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")

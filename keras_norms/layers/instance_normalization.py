@@ -1,7 +1,7 @@
 import keras
 
-from keras_norms import arguments
-from keras_norms.layers.base import BaseNormalization
+from keras_norms import validation
+from keras_norms.layers.base_normalization import BaseNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -50,11 +50,11 @@ class InstanceNormalization(
     """
 
     def __init__(self, axis=-1, epsilon=1e-3, **kwargs):
-        arguments.contrib_instance(axis)
+        validation.contrib_instance(axis)
         self._groups = kwargs.pop("groups", None)
         super().__init__(axis=axis, epsilon=epsilon, **kwargs)
 
     def build(self, input_shape):
-        channels = arguments.channels(self.axis, input_shape)
-        arguments.addons_instance(self._groups, channels)
+        channels = validation.channels(self.axis, input_shape)
+        validation.addons_instance(self._groups, channels)
         super().build(input_shape)

@@ -3,7 +3,7 @@ import dataclasses
 import keras
 from keras import ops
 
-from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.ops import affine_about
 
 
@@ -62,8 +62,8 @@ class SwitchableNormalization(BaseBatchNormalization):
     def build(self, input_shape):
         super().build(input_shape)
         for name in ("mean_logits", "variance_logits"):
-            table = self.add_table(name, (3,), keras.initializers.Ones())
-            setattr(self, name, table)
+            weight = self.add_parameter(name, (3,), keras.initializers.Ones())
+            setattr(self, name, weight)
 
     @property
     def parameters(self):
@@ -73,22 +73,15 @@ class SwitchableNormalization(BaseBatchNormalization):
             "variance_logits": self.variance_logits,
         }
 
-    def algebra(
-        self,
-        moments,
-        own,
-        mean_logits,
-        variance_logits,
-        gamma=None,
-        beta=None,
-        **others,
-    ):
-        layer = own.pool(groups=1)
-        share = ops.softmax(mean_logits)
-        deviation = share[1] * own.minus(layer)
-        deviation = deviation + share[2] * own.minus(moments)
-        share = ops.softmax(variance_logits)
-        variance = share[0] * own.variance + share[1] * layer.variance
+    def algebra(self, moments, instance, params):
+        layer = instance.pool(groups=1)
+        share = ops.softmax(params.mean_logits)
+        deviation = share[1] * instance.minus(layer)
+        deviation = deviation + share[2] * instance.minus(moments)
+        share = ops.softmax(params.variance_logits)
+        variance = share[0] * instance.variance + share[1] * layer.variance
         variance = variance + share[2] * moments.variance
         mixed = dataclasses.replace(moments, variance=variance)
-        return affine_about(own, deviation, mixed, gamma, beta, self.epsilon)
+        return affine_about(
+            instance, deviation, mixed, params.gamma, params.beta, self.epsilon
+        )

@@ -1,7 +1,7 @@
 import keras
 from keras import ops
 
-from keras_norms import arguments
+from keras_norms import validation
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
@@ -45,13 +45,13 @@ class ThresholdedLinearUnit(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.axis = arguments.axis(axis)
+        self.axis = validation.axis(axis)
         self.tau_initializer = keras.initializers.get(tau_initializer)
         self.tau_regularizer = keras.regularizers.get(tau_regularizer)
         self.tau_constraint = keras.constraints.get(tau_constraint)
 
     def build(self, input_shape):
-        channels = arguments.channels(self.axis, input_shape)
+        channels = validation.channels(self.axis, input_shape)
         self.input_spec = keras.InputSpec(
             ndim=len(input_shape), axes={self.axis: channels}
         )
@@ -69,7 +69,7 @@ class ThresholdedLinearUnit(keras.layers.Layer):
         return ops.maximum(inputs, ops.reshape(self.tau, shape))
 
     def compute_output_shape(self, input_shape):
-        arguments.channels(self.axis, input_shape)
+        validation.channels(self.axis, input_shape)
         return tuple(input_shape)
 
     def get_config(self):

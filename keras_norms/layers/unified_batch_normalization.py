@@ -3,10 +3,11 @@ import dataclasses
 import keras
 from keras import ops
 
-from keras_norms import arguments
-from keras_norms.layers.base_calibrated import BaseCalibratedBatchNormalization
+from keras_norms import validation
+from keras_norms.layers.base_calibrated_batch_normalization import (
+    BaseCalibratedBatchNormalization,
+)
 from keras_norms.layers.condensation import warn_if_condensed_all_along
-from keras_norms.ops import choose
 from keras_norms.ops import feature_similarity
 
 
@@ -112,29 +113,27 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         **kwargs,
     ):
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
-        self.condensation_threshold = arguments.cosine(
+        self.condensation_threshold = validation.cosine(
             "condensation_threshold", condensation_threshold
         )
-        self.warmup_steps = arguments.steps("warmup_steps", warmup_steps)
-        self.when_condensed = arguments.one_of(
+        self.warmup_steps = validation.steps("warmup_steps", warmup_steps)
+        self.when_condensed = validation.one_of(
             "when_condensed", when_condensed, "keep_statistics", "use_running"
         )
-        self.similarity_of = arguments.one_of(
+        self.similarity_of = validation.one_of(
             "similarity", similarity, "features", "pooled"
         )
-        self.centers = arguments.boolean("calibrate_center", calibrate_center)
-        self.calibrate_scale = arguments.boolean(
+        self.centers = validation.boolean("calibrate_center", calibrate_center)
+        self.calibrate_scale = validation.boolean(
             "calibrate_scale", calibrate_scale
         )
-        self.scale_calibration = arguments.one_of(
+        self.scale_calibration = validation.one_of(
             "scale_calibration",
             scale_calibration,
             "representative",
             "instance_enhancement",
         )
         self.warned = False
-
-    names_in_training = ("current", "is_condensed")
 
     @property
     def gate_of(self):
@@ -146,7 +145,7 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
 
     @property
     def per_example(self):
-        runs = self.when_condensed == "use_running" and self.weighs
+        runs = self.when_condensed == "use_running" and self.weighs_examples
         return super().per_example or runs
 
     def build(self, input_shape):
@@ -154,7 +153,7 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         for name in ("similarity", "steps", "updates", "condensed"):
             zero = keras.initializers.Zeros()
             setattr(
-                self, name, self.add_table(name, (), zero, trainable=False)
+                self, name, self.add_parameter(name, (), zero, trainable=False)
             )
 
     @property
@@ -176,7 +175,7 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         warn_if_condensed_all_along(self)
         super().save_own_variables(store)
 
-    def observed(self, inputs, mask):
+    def extra_inputs(self, inputs, mask):
         current = feature_similarity(
             inputs,
             mask,
@@ -186,42 +185,37 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         )
         return {"current": current}
 
-    def _trained(self, moments, training, current, **parameters):
-        condensed = ops.logical_and(
-            current > self.condensation_threshold,
-            parameters["steps"] >= self.warmup_steps,
-        )
-        both = (
-            self.condensation_threshold < 1
-            and self.when_condensed == "use_running"
-        )
-        used = moments.only_if(ops.logical_not(condensed)) if both else moments
-        trained, moved = super()._trained(
-            used, training, is_condensed=condensed, **parameters
-        )
-        if both:
-            inferred = self._inferred(moments.only_if(condensed), **parameters)
-            trained = choose(condensed, inferred, trained)
-        one = ops.cast(condensed, current.dtype)
-        seen = {
-            "similarity": current,
-            "steps": parameters["steps"] + 1.0,
-            "condensed": parameters["condensed"] + one,
-        }
-        for name, value in seen.items():
-            moved[name] = ops.where(training, value, parameters[name])
-        return trained, moved
+    def uses_batch(self, params):
+        never = self.condensation_threshold == 1
+        if never or self.when_condensed != "use_running":
+            return True
+        return ops.logical_not(self._is_condensed(params))
 
-    def followed(self, batch, rows, is_condensed, **parameters):
-        """A condensed batch counts for as much as an empty one."""
-        batch = super().followed(batch, rows, **parameters)
+    def running_target(self, batch, rows, params):
+        """A condensed batch has count 0, so it changes nothing."""
+        batch = super().running_target(batch, rows, params)
         count = ops.cast(batch.count, batch.mean.dtype)
-        count = ops.where(is_condensed, 0.0, count)
+        count = ops.where(self._is_condensed(params), 0.0, count)
         return dataclasses.replace(batch, count=count)
 
-    def moved(self, mean, variance, updates, **running):
-        moved = super().moved(mean, variance, **running)
-        return {**moved, "updates": updates + 1.0}
+    def updated_state(self, mean, variance, params):
+        state = super().updated_state(mean, variance, params)
+        return {**state, "updates": params.updates + 1.0}
+
+    def step_state(self, params):
+        condensed = self._is_condensed(params)
+        condensed = ops.cast(condensed, params.current.dtype)
+        return {
+            "similarity": params.current,
+            "steps": params.steps + 1.0,
+            "condensed": params.condensed + condensed,
+        }
+
+    def _is_condensed(self, params):
+        return ops.logical_and(
+            params.current > self.condensation_threshold,
+            params.steps >= self.warmup_steps,
+        )
 
     def get_config(self):
         return {

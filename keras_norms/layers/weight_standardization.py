@@ -3,7 +3,7 @@ import functools
 import keras
 from keras import ops
 
-from keras_norms import arguments
+from keras_norms import validation
 from keras_norms.ops import Coefficients
 from keras_norms.ops import normalize
 
@@ -89,7 +89,7 @@ class WeightStandardization(keras.layers.Wrapper):
         super().__init__(layer, dtype=layer.variable_dtype, **kwargs)
         self.autocast = False
         self.supports_masking = layer.supports_masking
-        self.epsilon = arguments.not_negative("epsilon", epsilon)
+        self.epsilon = validation.not_negative("epsilon", epsilon)
         # `Model.quantize` calls the wrapped layer, not this one.
         quantize = layer.quantize
 

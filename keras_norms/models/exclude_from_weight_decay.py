@@ -2,8 +2,8 @@
 
 import keras
 
-from keras_norms import arguments
-from keras_norms.layers.base import BaseNormalization
+from keras_norms import validation
+from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.models.traversal import forget_traces
 from keras_norms.models.traversal import layers_within
 
@@ -71,8 +71,8 @@ def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
     Source: Summers and Dinneen, Four Things Everyone Should Know to Improve
     Batch Normalization, ICLR 2020 (arXiv 1906.03548), section on weight decay.
     """
-    family = arguments.one_of("family", family, "plain", "residual")
-    arguments.boolean("biases", biases)
+    family = validation.one_of("family", family, "plain", "residual")
+    validation.boolean("biases", biases)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise ValueError(
             "`optimizer` must be an optimizer of Keras. Received: "

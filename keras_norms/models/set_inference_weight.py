@@ -4,8 +4,8 @@ import warnings
 
 import keras
 
-from keras_norms import arguments
-from keras_norms.layers.base_batch import BaseBatchNormalization
+from keras_norms import validation
+from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.models.traversal import forget_traces
 from keras_norms.models.traversal import layers_within
 
@@ -41,7 +41,7 @@ def set_inference_weight(model, weight):
     Batch Normalization, ICLR 2020 (arXiv 1906.03548), section on inference
     example weighing.
     """
-    weight = arguments.fraction("weight", weight)
+    weight = validation.fraction("weight", weight)
     layers = weighable(model)
     for layer in layers:
         layer.inference_weight = weight

@@ -5,11 +5,11 @@ import math
 import keras
 from keras import ops
 
-from keras_norms import arguments
-from keras_norms.models import validation
+from keras_norms import validation
+from keras_norms.models import evaluation
 from keras_norms.models.set_inference_weight import weighable
 from keras_norms.models.traversal import forget_traces
-from keras_norms.ops import tracing
+from keras_norms.native import tracing
 
 # From 0 up to where the paper's curves have turned; finer where they are
 # steep.
@@ -90,10 +90,10 @@ def tune_inference_weight(
     Batch Normalization, ICLR 2020 (arXiv 1906.03548), section on inference
     example weighing.
     """
-    weights = arguments.inference_weights(weights)
-    arguments.one_of("mode", mode, "auto", "max", "min")
+    weights = validation.inference_weights(weights)
+    validation.one_of("mode", mode, "auto", "max", "min")
     layers = weighable(model)
-    data = validation.batches(dataset)
+    data = evaluation.batches(dataset)
     before = [layer.inference_weight for layer in layers]
 
     def predict(x, weight):
@@ -111,18 +111,18 @@ def tune_inference_weight(
         for weight in weights:
             share = ops.convert_to_tensor(weight, keras.backend.floatx())
             for batch in data():
-                x, y, *sample_weight = validation.parts(batch)
+                x, y, *sample_weight = evaluation.unpack(batch)
                 prediction = predict(x, share)
                 if measure is None:
-                    measure = validation.metric_of(metric, y, prediction)
-                    rises = validation.rises(measure, mode)
+                    measure = evaluation.metric_of(metric, y, prediction)
+                    rises = evaluation.rises(measure, mode)
                 measure.update_state(y, prediction, *sample_weight)
             if measure is None:
                 raise ValueError(
                     "The dataset must have examples. Received: "
                     f"dataset={dataset!r} without any. Give validation data."
                 )
-            curve[weight] = validation.number(measure)
+            curve[weight] = evaluation.number(measure)
             measure.reset_state()
             progress.add(1, [(measure.name, curve[weight])])
         chosen = _best(curve, rises)

@@ -1,18 +1,18 @@
 """Functions: the moments algebra and the two passes over x."""
 
-from keras_norms.ops.coefficients import Coefficients
-from keras_norms.ops.coefficients import PooledAffine
-from keras_norms.ops.coefficients import affine
-from keras_norms.ops.coefficients import affine_about
-from keras_norms.ops.coefficients import choose
-from keras_norms.ops.coefficients import where_present
+from keras_norms.native.dispatch import using_native
 from keras_norms.ops.feature_similarity import feature_similarity
 from keras_norms.ops.gelu_tanh import gelu_tanh
 from keras_norms.ops.group_normalization import group_normalization
 from keras_norms.ops.instance_moments import instance_moments
-from keras_norms.ops.moments import Moments
-from keras_norms.ops.native import using_native
 from keras_norms.ops.normalize import normalize
+from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.affine import PooledAffine
+from keras_norms.statistics.affine import affine
+from keras_norms.statistics.affine import affine_about
+from keras_norms.statistics.affine import choose
+from keras_norms.statistics.affine import where_present
+from keras_norms.statistics.moments import Moments
 
 __all__ = [
     "Coefficients",

@@ -4,14 +4,15 @@ import math
 
 from keras import ops
 
-from keras_norms import arguments
-from keras_norms.ops import native
-from keras_norms.ops import replicas
-from keras_norms.ops import tracing
+from keras_norms import validation
+from keras_norms.engine.composed import ComposedBackend
+from keras_norms.engine.layout import Layout
+from keras_norms.engine.normalize import select_backend
+from keras_norms.native import tracing
 from keras_norms.ops.instance_moments import instance_moments
-from keras_norms.ops.layout import Layout
-from keras_norms.ops.tables import as_float
-from keras_norms.ops.tables import column
+from keras_norms.statistics import replicas
+from keras_norms.statistics.arrays import column
+from keras_norms.statistics.arrays import statistics_dtype
 
 
 def feature_similarity(
@@ -55,7 +56,7 @@ def feature_similarity(
     Normalization, 2023 (arXiv 2311.15993), in a reading of ours: the paper's
     own formula could not be read.
     """
-    x, mask = arguments.inputs(x, mask, axis)
+    x, mask = validation.inputs(x, mask, axis)
     features, square = _features(ops.stop_gradient(x), mask, axis, pooled)
     square = ops.sum(square, axis=1)
     present = ops.ones_like(square, "bool")
@@ -81,13 +82,13 @@ def feature_similarity(
 def _features(x, mask, axis, pooled):
     """Of each example, with the sum of their squares in each channel."""
     layout = Layout(x, axis)
-    by_moments = native.runs(x) and not layout.has_channels(mask)
+    by_moments = select_backend(x, mask, axis) is not ComposedBackend
     if pooled or by_moments:
         moments = instance_moments(x, mask, axis)
         mean = moments.mean + moments.residual
     if pooled:
         return mean, ops.square(mean)
-    features = as_float(x)
+    features = ops.cast(x, statistics_dtype(x.dtype))
     if mask is not None:
         features = ops.where(layout.mask(mask), features, 0.0)
     if by_moments:

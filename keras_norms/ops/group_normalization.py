@@ -1,8 +1,10 @@
 """Group normalization as a function."""
 
-from keras_norms import arguments
-from keras_norms.ops.coefficients import PooledAffine
-from keras_norms.ops.normalize import normalize
+from keras_norms import validation
+from keras_norms.engine.normalize import normalize
+from keras_norms.engine.params import Params
+from keras_norms.engine.spec import NormSpec
+from keras_norms.statistics.affine import PooledAffine
 
 
 def group_normalization(
@@ -50,15 +52,9 @@ def group_normalization(
     >>> print(np.array(group_normalization(x, groups=2, epsilon=0.0)))
     [[-1.  1. -1.  1.]]
     """
-    x, mask = arguments.inputs(x, mask, axis)
-    arguments.groups_of(groups, x.shape[axis])
+    x, mask = validation.inputs(x, mask, axis)
+    validation.groups_of(groups, x.shape[axis])
 
-    y, _ = normalize(
-        x,
-        PooledAffine(groups, epsilon),
-        {"gamma": gamma, "beta": beta},
-        mask=mask,
-        axis=axis,
-        activation=activation,
-    )
+    spec = NormSpec(PooledAffine(groups, epsilon), axis, activation=activation)
+    y, _ = normalize(spec, x, Params({"gamma": gamma, "beta": beta}), mask)
     return y

@@ -1,13 +1,11 @@
 """The two passes over x that carry every method."""
 
-import keras
-from keras import ops
+import functools
 
-from keras_norms import arguments
-from keras_norms.ops.layout import Layout
-from keras_norms.ops.passes import Passes
-from keras_norms.ops.tables import as_float
-from keras_norms.ops.tables import statistics_dtype
+from keras_norms.engine import normalize as engine
+from keras_norms.engine.params import Params
+from keras_norms.engine.spec import NormSpec
+from keras_norms.statistics.affine import Coefficients
 
 
 def normalize(
@@ -72,30 +70,21 @@ def normalize(
     [[-1.  2.]
      [-1.  2.]]
     """
-    x, mask = arguments.inputs(x, mask, axis)
-    if not keras.backend.is_float_dtype(x.dtype):
-        x = as_float(x)
-    if keras.backend.backend() == "tensorflow":
-        from keras_norms.ops.gradient import two_passes
-    else:
-        two_passes = _two_passes
-    parameters = {
-        name: ops.cast(value, statistics_dtype(x))
-        for name, value in (parameters or {}).items()
-        if value is not None
-    }
-    layout = Layout(x, axis, examples)
-    passes = Passes(
-        layout,
-        mask,
-        coefficients,
+    spec = NormSpec(
+        functools.partial(_algebra, coefficients),
+        axis,
+        examples,
         statistics,
         activation,
-        dtype or keras.backend.standardize_dtype(x.dtype),
+        dtype,
     )
-    return two_passes(passes, x, parameters)
+    return engine.normalize(spec, x, Params(parameters or {}), mask)
 
 
-def _two_passes(passes, x, parameters):
-    """The backend differentiates as it finds."""
-    return passes.forward(x, parameters, passes.algebra)[0]
+def _algebra(function, moments, params):
+    result = function(moments, **params.present())
+    if isinstance(result, tuple) and len(result) == 2:
+        coefficients, extras = result
+        if isinstance(coefficients, Coefficients):
+            return coefficients.with_updates(extras)
+    return result

@@ -1,0 +1,1 @@
+"""The engine: runs the two passes that a `NormSpec` describes."""

@@ -1,0 +1,123 @@
+"""The gradient of a normalization, for TensorFlow.
+
+Besides small tensors, x in its own dtype is all that the backward pass keeps.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from keras_norms.engine.backend import Backend
+from keras_norms.engine.params import Params
+from keras_norms.engine.spec import NormSpec
+from keras_norms.native import tracing
+
+Tensor = Any
+
+_UNKNOWN_VARIABLES = (
+    "Gradients reach the input and the parameters of the two passes only, and "
+    "other variables were read there. Received: {}. Pass them as parameters "
+    "(a layer of its own extends the property `parameters`), and apply an "
+    "activation that has weights after the layer."
+)
+
+
+def differentiable(
+    backend: type[Backend],
+    spec: NormSpec,
+    x: Tensor,
+    mask: Tensor | None,
+    params: Params,
+    second_order: type[Backend] | None = None,
+) -> tuple[Tensor, Any]:
+    """y and the updates, differentiable in x and in the parameters.
+
+    Every tensor is an argument of the differentiated function. A loop or an
+    inner `tf.function` differentiates in another graph, which sees arguments
+    and nothing else.
+
+    Args:
+        backend: computes the passes and their gradient.
+        spec, x, mask, params: what it computes.
+        second_order: another backend, whose operations TensorFlow can
+            differentiate, for the gradient of the gradient. `None` where
+            `backend` is one of these.
+    """
+    present = params.present()
+    names, masks = list(present), [] if mask is None else [mask]
+
+    @tracing.custom_gradient
+    def run(x, *tensors):
+        passes, own_params = create(backend, x, *tensors)
+        y, updates, saved = passes.forward(x, own_params)
+        updates = tf.nest.map_structure(tf.stop_gradient, updates)
+
+        def gradient(dy, *_, variables=None):
+            if variables:
+                found = [variable.name for variable in variables]
+                raise ValueError(_UNKNOWN_VARIABLES.format(found))
+            # Without the control dependency, common subexpression
+            # elimination would keep the forward pass's copies of x (its cast
+            # to float32, its shift) for the backward pass.
+            with tf.control_dependencies([dy]):
+                x_again = tf.identity(x)
+
+            def first(x, dy, *_):
+                dx, gradients = passes.backward(x, dy, saved)
+                return dx, *gradients
+
+            if second_order is not None:
+                first = _with_gradient(first, x_and_params)
+            gradients = iter(first(x_again, dy, *map(tf.identity, tensors)))
+            return [
+                next(gradients) if tensor.dtype.is_floating else None
+                for tensor in (x, *tensors)
+            ]
+
+        return (y, updates), gradient
+
+    def create(backend, x, *tensors):
+        mask, values = tensors[: len(masks)], tensors[len(masks) :]
+        own_params = params.replace(**dict(zip(names, values, strict=True)))
+        return backend(spec, x, *(mask or [None])), own_params
+
+    def x_and_params(x, *tensors):
+        mask, values = tensors[: len(masks)], tensors[len(masks) :]
+        own_params = params.replace(**dict(zip(names, values, strict=True)))
+        mask = mask[0] if mask else None
+        return differentiable(second_order, spec, x, mask, own_params)[0]
+
+    return run(x, *masks, *present.values())
+
+
+def _with_gradient(
+    first: Callable[..., Any], forward: Callable[..., Tensor]
+) -> Callable[..., Any]:
+    """A gradient whose own gradient is derived from `forward`."""
+
+    @tracing.custom_gradient
+    def run(x, dy, *tensors):
+        def second(*upstream):
+            # Copies, since a loop's gradient reads these from another graph,
+            # and no tape sees that read.
+            x_, dy_, *tensors_ = map(tf.identity, (x, dy, *tensors))
+            inputs = [t for t in (x_, *tensors_) if t.dtype.is_floating]
+            with tf.GradientTape() as outer:
+                outer.watch([dy_, *inputs])
+                with tf.GradientTape() as inner:
+                    inner.watch(inputs)
+                    y = forward(x_, *tensors_)
+                gradients = inner.gradient(
+                    y, inputs, dy_, unconnected_gradients="zero"
+                )
+            return outer.gradient(
+                gradients,
+                [x_, dy_, *tensors_],
+                upstream,
+                unconnected_gradients="zero",
+            )
+
+        return first(x, dy, *tensors), second
+
+    return run

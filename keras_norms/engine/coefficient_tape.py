@@ -1,0 +1,108 @@
+"""The algebra of a normalization, and its gradient."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+from keras_norms.engine.params import Params
+from keras_norms.native import tracing
+from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.arrays import column
+from keras_norms.statistics.arrays import reciprocal
+from keras_norms.statistics.moments import Moments
+
+Tensor = Any
+
+
+class CoefficientTape:
+    """Runs an algebra, and differentiates it.
+
+    Every tensor here is small, `[rows, channels]`, so no method writes a
+    gradient of its own.
+
+    Args:
+        algebra: see `NormSpec`.
+        moments: `Moments`, or `None`.
+        params: `Params`.
+        broadcast: gives coefficients all rows and channels.
+    """
+
+    def __init__(
+        self,
+        algebra: Callable[[Any, Params], Coefficients],
+        moments: Moments | None,
+        params: Params,
+        broadcast: Callable[[Coefficients], Coefficients],
+    ) -> None:
+        self._moments = moments
+        self._tape = tracing.new_tape()
+        if self._tape is None:
+            self.coefficients = broadcast(_run(algebra, moments, params))
+            return
+        # In a graph, a source must not be computed from another source.
+        copies = {n: tracing.copy(t) for n, t in params.present().items()}
+        params = params.replace(**copies)
+        self._sources = [t for t in copies.values() if _is_float(t)]
+        if moments is not None:
+            moments = dataclasses.replace(
+                moments,
+                mean=tracing.copy(moments.mean),
+                variance=tracing.copy(moments.variance),
+            )
+            self._sources = [moments.mean, moments.variance, *self._sources]
+        with self._tape:
+            self._tape.watch(self._sources)
+            self.coefficients = broadcast(_run(algebra, moments, params))
+
+    def gradient(
+        self, upstream: Coefficients, origin: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
+        """Turns the gradients of the coefficients into what pass 4 adds.
+
+            slope = 2 d variance / count
+            offset = d mean / count + slope (origin - mean)
+
+        so that the moments contribute `(x - origin) slope + offset` to dx.
+
+        Args:
+            upstream: the gradients of center, scale and shift.
+            origin: what pass 4 subtracts from x.
+
+        Returns: slope and offset, `None` without moments, and the gradients
+            of the floating-point parameters.
+        """
+        own = self.coefficients
+        gradients = self._tape.gradient(
+            [own.center, own.scale, own.shift],
+            self._sources,
+            [upstream.center, upstream.scale, upstream.shift],
+            unconnected_gradients="zero",
+        )
+        moments = self._moments
+        if moments is None:
+            return None, None, gradients
+        d_mean, d_variance, *gradients = gradients
+        over_count = reciprocal(column(moments.count), d_mean.dtype)
+        slope = 2.0 * d_variance * over_count
+        distance = (origin - moments.mean) - moments.residual
+        # A branch that is not taken has slope 0, and possibly a mean that is
+        # not finite.
+        distance = tracing.multiply_no_nan(distance, slope)
+        return slope, d_mean * over_count + distance, gradients
+
+
+def _run(algebra, moments, params):
+    coefficients = algebra(moments, params)
+    if not isinstance(coefficients, Coefficients):
+        raise ValueError(
+            "The algebra must return `Coefficients(center, scale, shift)`. "
+            f"Received: {type(coefficients).__name__}. "
+            "`keras_norms.ops.affine(moments, ...)` makes the usual ones."
+        )
+    return coefficients
+
+
+def _is_float(tensor):
+    return "float" in ops.dtype(tensor)

@@ -1,0 +1,158 @@
+"""The passes as kernels of the native library."""
+
+import numbers
+from typing import Any
+
+import tensorflow as tf
+
+from keras_norms.engine.backend import Backend
+from keras_norms.engine.backend import GradientSums
+from keras_norms.engine.params import Params
+from keras_norms.engine.spec import NormSpec
+from keras_norms.native import ops as native
+from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.affine import PooledAffine
+from keras_norms.statistics.arrays import statistics_dtype
+from keras_norms.statistics.moments import Moments
+
+Tensor = Any
+
+
+class NativeBackend(Backend):
+    """One kernel for each pass.
+
+    An activation that the library does not have is applied by TensorFlow
+    after pass 2. Its gradient recomputes pass 2 without the activation.
+    """
+
+    def __init__(self, spec: NormSpec, x: Tensor, mask: Tensor | None):
+        super().__init__(spec, x, mask)
+        self.activation = native.activation(spec.activation)
+
+    @classmethod
+    def specialized(
+        cls, spec: NormSpec, x: Tensor, mask: Tensor | None, params: Params
+    ) -> type["NativeBackend"]:
+        """The class with a kernel for the whole algebra, if there is one."""
+        fused = FusedGroupNorm.supports(spec, x, mask, params)
+        return FusedGroupNorm if fused else cls
+
+    @staticmethod
+    def cast_input(spec: NormSpec, x: Tensor) -> Tensor:
+        """x as the kernels read it.
+
+        They write y in the dtype of x, so another dtype of y, or an
+        activation that is applied afterwards, needs an x of 32 bits: 16 bits
+        would round the output before the last step.
+        """
+        other = spec.dtype != x.dtype.name
+        if other or native.activation(spec.activation) is None:
+            return tf.cast(x, statistics_dtype(x.dtype))
+        return x
+
+    def moments(self, x: Tensor) -> tuple[Moments, None]:
+        count, mean, variance, residual = native.moments(
+            x, self.mask, self.layout
+        )
+        if self.mask is None:
+            count = self.layout.count(self.layout.view(x))
+        else:
+            count = tf.stop_gradient(count)
+        residual = tf.stop_gradient(residual)
+        examples = self.layout.examples
+        return Moments(count, mean, variance, residual, examples), None
+
+    def apply(
+        self, x: Tensor, coefficients: Coefficients, reusable: None
+    ) -> tuple[Tensor, Coefficients]:
+        y = self._apply(x, coefficients, self.activation or "identity")
+        if self.activation is None and self.spec.activation is not None:
+            y = self.spec.activation(y)
+        return tf.cast(y, self.spec.dtype), coefficients
+
+    def gradient_sums(
+        self, x: Tensor, dy: Tensor, saved: Coefficients
+    ) -> GradientSums:
+        dy = tf.cast(dy, x.dtype)
+        activation = self.activation
+        if activation is None:
+            linear = self._apply(x, saved, "identity")
+            dy = self._before_activation(linear, dy)
+            activation = "identity"
+        d_shift, d_scale = native.gradient_sums(
+            x, dy, self.mask, saved, activation, self.layout
+        )
+        d_center = -d_shift * saved.scale
+        gradients = Coefficients(d_center, d_scale, d_shift)
+        large = x, dy, saved, activation
+        return GradientSums(gradients, saved.center, large)
+
+    def gradient_combine(
+        self, sums: GradientSums, slope: Tensor | None, offset: Tensor | None
+    ) -> Tensor:
+        x, dy, coefficients, activation = sums.large
+        arguments = x, dy, self.mask, coefficients, activation, self.layout
+        return native.gradient_combine(*arguments, slope, offset)
+
+    def _apply(self, x, coefficients, activation):
+        return native.apply(
+            x, self.mask, coefficients, activation, self.layout
+        )
+
+
+class FusedGroupNorm(NativeBackend):
+    """Group normalization as one kernel.
+
+    An example fits into the cache, so x is read from memory only once.
+    """
+
+    @staticmethod
+    def supports(spec: NormSpec, x: Tensor, mask: Any, params: Params) -> bool:
+        """Whether the kernel computes this normalization."""
+        return (
+            isinstance(spec.algebra, PooledAffine)
+            and mask is None
+            and spec.examples_per_row == 1
+            # Without positions, only the composed algebra has finite
+            # gradients.
+            and 0 not in x.shape
+            and isinstance(spec.algebra.epsilon, numbers.Real)
+            and set(params.present()) <= {"gamma", "beta"}
+            and all(
+                weight.shape == [x.shape[spec.axis]]
+                for weight in params.present().values()
+            )
+            and native.activation(spec.activation) is not None
+        )
+
+    def forward(self, x: Tensor, params: Params) -> tuple[Tensor, Any, Any]:
+        present = params.present()
+        affine = present.get("gamma"), present.get("beta")
+        y, *statistics = native.group_norm(x, *affine, **self._attributes())
+        # A graph differentiates what it saves. No derivative flows through
+        # these: second derivatives are the composed backend's.
+        statistics = [tf.stop_gradient(each) for each in statistics]
+        saved = affine, statistics, list(present)
+        return tf.cast(y, self.spec.dtype), {}, saved
+
+    def backward(
+        self, x: Tensor, dy: Tensor, saved: Any
+    ) -> tuple[Tensor, list[Tensor]]:
+        affine, statistics, names = saved
+        dx, d_gamma, d_beta = native.group_norm_gradient(
+            x,
+            tf.cast(dy, x.dtype),
+            *affine,
+            *statistics,
+            **self._attributes(),
+        )
+        gradients = {"gamma": d_gamma, "beta": d_beta}
+        return dx, [gradients[name] for name in names]
+
+    def _attributes(self):
+        return {
+            "groups": self.spec.algebra.groups,
+            "epsilon": self.spec.algebra.epsilon,
+            "activation": self.activation,
+            "axis": self.layout.axis,
+        }

@@ -1,0 +1,214 @@
+"""The two passes as a layer: what every method shares."""
+
+import contextlib
+
+import keras
+
+from keras_norms import validation
+from keras_norms.engine.normalize import normalize
+from keras_norms.engine.params import Params
+from keras_norms.engine.spec import NormSpec
+from keras_norms.statistics import replicas
+from keras_norms.statistics.affine import PooledAffine
+
+
+class BaseNormalization(keras.layers.Layer):
+    """Base class of all normalization layers.
+
+    ```
+    y = activation(gamma * (x - mean) / sqrt(variance + epsilon) + beta)
+    ```
+
+    A subclass overrides `coefficients`, the algebra from the moments of each
+    example to the center, scale and shift of y. Without an override, the
+    layer is instance normalization.
+
+    Args:
+        axis: Integer, the channel axis. -1 is channels last, 1 is channels
+            first.
+        epsilon: Small float added to the variance, in units of x squared.
+        center: If `True`, the layer has a learnable shift `beta`, one number
+            per channel.
+        scale: If `True`, the layer has a learnable scale `gamma`, one number
+            per channel.
+        beta_initializer: Initializer for `beta`.
+        gamma_initializer: Initializer for `gamma`.
+        beta_regularizer: Optional regularizer for `beta`.
+        gamma_regularizer: Optional regularizer for `gamma`.
+        beta_constraint: Optional constraint for `beta`.
+        gamma_constraint: Optional constraint for `gamma`.
+        activation: Activation applied to the output in the same pass. It is
+            recomputed for the gradient, not stored. One of: the name of a
+            Keras activation, a function of one tensor that is registered for
+            saving, a layer without weights, or `None`.
+        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and
+            `dtype`.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_norms
+    >>> class RootMeanSquare(keras_norms.layers.BaseNormalization):
+    ...     def coefficients(self, moments, params):
+    ...         square = moments.variance + moments.mean**2 + self.epsilon
+    ...         scale = params.gamma / keras.ops.sqrt(square)
+    ...         return keras_norms.ops.Coefficients(0.0, scale, params.beta)
+    >>> layer = RootMeanSquare(epsilon=0.0)
+    >>> print(np.array(layer(np.array([[[3.0], [4.0]]]))).round(4).ravel())
+    [0.8485 1.1314]
+
+    Reference: Ulyanov, Vedaldi and Lempitsky, Instance Normalization, 2016
+    (arXiv 1607.08022), equation 1.
+    """
+
+    def __init__(
+        self,
+        axis=-1,
+        epsilon=1e-3,
+        center=True,
+        scale=True,
+        beta_initializer="zeros",
+        gamma_initializer="ones",
+        beta_regularizer=None,
+        gamma_regularizer=None,
+        beta_constraint=None,
+        gamma_constraint=None,
+        activation=None,
+        **kwargs,
+    ):
+        self._beyond_keras().__init__(**kwargs)
+        # A float32 input beyond the range of float16 must reach the
+        # statistics unchanged. They are computed in their own dtype.
+        self.autocast = False
+        self.supports_masking = True
+        self.axis = validation.axis(axis)
+        self.epsilon = validation.not_negative("epsilon", epsilon)
+        self.center = center
+        self.scale = scale
+        self.beta_initializer = keras.initializers.get(beta_initializer)
+        self.gamma_initializer = keras.initializers.get(gamma_initializer)
+        self.beta_regularizer = keras.regularizers.get(beta_regularizer)
+        self.gamma_regularizer = keras.regularizers.get(gamma_regularizer)
+        self.beta_constraint = keras.constraints.get(beta_constraint)
+        self.gamma_constraint = keras.constraints.get(gamma_constraint)
+        self.activation = validation.activation("activation", activation)
+        self.gamma = None
+        self.beta = None
+
+    def _beyond_keras(self):
+        """`super()` that skips Keras's own normalization class.
+
+        Subclasses inherit from it for `isinstance` alone. Classes behind it,
+        such as a user's mixin, are called as usual.
+        """
+        for kind in (
+            keras.layers.BatchNormalization,
+            keras.layers.GroupNormalization,
+        ):
+            if isinstance(self, kind):
+                return super(kind, self)
+        return super()
+
+    def build(self, input_shape):
+        validation.hooks(type(self))
+        channels = validation.channels(self.axis, input_shape)
+        self.input_spec = keras.InputSpec(
+            ndim=len(input_shape), axes={self.axis: channels}
+        )
+        if self.scale:
+            self.gamma = self.add_parameter(
+                "gamma",
+                (channels,),
+                self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )
+        if self.center:
+            self.beta = self.add_parameter(
+                "beta",
+                (channels,),
+                self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )
+
+    def add_parameter(
+        self, name, shape, initializer, trainable=True, **kwargs
+    ):
+        """Adds a weight of the algebra, which is never stored in 16 bits.
+
+        A weight that is not trainable is read and saved as the mean over the
+        replicas of a strategy, unless the layer is synchronized, so that all
+        replicas have the same value.
+        """
+        size = keras.backend.standardize_dtype(self.variable_dtype)
+        is_same = trainable or getattr(self, "synchronized", False)
+        averaging = replicas.averaging_when_read()
+        with contextlib.nullcontext() if is_same else averaging:
+            return self.add_weight(
+                name=name,
+                shape=shape,
+                initializer=initializer,
+                dtype="float64" if size == "float64" else "float32",
+                autocast=False,
+                trainable=trainable,
+                **kwargs,
+            )
+
+    @property
+    def parameters(self):
+        """The weights that the algebra reads, by name."""
+        return {"gamma": self.gamma, "beta": self.beta}
+
+    @property
+    def coefficients(self):
+        """The algebra: from the moments of each example to coefficients.
+
+        A method overrides it with a function, `coefficients(self, moments,
+        params)`, that returns `keras_norms.ops.Coefficients`.
+        """
+        return PooledAffine(groups=-1, epsilon=self.epsilon)
+
+    def call(self, inputs, mask=None):
+        params = Params(self.parameters)
+        spec = self.norm_spec(self.coefficients)
+        return normalize(spec, inputs, params, mask)[0]
+
+    def norm_spec(self, algebra, **fields):
+        """The `NormSpec` of an algebra, with the settings of this layer."""
+        linear = self.activation is keras.activations.linear
+        return NormSpec(
+            algebra,
+            axis=self.axis,
+            activation=None if linear else self.activation,
+            dtype=self.compute_dtype,
+            **fields,
+        )
+
+    def compute_output_shape(self, input_shape):
+        validation.channels(self.axis, input_shape)
+        return tuple(input_shape)
+
+    def get_config(self):
+        initializers = keras.initializers
+        regularizers = keras.regularizers
+        constraints = keras.constraints
+        return {
+            **self._beyond_keras().get_config(),
+            "axis": self.axis,
+            "epsilon": self.epsilon,
+            "center": self.center,
+            "scale": self.scale,
+            "beta_initializer": initializers.serialize(self.beta_initializer),
+            "gamma_initializer": initializers.serialize(
+                self.gamma_initializer
+            ),
+            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
+            "gamma_regularizer": regularizers.serialize(
+                self.gamma_regularizer
+            ),
+            "beta_constraint": constraints.serialize(self.beta_constraint),
+            "gamma_constraint": constraints.serialize(self.gamma_constraint),
+            "activation": keras.activations.serialize(self.activation),
+        }

@@ -1,0 +1,121 @@
+"""The algebra that all layers with running statistics share."""
+
+import dataclasses
+from typing import Any
+
+from keras import ops
+
+from keras_norms import validation
+from keras_norms.engine.params import Params
+from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.affine import choose
+from keras_norms.statistics.moments import Moments
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class BatchAlgebra:
+    """Coefficients from batch or running statistics, and the updates.
+
+    The methods of the layer that are called here are its hooks, see
+    `BaseBatchNormalization`.
+
+    Args:
+        layer: a `BaseBatchNormalization`.
+        training: `True`, `False`, or a boolean tensor. A tensor is read from
+            the parameter `training`.
+        replaced: names of parameters that inference reads under the name
+            `inference_<name>`.
+    """
+
+    layer: Any
+    training: Any
+    replaced: tuple[str, ...] = ()
+
+    def __call__(self, moments: Moments, params: Params) -> Coefficients:
+        if self.training is False:
+            return self._infer(moments, params)
+        if self.training is True:
+            return self._train(moments, params, None)
+        training = params.training
+        trained = self._train(moments.only_if(training), params, training)
+        inferred = self._infer(
+            moments.only_if(ops.logical_not(training)),
+            params.replace(
+                **{name: params[f"inference_{name}"] for name in self.replaced}
+            ),
+        )
+        return choose(training, trained, inferred)
+
+    def _infer(self, moments: Moments, params: Params) -> Coefficients:
+        layer = self.layer
+        mean, variance = params.moving_mean, params.moving_variance
+        used = layer.channel_groups(Moments(1, mean[None], variance[None]))
+        if layer.weighs_examples:
+            own = layer.example_statistics(moments, params)
+            used = own.blend(used, layer.inference_weight)
+        return layer.algebra(used, self._instance(moments), params)
+
+    def _train(
+        self, moments: Moments, params: Params, training: Tensor | None
+    ) -> Coefficients:
+        layer = self.layer
+        uses_batch = layer.uses_batch(params)
+        used = moments
+        if uses_batch is not True:
+            used = moments.only_if(uses_batch)
+        rows = layer.training_moments(used, params)
+        used, updates = self._update(rows, params, training)
+        coefficients = layer.training_coefficients(
+            layer.channel_groups(used), self._instance(rows), params
+        )
+        if uses_batch is not True:
+            uses_running = ops.logical_not(uses_batch)
+            running = self._infer(moments.only_if(uses_running), params)
+            coefficients = choose(uses_batch, coefficients, running)
+        return coefficients.with_updates(updates)
+
+    def _update(self, moments, params, training):
+        """The moments that normalize a batch, and new values of weights.
+
+        Both come from one read of the running statistics, because a graph may
+        run a second read after the assignment.
+        """
+        layer = self.layer
+        per_group = layer.replicas_per_group if layer.synchronized else 1
+        batch = moments.pool(examples=None)
+        if layer.examples_per_block is None:
+            used = batch.across_replicas(per_group)
+        else:
+            used = moments.pool(examples=layer.examples_per_block)
+        if layer.synchronized:
+            target = batch.average_over_replicas(per_group)
+            target = layer.running_target(target, used, params)
+        else:
+            target = layer.running_target(batch, used, params)
+            target = target.average_over_replicas()
+        mean = ops.squeeze(target.mean, axis=0)
+        variance = ops.squeeze(target.variance, axis=0)
+        valid = ops.isfinite(mean + variance)
+        if not isinstance(target.count, int) or target.count == 0:
+            counted = ops.squeeze(ops.convert_to_tensor(target.count) > 0)
+            valid = ops.logical_and(valid, counted)
+        if training is not None:
+            valid = ops.logical_and(valid, training)
+        updates = layer.updated_state(mean, variance, params)
+        for name, value in updates.items():
+            # A scalar is updated where the statistics of any channel are.
+            updated = valid if len(value.shape) else ops.any(valid)
+            updates[name] = ops.where(updated, value, params[name])
+        for name, value in layer.step_state(params).items():
+            if training is not None:
+                value = ops.where(training, value, params[name])
+            updates[name] = value
+        return used, updates
+
+    def _instance(self, moments):
+        """The moments of each example, for a layer that asks for them."""
+        if self.layer.per_example:
+            return moments
+        return validation.UnavailableMoments()

@@ -1,0 +1,154 @@
+"""Decides whether the native library computes the two passes."""
+
+import contextlib
+import functools
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from keras_norms.native import loader
+from keras_norms.native import tracing
+from keras_norms.native.cache import XLA_LIBRARY
+from keras_norms.native.errors import UnusableError
+from keras_norms.native.errors import explained
+from keras_norms.native.gpus import serve_gpus
+
+_MODES = ("auto", "always", "never")
+_DTYPES = ("float16", "bfloat16", "float32", "float64")
+# All threads share it, because a strategy starts the threads of replicas for
+# each call.
+_blocks: list[list[str]] = []
+
+
+def mode():
+    """The mode of the innermost block, or else of the environment."""
+    if _blocks:
+        return _blocks[-1][0]
+    variable = "KERAS_NORMS_NATIVE"
+    return _checked(variable, os.environ.get(variable, "auto"))
+
+
+def _checked(what, name):
+    if name not in _MODES:
+        raise ValueError(
+            f"{what} must be one of {list(_MODES)}. Received: {name!r}. "
+            "'auto' uses the native library where it is available."
+        )
+    return name
+
+
+@contextlib.contextmanager
+def using_native(mode):
+    """A context that selects whether layers use the native library.
+
+    The mode applies to what is traced in the context, by all threads. A
+    function that was traced before, as by `tf.function` or `fit`, does not
+    change.
+
+    Args:
+        mode: "auto" uses the library where it is available. "always" raises
+            an error where it is not. "never" does not use it. Unlike in the
+            environment, "always" also exports its operations, so that an
+            exported model cannot be loaded without the library.
+
+    Example:
+
+    >>> from keras_norms import ops
+    >>> with ops.using_native("never"):
+    ...     y = ops.group_normalization([[1.0, 2.0]], groups=1)
+    """
+    block = [_checked("The mode of `using_native`", mode)]
+    _blocks.append(block)
+    try:
+        yield
+    finally:
+        # Other threads may have added blocks since.
+        _blocks[:] = [other for other in _blocks if other is not block]
+
+
+def activate(shape: Sequence[int | None], dtype: Any) -> bool:
+    """Loads the native library, and returns whether it computes such an x.
+
+    If the library cannot be used, the result is `False` with one warning, or,
+    in the mode "always", an error.
+
+    Args:
+        shape: the shape of x.
+        dtype: the dtype of x.
+    """
+    dtype = keras.backend.standardize_dtype(dtype)
+    if not _is_supported(shape, dtype):
+        return False
+    try:
+        # There are no kernels for GPUs in float64.
+        if _gpus() and dtype == "float64":
+            return False
+        _prepare()
+    except UnusableError as error:
+        if mode() == "always":
+            raise RuntimeError(
+                "KERAS_NORMS_NATIVE=always, and the native library is not "
+                f"active. {error}"
+            ) from error
+        _warn(str(error))
+        return False
+    return True
+
+
+def _is_supported(shape, dtype):
+    """Whether native operations may be traced for x at this place."""
+    if mode() == "never" or keras.backend.backend() != "tensorflow":
+        return False
+    if dtype not in _DTYPES:
+        return False
+    if _blocks[-1:] != [["always"]] and tracing.exporting():
+        return False
+    # XLA gives a dynamic size to what a branch saves for its gradient, and
+    # custom calls take no dynamic sizes.
+    dynamic = None in shape and tracing.compiling() and tracing.in_branch()
+    return not dynamic
+
+
+def _prepare():
+    """Loads what the operations that are traced here need.
+
+    Raises: `UnusableError`.
+    """
+    loader.load()
+    if _gpus():
+        serve_gpus(_gpus())
+    if tracing.compiling():
+        loader.load(XLA_LIBRARY)
+    elif tracing.in_graph():
+        # A compiled function may call the function that is traced now.
+        loader.reason(XLA_LIBRARY)
+
+
+@functools.cache
+def _warn(why):
+    warnings.warn(
+        "keras_norms is running without its native library and will be "
+        f"slower. {why} Set KERAS_NORMS_NATIVE=never to silence this warning.",
+        stacklevel=2,
+    )
+
+
+@functools.cache
+@explained(
+    "TensorFlow cannot say which GPUs there are",
+    "Update TensorFlow and the GPU's driver.",
+)
+def _gpus():
+    """The compute capabilities of the GPUs that TensorFlow uses."""
+    import tensorflow as tf
+
+    if not tf.config.list_logical_devices("GPU"):
+        return ()
+    details = tf.config.experimental.get_device_details
+    return tuple(
+        details(gpu).get("compute_capability")
+        for gpu in tf.config.get_visible_devices("GPU")
+    )

@@ -1,0 +1,1 @@
+"""The algebra of statistics: moments, their merge, affine coefficients."""

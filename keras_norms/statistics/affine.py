@@ -1,0 +1,139 @@
+"""Coefficients: the center, scale and shift that an algebra returns."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from keras import ops
+
+from keras_norms.statistics.arrays import column
+from keras_norms.statistics.arrays import is_scalar
+from keras_norms.statistics.moments import Moments
+
+Tensor = Any
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Coefficients:
+    """The result of an algebra.
+
+        y = activation((x - center) * scale + shift)
+
+    Args:
+        center, scale, shift: `[rows, channels]`, or what broadcasts to it.
+        updates: what else the algebra computes, such as new values of the
+            layer's non-trainable weights, by name. No gradient flows through
+            it.
+    """
+
+    center: Tensor
+    scale: Tensor
+    shift: Tensor
+    updates: Any = dataclasses.field(default_factory=dict)
+
+    def with_updates(self, updates: Mapping[str, Tensor]) -> "Coefficients":
+        """These coefficients, with other updates."""
+        return dataclasses.replace(self, updates=updates)
+
+
+def affine(
+    moments: Moments,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    epsilon: Any = 1e-3,
+) -> Coefficients:
+    """Coefficients of `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
+
+    Empty rows get scale 0 and shift 0.
+    """
+    scale = rstd(moments, epsilon)
+    if gamma is not None:
+        scale = scale * gamma
+    shift = -moments.residual * scale
+    if beta is not None:
+        shift = shift + beta
+    return where_present(moments, Coefficients(moments.mean, scale, shift))
+
+
+def rstd(moments: Moments, epsilon: Any) -> Tensor:
+    """`1 / sqrt(variance + epsilon)`, finite for empty rows.
+
+    Without an epsilon, the root has no gradient at their variance of 0. It is
+    not `rsqrt`, because XLA's gradient of that cubes it, which leaves the
+    range of float32 for deviations of 1e13.
+    """
+    count, variance = column(moments.count), moments.variance
+    if not isinstance(count, (int, float)) or count == 0:
+        variance = ops.where(count > 0, variance, 1.0)
+    return 1.0 / ops.sqrt(variance + epsilon)
+
+
+@dataclasses.dataclass(frozen=True)
+class PooledAffine:
+    """`affine` of each example's moments, pooled over groups of channels.
+
+    The native library has this algebra as one kernel.
+    """
+
+    groups: int
+    epsilon: float
+
+    def __call__(self, moments: Moments, params: Any) -> Coefficients:
+        moments = moments.pool(groups=self.groups)
+        return affine(moments, params.gamma, params.beta, self.epsilon)
+
+
+def where_present(
+    moments: Moments, coefficients: Coefficients
+) -> Coefficients:
+    """The coefficients, with scale 0 and shift 0 in empty rows."""
+    # A scalar count is a count without a mask. A row of no positions has no
+    # y either.
+    if is_scalar(moments.count):
+        return coefficients
+    present = column(moments.count) > 0
+    return dataclasses.replace(
+        coefficients,
+        scale=ops.where(present, coefficients.scale, 0.0),
+        shift=ops.where(present, coefficients.shift, 0.0),
+    )
+
+
+def affine_about(
+    instance: Moments,
+    deviation: Tensor,
+    moments: Moments,
+    gamma: Tensor | None = None,
+    beta: Tensor | None = None,
+    epsilon: Any = 1e-3,
+) -> Coefficients:
+    """Coefficients that measure x from the mean of its own row.
+
+        gamma * (x - instance mean + deviation) / sqrt(variance + epsilon)
+            + beta
+
+    with the variance of `moments`. A deviation stays accurate where a mean is
+    large. With `deviation=instance.minus(moments)` the result is that of
+    `affine(moments, ...)`.
+    """
+    about = dataclasses.replace(
+        moments,
+        mean=instance.mean,
+        residual=instance.residual - deviation,
+    )
+    return affine(about, gamma, beta, epsilon)
+
+
+def choose(
+    condition: Tensor, first: Coefficients, second: Coefficients
+) -> Coefficients:
+    """`first` where the condition is true, otherwise `second`.
+
+    The updates are those of `first`.
+    """
+    return Coefficients(
+        ops.where(condition, first.center, second.center),
+        ops.where(condition, first.scale, second.scale),
+        ops.where(condition, first.shift, second.shift),
+        first.updates,
+    )

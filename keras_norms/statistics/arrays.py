@@ -1,0 +1,65 @@
+"""Small tensors `[rows, channels]`: their dtype and how they broadcast."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_norms.native import tracing
+
+Tensor = Any
+
+
+def materialized(tensor: Tensor) -> Tensor:
+    """The tensor, computed once, also by XLA.
+
+    XLA recomputes a small tensor for each of its uses, and may round it in
+    another way there (by a fused multiply-add). A residual, which is what
+    the rounding left, would then belong to another tensor. XLA keeps the
+    results of reductions, and adding zeros changes no value.
+    """
+    if not tracing.compiling():
+        return tensor
+    return ops.sum(ops.stack([tensor, ops.zeros_like(tensor)]), axis=0)
+
+
+def statistics_dtype(dtype: Any) -> str:
+    """The dtype of the statistics: float64 for float64, otherwise float32."""
+    float64 = keras.backend.standardize_dtype(dtype) == "float64"
+    return "float64" if float64 else "float32"
+
+
+def like(value: Tensor, other: Tensor) -> Tensor:
+    """A tensor or a number in the shape and dtype of another tensor."""
+    if getattr(value, "shape", None) == other.shape:
+        return value
+    return ops.zeros_like(other) + ops.cast(value, other.dtype)
+
+
+def column(count: Tensor) -> Tensor:
+    """A count or a weight that broadcasts against `[rows, channels]`.
+
+    A scalar does so as it is, and so does a count per row and channel.
+    """
+    return count[:, None] if len(getattr(count, "shape", ())) == 1 else count
+
+
+def row_counts(count: Tensor) -> Tensor:
+    """The inverse of `column`: `[rows]` where all channels share a count."""
+    return count[:, 0] if count.shape[1] == 1 else count
+
+
+def reciprocal(count: Tensor, dtype: Any) -> Tensor:
+    """1 / count, or 1 where the count is 0. A number gives a number."""
+    if isinstance(count, (int, float)):
+        return 1.0 / max(count, 1)
+    return 1.0 / ops.maximum(ops.cast(count, dtype), 1.0)
+
+
+def is_scalar(value: Tensor) -> bool:
+    return len(getattr(value, "shape", ())) == 0
+
+
+def is_exactly(size: Any, value: int) -> bool:
+    """Whether a size is known when traced, and has this value."""
+    return isinstance(size, int) and size == value

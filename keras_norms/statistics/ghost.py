@@ -1,0 +1,80 @@
+"""The target of the running statistics for a batch of ghost batches."""
+
+import dataclasses
+from typing import Any
+
+from keras import ops
+
+from keras_norms.statistics.arrays import column
+from keras_norms.statistics.arrays import like
+from keras_norms.statistics.arrays import reciprocal
+from keras_norms.statistics.moments import Moments
+
+Tensor = Any
+
+
+def average(batch: Moments, rows: Moments, ghost_batch_size: int) -> Moments:
+    """The mean over ghost batches of their means and of their variances.
+
+    It is weighted by counts. The mean is that of the batch. The variance is
+    smaller than that of the batch by the variance of the ghost batches' means.
+
+    Args:
+        batch: the moments of the whole batch.
+        rows: the moments of its ghost batches, repeated for every row.
+        ghost_batch_size: the number of examples per ghost batch.
+    """
+    count, ghosts = _one_row_each(rows, ghost_batch_size)
+    weight = count * reciprocal(ops.sum(count, axis=0), count.dtype)
+    variance = ops.sum(weight * ghosts.variance, axis=0, keepdims=True)
+    return dataclasses.replace(batch, variance=variance)
+
+
+def sequential(
+    batch: Moments,
+    rows: Moments,
+    ghost_batch_size: int,
+    momentum: float,
+    moving_mean: Tensor,
+    moving_variance: Tensor,
+) -> Moments:
+    """The target for which one update equals one update per ghost batch.
+
+    After updates with s[0], ..., s[G - 1], in order, a running statistic r is
+
+        r + (1 - p) sum over k of p**(G - 1 - k) (s[k] - r)
+
+    with p the momentum. That is one update with the target r + that sum. An
+    empty ghost batch makes no update.
+    """
+    count, ghosts = _one_row_each(rows, ghost_batch_size)
+    present = ops.cast(count > 0, count.dtype)
+    later = ops.sum(present, axis=0) - ops.cumsum(present, axis=0)
+    weight = present * momentum**later
+
+    def target(running, statistics):
+        change = weight * (statistics - running)
+        return running[None] + ops.sum(change, axis=0, keepdims=True)
+
+    return dataclasses.replace(
+        batch,
+        mean=target(moving_mean, ghosts.mean + ghosts.residual),
+        variance=target(moving_variance, ghosts.variance),
+        residual=0.0,
+    )
+
+
+def _one_row_each(rows, ghost_batch_size):
+    """Counts and moments with one row per ghost batch."""
+    step = ghost_batch_size // rows.examples
+    first = ops.arange(0, ops.shape(rows.mean)[0], step, dtype="int32")
+
+    def take(tensor):
+        return ops.take(like(tensor, rows.mean), first, axis=0)
+
+    return take(column(rows.count)), dataclasses.replace(
+        rows,
+        mean=take(rows.mean),
+        variance=take(rows.variance),
+        residual=take(rows.residual),
+    )

@@ -1,0 +1,231 @@
+"""The algebra of moments: coarser statistics pool those of examples."""
+
+import dataclasses
+from typing import Any
+
+from keras import ops
+
+from keras_norms import validation
+from keras_norms.statistics import replicas
+from keras_norms.statistics.arrays import column
+from keras_norms.statistics.arrays import is_scalar
+from keras_norms.statistics.arrays import like
+from keras_norms.statistics.arrays import materialized
+from keras_norms.statistics.arrays import reciprocal
+from keras_norms.statistics.arrays import row_counts
+from keras_norms.statistics.merge import PoolingBlocks
+from keras_norms.statistics.merge import merge_moments
+
+Tensor = Any
+
+
+@dataclasses.dataclass(eq=False)
+class Moments:
+    """Counts, means and variances of the rows of a tensor.
+
+    `mean` and `variance` are `[rows, channels]`, float32 (float64 for float64
+    input). Variances are biased, `mean((x - mean)**2)`. `count` is `[rows]`,
+    `[rows, channels]` where the mask covers the channel axis, or one number
+    where all rows have the same count, as in layers without a mask. An empty
+    row (no example, or all masked) has count, mean and variance 0.
+
+    A float32 mean of 1e4 has an error of up to 5e-4, so `residual` holds what
+    the rounding left: the mean is `mean + residual`. The residual is a
+    constant for differentiation.
+
+    `examples` is the number of examples per row, or `None` for the whole
+    batch.
+
+    Pooling is Chan's merge: the variance of a union is the mean of the
+    variances plus the variance of the means, both weighted by the counts.
+    """
+
+    count: Tensor
+    mean: Tensor
+    variance: Tensor
+    residual: Tensor = 0.0
+    examples: Any = 1
+    _gathered: Tensor = dataclasses.field(default=None, init=False, repr=False)
+
+    def pool(self, examples: int | None = 1, groups: int = -1) -> "Moments":
+        """Moments of coarser blocks, repeated for every entry of a block.
+
+        Counts become those of the blocks, so rows and channels must be pooled
+        in one call.
+
+        Args:
+            examples: the number of consecutive examples per block. The last
+                block may have fewer. 1 keeps the rows, `None` pools the whole
+                batch into one row.
+            groups: the number of groups into which the channels are pooled,
+                contiguous and of equal size. -1 keeps every channel.
+
+        Raises: ValueError if `groups` does not divide the channels, if
+            `examples` is below 1, or if the rows already pool the batch.
+        """
+        examples = validation.examples("examples", examples)
+        groups = validation.groups_of(groups, self.mean.shape[1])
+        blocks = PoolingBlocks(self, examples, groups)
+        if blocks.are_entries:
+            return self
+        count, weight = blocks.pooling_weights(self.count)
+        pooled = merge_moments(
+            weight,
+            self.mean,
+            self.variance,
+            like(self.residual, self.mean),
+            axes=(1, 3),
+            split=blocks.split,
+            join=blocks.join,
+        )
+        examples = None if examples is None else self.examples
+        return Moments(count, *pooled, examples)
+
+    def minus(self, other: "Moments") -> Tensor:
+        """The difference of the means, accurate for close large means."""
+        return (self.mean - other.mean) + (self.residual - other.residual)
+
+    def or_mean_of(self, other: "Moments") -> "Moments":
+        """These moments, with the means of `other` in empty rows."""
+        if is_scalar(self.count):
+            return self
+        present = column(self.count) > 0
+        return dataclasses.replace(
+            self,
+            mean=ops.where(present, self.mean, other.mean),
+            residual=ops.where(present, self.residual, other.residual),
+        )
+
+    def only_if(self, condition: Tensor) -> "Moments":
+        """These moments, or mean 0 and variance 1 where they are not used.
+
+        The gradient of a branch that is not taken is multiplied by zero. The
+        product with an infinity would not be zero.
+        """
+        return dataclasses.replace(
+            self,
+            mean=ops.where(condition, self.mean, 0.0),
+            variance=ops.where(condition, self.variance, 1.0),
+            residual=ops.where(condition, self.residual, 0.0),
+        )
+
+    def merge(self, other: "Moments") -> "Moments":
+        """The moments of the union of two disjoint sets, entry by entry."""
+        own, others = (
+            like(column(moments.count), self.mean) for moments in (self, other)
+        )
+        total = own + others
+        share = others * reciprocal(total, total.dtype)
+        ranks = [len(getattr(m.count, "shape", ())) for m in (self, other)]
+        count = total if 2 in ranks else total[:, 0]
+        return self._mixture(other, count, share)
+
+    def blend(self, other: "Moments", weight: Tensor) -> "Moments":
+        """`weight` of these moments and `1 - weight` of other ones.
+
+        `weight` is a number, or a tensor that broadcasts to
+        `[rows, channels]`. The result has the moments of the mixture of the
+        two distributions: the mean `w m + (1 - w) m'` and the variance
+        `w v + (1 - w) v' + w (1 - w) (m - m')**2`, which is never negative
+        and needs no difference of squares. Empty rows have weight 0.
+        """
+        validation.weight(weight)
+        if not isinstance(weight, (int, float)):
+            weight = ops.cast(weight, self.mean.dtype)
+        count = self.count
+        if not isinstance(count, (int, float)) or count == 0:
+            present = ops.convert_to_tensor(column(count) > 0)
+            weight = weight * ops.cast(present, self.mean.dtype)
+        # The difference of a mean of 0 and a large mean would lose the
+        # residual.
+        return self.or_mean_of(other)._mixture(other, 1.0, 1.0 - weight)
+
+    def across_replicas(
+        self, replicas_per_group: int | None = None
+    ) -> "Moments":
+        """Moments merged over the replicas of a `tf.distribute` strategy.
+
+        The merge is weighted by counts, so it is exact for uneven and for
+        empty replicas. It takes one all-reduce, and one for its gradient.
+        With one replica, the moments stay as they are.
+
+        Args:
+            replicas_per_group: how many neighboring replicas are merged.
+                `None` merges all replicas.
+        """
+        if replicas.count() == 1 or replicas_per_group == 1:
+            return self
+        groups = self._of_replica_groups(replicas_per_group)
+        own = replicas.index() // (replicas.count() // groups[0].shape[0])
+        count, mean, variance, residual = (
+            ops.take(each, own, axis=0) for each in groups
+        )
+        count = row_counts(count)
+        return Moments(count, mean, variance, residual, self.examples)
+
+    def average_over_replicas(self, replicas_per_group: int = 1) -> "Moments":
+        """The mean of the moments over groups of replicas.
+
+        This is the target of the running statistics: the same on every
+        replica, and weighted by counts, so that an empty replica changes
+        nothing. It is a constant for differentiation. Where replicas cannot
+        exchange tensors, as inside `tf.cond`, each replica keeps its own
+        moments.
+        """
+        if replicas.count() == 1 or replicas.average_later():
+            return self
+        count, mean, variance, residual = map(
+            ops.stop_gradient, self._of_replica_groups(replicas_per_group)
+        )
+        total = ops.sum(count, axis=0)
+        weight = count * reciprocal(total, count.dtype)
+        return Moments(
+            row_counts(total),
+            ops.sum(weight * (mean + residual), axis=0),
+            ops.sum(weight * variance, axis=0),
+            examples=self.examples,
+        )
+
+    def _mixture(self, other, count, share):
+        """The mixture with this share of `other`, entry by entry."""
+        difference = other.minus(self)
+        mean = materialized(self.mean + share * difference)
+        rest = (self.mean - mean) + share * difference
+        return Moments(
+            count,
+            mean,
+            self.variance
+            + share * (other.variance - self.variance)
+            + share * (1.0 - share) * ops.square(difference),
+            ops.stop_gradient(rest + self.residual),
+            self.examples,
+        )
+
+    def _of_replica_groups(self, replicas_per_group):
+        """Merged moments of each group of replicas, [groups, rows, channels].
+
+        The all-reduce is shared by all calls, so a layer has one.
+        """
+        if self._gathered is None:
+            residual = like(self.residual, self.mean)
+            count = column(self.count)
+            if is_scalar(count) or count.shape[1] == 1:
+                count = like(count, self.mean[:, :1])
+            tensors = [self.mean, self.variance, residual, count]
+            self._gathered = replicas.gather(ops.concatenate(tensors, axis=1))
+        gathered = self._gathered
+        size = gathered.shape[0]
+        per_group = replicas.group_size(replicas_per_group, size)
+        shape = (size // per_group, per_group, *ops.shape(gathered)[1:])
+        channels = self.mean.shape[1]
+        *tensors, count = ops.split(
+            ops.reshape(gathered, shape),
+            [channels, 2 * channels, 3 * channels],
+            axis=3,
+        )
+        merged = [count, *tensors]
+        if per_group > 1:
+            total = ops.sum(count, axis=1, keepdims=True)
+            weight = count * reciprocal(total, count.dtype)
+            merged = [total, *merge_moments(weight, *tensors, axes=(1,))]
+        return [ops.squeeze(each, axis=1) for each in merged]

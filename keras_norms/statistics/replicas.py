@@ -1,0 +1,165 @@
+"""Replicas of a `tf.distribute` strategy, which only this file knows of.
+
+Other backends of Keras count as one replica.
+"""
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+Tensor = Any
+
+_NESTED = (
+    "Statistics of all replicas need an all-reduce, which TensorFlow allows "
+    "in the function that `strategy.run` calls, and not in a graph within it. "
+    "Received: a synchronized layer inside `tf.cond`, `tf.while_loop`, "
+    "`keras.layers.RNN` or an inner `tf.function`, with {} replicas. Call the "
+    "layer outside of it, or give it `synchronized=False`."
+)
+
+
+def _context():
+    """The replica context, or `None` outside of the replicas."""
+    if keras.backend.backend() != "tensorflow":
+        return None
+    import tensorflow as tf
+
+    return tf.distribute.get_replica_context()
+
+
+def can_reduce() -> bool:
+    """Whether replicas can exchange tensors where this code is traced.
+
+    TensorFlow refuses collectives in a graph inside the replica's own, such
+    as a branch of `tf.cond`, the body of a loop or an inner `tf.function`.
+    """
+    import tensorflow as tf
+
+    # MirroredStrategy runs each replica in a thread that holds its graph.
+    graph = getattr(threading.current_thread(), "graph", None)
+    return graph is None or graph is tf.compat.v1.get_default_graph()
+
+
+def are_averaged_when_read() -> bool:
+    """Whether running statistics are read as the mean over the replicas.
+
+    They are on one machine only. On several machines, reading such a variable
+    is a collective, and the usual `if chief: model.save(...)` would wait
+    forever.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
+    return isinstance(
+        tf.distribute.get_strategy(), tf.distribute.MirroredStrategy
+    )
+
+
+def average_later() -> bool:
+    """Whether each replica updates its own running statistics for now."""
+    several = count() > 1
+    return several and are_averaged_when_read() and not can_reduce()
+
+
+def averaging_when_read() -> Any:
+    """A context for creating variables that are read as their mean."""
+    if not are_averaged_when_read():
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    def create(next_creator, **arguments):
+        arguments["synchronization"] = tf.VariableSynchronization.ON_READ
+        arguments["aggregation"] = tf.VariableAggregation.MEAN
+        return next_creator(**arguments)
+
+    return tf.variable_creator_scope(create)
+
+
+def means(variables: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The means over replicas of variables that are read as their mean.
+
+    In a replica, reading such a variable gives the value of that replica.
+    The mean is what is saved.
+    """
+    import tensorflow as tf
+
+    return {
+        name: tf.add_n([*map(tf.convert_to_tensor, values)]) / len(values)
+        for name, values in _of_replicas(variables)
+    }
+
+
+def firsts(variables: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The values of the first replica, where all replicas have the same.
+
+    Outside of the replicas, reading a variable as its mean needs all devices,
+    which XLA refuses.
+    """
+    return {name: values[0] for name, values in _of_replicas(variables)}
+
+
+def _of_replicas(
+    variables: Mapping[str, Any],
+) -> Iterator[tuple[str, Any]]:
+    for name, variable in variables.items():
+        value: Any = getattr(variable, "value", None)
+        # Other variables lack the attribute, or have another value of it.
+        synchronization = getattr(value, "synchronization", None)
+        if getattr(synchronization, "name", None) == "ON_READ":
+            yield name, value.values
+
+
+def count() -> int:
+    """The number of replicas that run this code; 1 outside of replicas."""
+    context = _context()
+    return 1 if context is None else context.num_replicas_in_sync
+
+
+def index() -> Any:
+    """The index of this replica."""
+    context = _context()
+    return 0 if context is None else context.replica_id_in_sync_group
+
+
+def group_size(replicas_per_group: int | None, total: int) -> int:
+    """The number of replicas per group, which must divide the total."""
+    if replicas_per_group is None:
+        return total
+    if total % replicas_per_group:
+        raise ValueError(
+            "The number of replicas must be a multiple of "
+            f"`replicas_per_group`. Received: replicas_per_group="
+            f"{replicas_per_group} with {total} replicas. Use a divisor of "
+            f"{total}, or None to merge all of them."
+        )
+    return replicas_per_group
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """The tensors of all replicas, stacked on a new first axis.
+
+    One all-reduce: each replica adds its tensor into its own row, so the sums
+    are exact. Every replica must call it, in the same order, and not inside
+    `tf.cond`, `tf.while_loop` or an inner `tf.function`.
+    """
+    import tensorflow as tf
+
+    own = tf.range(count()) == index()
+    own = tf.reshape(own, [-1] + [1] * len(tensor.shape))
+    return total(tf.where(own, tensor[None], tf.zeros_like(tensor)[None]))
+
+
+def total(tensor: Tensor) -> Tensor:
+    """The sum over all replicas, by one all-reduce, see `gather`."""
+    if count() == 1:
+        return tensor
+    if not can_reduce():
+        raise RuntimeError(_NESTED.format(count()))
+    import tensorflow as tf
+
+    return _context().all_reduce(tf.distribute.ReduceOp.SUM, tensor)

@@ -1,0 +1,65 @@
+"""What arguments must be: the rule, what came, and what to do about it."""
+
+from keras_norms.validation.activations import activation
+from keras_norms.validation.earlier import addons_filter_response
+from keras_norms.validation.earlier import addons_instance
+from keras_norms.validation.earlier import contrib_instance
+from keras_norms.validation.earlier import keras_2_batch
+from keras_norms.validation.hooks import UnavailableMoments
+from keras_norms.validation.hooks import hooks
+from keras_norms.validation.settings import boolean
+from keras_norms.validation.settings import cosine
+from keras_norms.validation.settings import examples
+from keras_norms.validation.settings import fraction
+from keras_norms.validation.settings import groups
+from keras_norms.validation.settings import groups_of
+from keras_norms.validation.settings import inference_weights
+from keras_norms.validation.settings import not_negative
+from keras_norms.validation.settings import one_of
+from keras_norms.validation.settings import one_of_blocks_and_replicas
+from keras_norms.validation.settings import one_of_renorm_and_ghost_steps
+from keras_norms.validation.settings import reduction
+from keras_norms.validation.settings import renorm_clipping
+from keras_norms.validation.settings import replicas
+from keras_norms.validation.settings import steps
+from keras_norms.validation.settings import weight
+from keras_norms.validation.tensors import axis
+from keras_norms.validation.tensors import channels
+from keras_norms.validation.tensors import fitting
+from keras_norms.validation.tensors import has_channels
+from keras_norms.validation.tensors import inputs
+from keras_norms.validation.tensors import real
+from keras_norms.validation.tensors import training
+
+__all__ = [
+    "UnavailableMoments",
+    "activation",
+    "addons_filter_response",
+    "addons_instance",
+    "axis",
+    "boolean",
+    "channels",
+    "contrib_instance",
+    "cosine",
+    "examples",
+    "fitting",
+    "fraction",
+    "groups",
+    "groups_of",
+    "has_channels",
+    "hooks",
+    "inference_weights",
+    "inputs",
+    "keras_2_batch",
+    "not_negative",
+    "one_of",
+    "one_of_blocks_and_replicas",
+    "one_of_renorm_and_ghost_steps",
+    "real",
+    "reduction",
+    "renorm_clipping",
+    "replicas",
+    "steps",
+    "training",
+    "weight",
+]

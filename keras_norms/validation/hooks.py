@@ -1,0 +1,55 @@
+"""The signatures of the hooks that a layer overrides."""
+
+import inspect
+
+# The arguments of each hook after `self`.
+_HOOKS = {
+    "coefficients": ("moments", "params"),
+    "algebra": ("moments", "instance", "params"),
+    "training_coefficients": ("moments", "instance", "params"),
+    "training_moments": ("moments", "params"),
+    "running_target": ("batch", "rows", "params"),
+    "updated_state": ("mean", "variance", "params"),
+    "step_state": ("params",),
+    "uses_batch": ("params",),
+    "example_statistics": ("instance", "params"),
+    "channel_groups": ("moments",),
+    "extra_inputs": ("inputs", "mask"),
+}
+
+
+def hooks(layer_class):
+    """Refuses a hook with other arguments than it is called with.
+
+    An argument such as `gama=None` would never receive a value.
+    """
+    for name, expected in _HOOKS.items():
+        function = getattr(layer_class, name, None)
+        if not inspect.isfunction(function):
+            continue
+        signature = inspect.signature(function)
+        _, *received = signature.parameters.values()
+        positional = [
+            p
+            for p in received
+            if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty
+        ]
+        if len(positional) == len(received) == len(expected):
+            continue
+        raise ValueError(
+            f"The hook `{name}` must have the arguments "
+            f"`(self, {', '.join(expected)})`. Received: "
+            f"`{function.__qualname__}{signature}`. Read a parameter of the "
+            "layer as an attribute, such as `params.gamma`."
+        )
+
+
+class UnavailableMoments:
+    """Replaces the moments of each example where they are not computed."""
+
+    def __getattr__(self, name):
+        raise ValueError(
+            "A layer that reads the moments of each example must set "
+            f"`per_example = True`. Received: `instance.{name}` without it. "
+            "Set it in the class."
+        )
