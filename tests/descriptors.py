@@ -11,6 +11,12 @@ from tests import oracles
 CHANNELS = 6
 
 
+def public_layers():
+    """The names of the layers; the base classes are for subclasses."""
+    names = keras_norms.layers.__all__
+    return [name for name in names if not name.startswith("Base")]
+
+
 @dataclasses.dataclass(frozen=True)
 class Descriptor:
     """A layer, and what it computes in training.

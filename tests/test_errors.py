@@ -14,10 +14,11 @@ from keras_norms import layers
 from keras_norms import ops
 from keras_norms.layers import BaseBatchNormalization
 from keras_norms.layers import BaseNormalization
+from tests.descriptors import public_layers
 
 ALL = [
     getattr(layers, name)
-    for name in layers.__all__
+    for name in public_layers()
     if name not in ("ThresholdedLinearUnit", "WeightStandardization")
 ]
 PLAIN_BATCH = [k for k in ALL if issubclass(k, layers.BatchNormalization)]

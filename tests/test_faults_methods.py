@@ -11,6 +11,7 @@ from keras_norms import layers
 from keras_norms import models
 from keras_norms import ops
 from keras_norms.layers import BaseBatchNormalization
+from tests.descriptors import public_layers
 from tests.test_errors import refusal
 
 X = np.random.default_rng(0).normal(1, 2, (70, 4)).astype("float32")
@@ -216,7 +217,7 @@ def test_similarity_beyond_the_range_of_squares_is_0():
     "name",
     [
         name
-        for name in layers.__all__
+        for name in public_layers()
         if issubclass(getattr(layers, name), layers.BaseBatchNormalization)
         and name != "BaseBatchNormalization"
     ],

@@ -10,10 +10,11 @@ import keras_norms
 from keras_norms import layers
 from tests.descriptors import CHANNELS
 from tests.descriptors import DESCRIPTORS
+from tests.descriptors import public_layers
 
 X = np.random.default_rng(0).normal(size=(4, 5, 5, CHANNELS))
 X = X.astype("float32")
-OTHERS = {name: getattr(layers, name) for name in layers.__all__}
+OTHERS = {name: getattr(layers, name) for name in public_layers()}
 WeightStandardization = OTHERS.pop("WeightStandardization")
 
 

@@ -21,6 +21,7 @@ NAME_TENSORFLOW = {
     "validation/activations.py",
     "native/cache.py",
     "native/compiler.py",
+    "native/differentiation.py",
     "native/dispatch.py",
     "native/gpus.py",
     "native/gradients.py",
@@ -31,7 +32,7 @@ NAME_TENSORFLOW = {
     "_requirements.py",
     "benchmark.py",
 }
-PRIVATE_TENSORFLOW = {"native/tracing.py"}
+PRIVATE_TENSORFLOW = {"native/differentiation.py", "native/tracing.py"}
 
 
 def inside(path):

@@ -12,6 +12,7 @@ import pytest
 from keras_norms import layers
 from tests.descriptors import CHANNELS
 from tests.descriptors import DESCRIPTORS
+from tests.descriptors import public_layers
 from tests.test_docs import blocks
 from tests.test_docs import run
 
@@ -30,7 +31,7 @@ def made(name):
     return found or [COMPANIONS[name]()]
 
 
-@pytest.mark.parametrize("name", layers.__all__)
+@pytest.mark.parametrize("name", public_layers())
 def test_a_layer_trains_and_is_saved(name, tmp_path):
     inputs = keras.Input(X.shape[1:])
     outputs = [layer(inputs) for layer in made(name)]

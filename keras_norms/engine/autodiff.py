@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_norms.engine.backend import Backend
 from keras_norms.engine.params import Params
 from keras_norms.engine.spec import NormSpec
-from keras_norms.native import tracing
+from keras_norms.native import differentiation
 
 Tensor = Any
 
@@ -47,7 +47,7 @@ def differentiable(
     present = params.present()
     names, masks = list(present), [] if mask is None else [mask]
 
-    @tracing.custom_gradient
+    @differentiation.custom_gradient
     def run(x, *tensors):
         passes, own_params = create(backend, x, *tensors)
         y, updates, saved = passes.forward(x, own_params)
@@ -96,7 +96,7 @@ def _with_gradient(
 ) -> Callable[..., Any]:
     """A gradient whose own gradient is derived from `forward`."""
 
-    @tracing.custom_gradient
+    @differentiation.custom_gradient
     def run(x, dy, *tensors):
         def second(*upstream):
             # Copies, since a loop's gradient reads these from another graph,

@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 from keras_norms.engine.params import Params
-from keras_norms.native import tracing
+from keras_norms.native import differentiation
 from keras_norms.statistics.affine import Coefficients
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import reciprocal
@@ -37,19 +37,21 @@ class CoefficientTape:
         broadcast: Callable[[Coefficients], Coefficients],
     ) -> None:
         self._moments = moments
-        self._tape = tracing.new_tape()
+        self._tape = differentiation.new_tape()
         if self._tape is None:
             self.coefficients = broadcast(_run(algebra, moments, params))
             return
         # In a graph, a source must not be computed from another source.
-        copies = {n: tracing.copy(t) for n, t in params.present().items()}
+        copies = {
+            n: differentiation.copy(t) for n, t in params.present().items()
+        }
         params = params.replace(**copies)
         self._sources = [t for t in copies.values() if _is_float(t)]
         if moments is not None:
             moments = dataclasses.replace(
                 moments,
-                mean=tracing.copy(moments.mean),
-                variance=tracing.copy(moments.variance),
+                mean=differentiation.copy(moments.mean),
+                variance=differentiation.copy(moments.variance),
             )
             self._sources = [moments.mean, moments.variance, *self._sources]
         with self._tape:
@@ -73,11 +75,10 @@ class CoefficientTape:
         Returns: slope and offset, `None` without moments, and the gradients
             of the floating-point parameters.
         """
-        own = self.coefficients
         gradients = self._tape.gradient(
-            [own.center, own.scale, own.shift],
+            list(self.coefficients),
             self._sources,
-            [upstream.center, upstream.scale, upstream.shift],
+            list(upstream),
             unconnected_gradients="zero",
         )
         moments = self._moments
@@ -89,7 +90,7 @@ class CoefficientTape:
         distance = (origin - moments.mean) - moments.residual
         # A branch that is not taken has slope 0, and possibly a mean that is
         # not finite.
-        distance = tracing.multiply_no_nan(distance, slope)
+        distance = differentiation.multiply_no_nan(distance, slope)
         return slope, d_mean * over_count + distance, gradients
 
 

@@ -13,6 +13,10 @@ from keras_norms.engine.spec import NormSpec
 from keras_norms.native import dispatch
 from keras_norms.statistics.arrays import statistics_dtype
 
+if keras.backend.backend() == "tensorflow":
+    from keras_norms.engine import autodiff
+    from keras_norms.engine import native_backend
+
 Tensor = Any
 
 
@@ -43,13 +47,13 @@ def normalize(
         y, updates, _ = backend(spec, x, mask).forward(x, params)
         return y, updates
 
-    from keras_norms.engine.autodiff import differentiable
-
     if backend is ComposedBackend:
-        return differentiable(backend, spec, x, mask, params)
+        return autodiff.differentiable(backend, spec, x, mask, params)
     backend = backend.specialized(spec, x, mask, params)
     x = backend.cast_input(spec, x)
-    return differentiable(backend, spec, x, mask, params, ComposedBackend)
+    return autodiff.differentiable(
+        backend, spec, x, mask, params, ComposedBackend
+    )
 
 
 def select_backend(x: Tensor, mask: Tensor | None, axis: int) -> Any:
@@ -60,9 +64,7 @@ def select_backend(x: Tensor, mask: Tensor | None, axis: int) -> Any:
     # The kernels have one mask for all channels.
     has_kernels = not validation.has_channels(mask, x.shape, axis)
     if has_kernels and dispatch.activate(x.shape, x.dtype):
-        from keras_norms.engine.native_backend import NativeBackend
-
-        return NativeBackend
+        return native_backend.NativeBackend
     return ComposedBackend
 
 

@@ -7,7 +7,7 @@ Layers bring gradients of their own, for the whole of the two passes
 
 import tensorflow as tf
 
-from keras_norms.native.tracing import dense
+from keras_norms.native.differentiation import dense
 
 
 def register(library):

@@ -5,8 +5,8 @@ import functools
 import keras
 import tensorflow as tf
 
+from keras_norms.engine.gelu_tanh import gelu_tanh
 from keras_norms.native.loader import load
-from keras_norms.ops.gelu_tanh import gelu_tanh
 
 
 def activation(function):
@@ -43,10 +43,6 @@ def _empty(mask, dtype):
     return tf.zeros([0], dtype) if mask is None else mask
 
 
-def _affine(coefficients):
-    return coefficients.center, coefficients.scale, coefficients.shift
-
-
 def _layout(layout):
     examples = layout.requested_examples
     return {
@@ -67,7 +63,7 @@ def apply(x, mask, coefficients, activation, layout):
     return load().keras_norms_apply(
         x,
         _empty(mask, "bool"),
-        *_affine(coefficients),
+        *coefficients,
         activation=activation,
         **_layout(layout),
     )
@@ -79,7 +75,7 @@ def gradient_sums(x, dy, mask, coefficients, activation, layout):
         x,
         dy,
         _empty(mask, "bool"),
-        *_affine(coefficients),
+        *coefficients,
         activation=activation,
         **_layout(layout),
     )
@@ -89,12 +85,12 @@ def gradient_combine(
     x, dy, mask, coefficients, activation, layout, slope, offset
 ):
     """dx: one read of x and of dy, one write."""
-    dtype = coefficients.scale.dtype
+    dtype = _statistics_dtype(x)
     return load().keras_norms_gradient_combine(
         x,
         dy,
         _empty(mask, "bool"),
-        *_affine(coefficients),
+        *coefficients,
         _empty(slope, dtype),
         _empty(offset, dtype),
         activation=activation,

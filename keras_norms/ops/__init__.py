@@ -1,8 +1,8 @@
 """Functions: the moments algebra and the two passes over x."""
 
+from keras_norms.engine.gelu_tanh import gelu_tanh
 from keras_norms.native.dispatch import using_native
 from keras_norms.ops.feature_similarity import feature_similarity
-from keras_norms.ops.gelu_tanh import gelu_tanh
 from keras_norms.ops.group_normalization import group_normalization
 from keras_norms.ops.instance_moments import instance_moments
 from keras_norms.ops.normalize import normalize

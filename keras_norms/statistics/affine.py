@@ -1,6 +1,7 @@
 """Coefficients: the center, scale and shift that an algebra returns."""
 
 import dataclasses
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,9 @@ class Coefficients:
     scale: Tensor
     shift: Tensor
     updates: Any = dataclasses.field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return iter((self.center, self.scale, self.shift))
 
     def with_updates(self, updates: Mapping[str, Tensor]) -> "Coefficients":
         """These coefficients, with other updates."""

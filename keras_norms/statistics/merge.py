@@ -5,7 +5,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_norms.native import tracing
+from keras_norms.native import differentiation
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import is_exactly
 from keras_norms.statistics.arrays import is_scalar
@@ -119,7 +119,7 @@ def merge_moments(
     def total(tensor):
         return ops.sum(tensor, axis=axes, keepdims=True)
 
-    @tracing.custom_gradient
+    @differentiation.custom_gradient
     def merged(mean, variance):
         mean, variance = split(mean), split(variance)
         first = [slice(None)] * len(mean.shape)
