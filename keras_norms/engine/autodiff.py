@@ -45,11 +45,18 @@ def differentiable(
             `backend` is one of these.
     """
     present = params.present()
-    names, masks = list(present), [] if mask is None else [mask]
+    masks = [] if mask is None else [mask]
+
+    def unpack(tensors):
+        """The mask and the parameters, which follow x in the arguments."""
+        own_mask, values = tensors[: len(masks)], tensors[len(masks) :]
+        own_params = params.replace(**dict(zip(present, values, strict=True)))
+        return (own_mask[0] if own_mask else None), own_params
 
     @differentiation.custom_gradient
     def run(x, *tensors):
-        passes, own_params = create(backend, x, *tensors)
+        own_mask, own_params = unpack(tensors)
+        passes = backend(spec, x, own_mask)
         y, updates, saved = passes.forward(x, own_params)
         updates = tf.nest.map_structure(tf.stop_gradient, updates)
 
@@ -68,7 +75,7 @@ def differentiable(
                 return dx, *gradients
 
             if second_order is not None:
-                first = _with_gradient(first, x_and_params)
+                first = _with_gradient(first, forward)
             gradients = iter(first(x_again, dy, *map(tf.identity, tensors)))
             return [
                 next(gradients) if tensor.dtype.is_floating else None
@@ -77,16 +84,9 @@ def differentiable(
 
         return (y, updates), gradient
 
-    def create(backend, x, *tensors):
-        mask, values = tensors[: len(masks)], tensors[len(masks) :]
-        own_params = params.replace(**dict(zip(names, values, strict=True)))
-        return backend(spec, x, *(mask or [None])), own_params
-
-    def x_and_params(x, *tensors):
-        mask, values = tensors[: len(masks)], tensors[len(masks) :]
-        own_params = params.replace(**dict(zip(names, values, strict=True)))
-        mask = mask[0] if mask else None
-        return differentiable(second_order, spec, x, mask, own_params)[0]
+    def forward(x, *tensors):
+        """y by the backend whose operations TensorFlow differentiates."""
+        return differentiable(second_order, spec, x, *unpack(tensors))[0]
 
     return run(x, *masks, *present.values())
 
