@@ -44,7 +44,7 @@ test-version-%:
 	@if $(PYENV_ALL) $(PYTHON_$*) --version >/dev/null 2>&1; then \
 		$(MAKE) --no-print-directory .venv-$*/.ready && \
 		KERAS_NORMS_NATIVE=never .venv-$*/bin/python -m pytest -q \
-			--noconftest -p no:cacheprovider tests/test_versions.py; \
+			--noconftest -p no:cacheprovider tests/repository/test_versions.py; \
 	else \
 		echo "SKIPPED: $(PYTHON_$*) is not installed, so test-version-$* \
 	does not run."; \

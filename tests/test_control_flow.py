@@ -12,10 +12,10 @@ from keras_norms import layers
 from keras_norms import ops
 from keras_norms.engine.layout import Layout
 from keras_norms.native import ops as native_ops
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import IDS
+from tests.conformance.descriptors import RUNNING
 from tests.conftest import REPLICAS
-from tests.descriptors import DESCRIPTORS
-from tests.descriptors import IDS
-from tests.descriptors import RUNNING
 
 SHAPE = (4, 3, 6)
 IMAGES = (4, 3, 2, 6)

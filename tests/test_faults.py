@@ -10,8 +10,8 @@ import tensorflow as tf
 import keras_norms.benchmark
 from benchmarks import layers as benchmark
 from keras_norms import layers
-from tests import oracles
 from tests.conftest import REPLICAS
+from tests.references import oracles
 
 RNG = np.random.default_rng(0)
 

@@ -9,14 +9,14 @@ import tensorflow as tf
 
 from keras_norms import layers
 from keras_norms import ops
-from tests import formulas
-from tests import oracles
-from tests.descriptors import CHANNELS
-from tests.descriptors import DESCRIPTORS
-from tests.descriptors import IDS
-from tests.descriptors import RUNNING
-from tests.descriptors import RUNNING_IDS
-from tests.descriptors import Descriptor
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import IDS
+from tests.conformance.descriptors import RUNNING
+from tests.conformance.descriptors import RUNNING_IDS
+from tests.conformance.descriptors import Descriptor
+from tests.references import formulas
+from tests.references import oracles
 
 every_layer = pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
 both_ways = pytest.mark.parametrize("native", ["auto", "never"])

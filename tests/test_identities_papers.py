@@ -10,16 +10,16 @@ import tensorflow as tf
 from keras_norms import layers
 from keras_norms import ops
 from keras_norms import regularizers
-from tests.samples import BATCH
-from tests.samples import CHANNELS
-from tests.samples import EXACT
-from tests.samples import SIZE
-from tests.samples import close
-from tests.samples import gradient
-from tests.samples import inputs
-from tests.samples import running
-from tests.samples import trained
-from tests.samples import with_averages
+from tests.support.samples import BATCH
+from tests.support.samples import CHANNELS
+from tests.support.samples import EXACT
+from tests.support.samples import SIZE
+from tests.support.samples import close
+from tests.support.samples import gradient
+from tests.support.samples import inputs
+from tests.support.samples import running
+from tests.support.samples import trained
+from tests.support.samples import with_averages
 
 FLOAT64 = {"dtype": "float64"}
 AXES = (0, 1, 2)

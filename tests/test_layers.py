@@ -6,12 +6,12 @@ import pytest
 import tensorflow as tf
 
 import keras_norms
-from tests import formulas
-from tests.descriptors import CHANNELS
-from tests.descriptors import DESCRIPTORS
-from tests.descriptors import IDS
-from tests.descriptors import RUNNING
-from tests.descriptors import RUNNING_IDS
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import IDS
+from tests.conformance.descriptors import RUNNING
+from tests.conformance.descriptors import RUNNING_IDS
+from tests.references import formulas
 
 every_layer = pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
 every_running_layer = pytest.mark.parametrize(

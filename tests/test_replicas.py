@@ -16,12 +16,12 @@ import tensorflow as tf
 
 import keras_norms
 from keras_norms import ops
-from tests import formulas
-from tests import oracles
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import Descriptor
 from tests.conftest import REPLICAS
-from tests.descriptors import CHANNELS
-from tests.descriptors import DESCRIPTORS
-from tests.descriptors import Descriptor
+from tests.references import formulas
+from tests.references import oracles
 
 SHARDS = {
     2: [(4, 4), (3, 1), (4, 0), (0, 3)],

@@ -18,12 +18,12 @@ from keras_norms.native import cache
 from keras_norms.native import dispatch
 from keras_norms.native import gpus
 from keras_norms.native import loader
-from tests import test_gpu_harness as harness
-from tests.test_gpu_harness import built  # noqa: F401  a fixture
-from tests.test_native import NO_MORE
-from tests.test_native import SERVED
-from tests.test_native import SLOWER
-from tests.test_native import built as with_library
+from tests.benchmarks import test_gpu_harness as harness
+from tests.benchmarks.test_gpu_harness import built  # noqa: F401  a fixture
+from tests.native.test_native import NO_MORE
+from tests.native.test_native import SERVED
+from tests.native.test_native import SLOWER
+from tests.native.test_native import built as with_library
 from tf_ops.cuda import nvrtc
 
 FAMILIES = (
@@ -214,7 +214,7 @@ def test_every_kernel_of_an_image_is_launched(tmp_path):
         check=True,
     )
     *names, last = harness.python(
-        *("-m", "tests.emulated_gpu", harness.LIBRARY), driver=tmp_path
+        *("-m", "tests.native.emulated_gpu", harness.LIBRARY), driver=tmp_path
     ).splitlines()
     assert last == "passed"
     log = (harness.BUILD / "gpu" / "sm_90.log").read_text()
@@ -229,5 +229,5 @@ def test_what_the_driver_says_of_a_damaged_image(tmp_path):
     # Machine code is ELF, and so is the library around it.
     damaged = content[:4] + content[4:].replace(b"\x7fELF", b"\0ELF")
     (tmp_path / "library.so").write_bytes(damaged)
-    arguments = ("-m", "tests.emulated_gpu", tmp_path / "library.so")
+    arguments = ("-m", "tests.native.emulated_gpu", tmp_path / "library.so")
     assert harness.python(*arguments) == REFUSED

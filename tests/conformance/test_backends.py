@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests import oracles
+from tests.references import oracles
 
 # Every layer, trained for a step of its gradient, in float64.
 PROGRAM = """

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.processes import run
+from tests.support.processes import run
 
 # A process of its own: the tutorial sets up virtual CPUs, which must come
 # before anything else that TensorFlow does.

@@ -11,9 +11,9 @@ import tensorflow as tf
 
 import keras_norms
 from keras_norms import ops
-from tests.descriptors import CHANNELS
-from tests.descriptors import DESCRIPTORS
-from tests.descriptors import IDS
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import IDS
 
 # Half a minute in all.
 pytestmark = pytest.mark.slow

@@ -12,10 +12,10 @@ import tensorflow as tf
 
 from keras_norms import layers
 from keras_norms import ops
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import IDS
 from tests.conftest import REPLICAS
-from tests.descriptors import CHANNELS
-from tests.descriptors import DESCRIPTORS
-from tests.descriptors import IDS
 
 SHAPE = (4, CHANNELS, 3)
 RNG = np.random.default_rng(0)

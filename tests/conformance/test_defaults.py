@@ -12,7 +12,7 @@ from keras_norms import layers
 from keras_norms.layers import BaseBatchNormalization
 from keras_norms.layers import BaseNormalization
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 CROSS = "CrossReplicaBatchNormalization"
 COMPANIONS = ("ThresholdedLinearUnit", "WeightStandardization")
 NORMS = [name for name in layers.__all__ if name not in COMPANIONS]

@@ -10,9 +10,9 @@ import tensorflow as tf
 
 import keras_norms
 from keras_norms import ops
-from tests.descriptors import CHANNELS
-from tests.descriptors import DESCRIPTORS
-from tests.descriptors import IDS
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import IDS
 
 X = np.random.default_rng(0).normal(size=(4, 3, CHANNELS)).astype("float32")
 FEW = [d for d in DESCRIPTORS if d.name.startswith(("Switch", "Group"))]

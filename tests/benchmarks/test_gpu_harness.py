@@ -18,7 +18,7 @@ from benchmarks.gpu import memory
 from benchmarks.gpu import oracles
 from tf_ops.cuda import nvrtc
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 BUILD = ROOT / "tf_ops" / "build" / "test"
 LIBRARY = BUILD / "gpu" / library.LIBRARY.name
 CASE = cases.Case(cases.View(2, 6, 8, 1), "bfloat16", "silu", (2,))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.descriptors import CHANNELS
-from tests.descriptors import DESCRIPTORS
-from tests.descriptors import IDS
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import IDS
 
 every_layer = pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
 X = np.random.default_rng(0).normal(size=(5, 4, 4, CHANNELS)).astype("float32")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from keras_norms import layers
-from tests.descriptors import CHANNELS
-from tests.descriptors import DESCRIPTORS
-from tests.test_docs import blocks
-from tests.test_docs import run
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.repository.test_docs import blocks
+from tests.repository.test_docs import run
 
 COMPANIONS = {
     "ThresholdedLinearUnit": layers.ThresholdedLinearUnit,

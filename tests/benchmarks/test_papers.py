@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from tests.processes import run
+from tests.support.processes import run
 
 pytest.importorskip("skimage")
 papers = pytest.importorskip("benchmarks.papers.__main__")

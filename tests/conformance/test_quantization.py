@@ -8,8 +8,8 @@ import pytest
 
 import keras_norms
 from keras_norms import layers
-from tests.descriptors import CHANNELS
-from tests.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
 
 X = np.random.default_rng(0).normal(size=(4, 5, 5, CHANNELS))
 X = X.astype("float32")

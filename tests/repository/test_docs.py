@@ -15,7 +15,7 @@ from keras_norms import layers
 from keras_norms import models
 from keras_norms import ops
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(keras_norms.__path__, "keras_norms.")

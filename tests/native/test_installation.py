@@ -33,7 +33,7 @@ from keras_norms.native import gradients
 from keras_norms.native import loader
 from keras_norms.native import manifest
 from keras_norms.native.errors import UnusableError
-from tests import processes
+from tests.support import processes
 
 X = np.random.default_rng(0).normal(3, 2, (2, 5, 4)).astype("float32")
 REBUILD = " Build it again with `python -m keras_norms build --force`."

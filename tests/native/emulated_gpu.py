@@ -1,8 +1,8 @@
 """TensorFlow's operations of the native library, on an emulated GPU.
 
-`python -m tests.emulated_gpu LIBRARY` runs the probe of GPUs by them and
-prints what it raised. TensorFlow has no GPU here; the kernels are called by
-benchmarks/gpu, and CUDA's driver is the one in LD_LIBRARY_PATH.
+`python -m tests.native.emulated_gpu LIBRARY` runs the probe of GPUs by them
+and prints what it raised. TensorFlow has no GPU here; the kernels are called
+by benchmarks/gpu, and CUDA's driver is the one in LD_LIBRARY_PATH.
 """
 
 import functools

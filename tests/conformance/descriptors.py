@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import keras_norms
-from tests import formulas
-from tests import oracles
+from tests.references import formulas
+from tests.references import oracles
 
 CHANNELS = 6
 

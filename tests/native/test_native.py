@@ -22,7 +22,7 @@ from keras_norms.native.build import build
 from keras_norms.native.errors import UnusableError
 from tests.test_errors import refusal
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 # Where there is a compiler there must be a library: `make native`.
 built = pytest.mark.skipif(
     bool(loader.reason()) and shutil.which("g++") is None,

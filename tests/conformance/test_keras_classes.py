@@ -6,9 +6,9 @@ import pytest
 
 import keras_norms
 from keras_norms.layers import BaseNormalization
-from tests.descriptors import CHANNELS
-from tests.descriptors import DESCRIPTORS
-from tests.descriptors import IDS
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import IDS
 
 BATCH, GROUP = keras.layers.BatchNormalization, keras.layers.GroupNormalization
 KINDS = {
