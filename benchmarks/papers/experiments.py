@@ -2,7 +2,7 @@
 
 Two replicas are joined in one device's batch: batch norm that does not
 synchronize is ghost batch norm with a replica's images, cross-replica batch
-norm is batch norm (tests/test_replicas.py holds them to that).
+norm is batch norm (tests/conformance/test_replicas.py holds them to that).
 """
 
 import dataclasses

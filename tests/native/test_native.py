@@ -20,7 +20,7 @@ from keras_norms.native import loader
 from keras_norms.native import manifest
 from keras_norms.native.build import build
 from keras_norms.native.errors import UnusableError
-from tests.test_errors import refusal
+from tests.support.refusals import refusal
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Where there is a compiler there must be a library: `make native`.

@@ -11,8 +11,8 @@ import tensorflow as tf
 
 import keras_norms
 from keras_norms import layers
-from tests.test_errors import ALL
-from tests.test_errors import refusal
+from tests.support.refusals import refusal
+from tests.validation.layer_classes import ALL
 
 CALL = (
     "`{name}` must take one tensor and return a tensor of the same shape. "

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from keras_norms import layers
-from tests.test_errors import PLAIN_BATCH
-from tests.test_errors import refusal
+from tests.support.refusals import refusal
+from tests.validation.layer_classes import PLAIN_BATCH
 
 # As these libraries write them, initializers as Keras 2 serialized them.
 AFFINE = {

@@ -1,14 +1,16 @@
-"""Properties of the ops, against float64 numpy with explicit axes."""
+"""Properties of the public functions, against float64 numpy, by hypothesis."""
 
 import hypothesis
 import numpy as np
-import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
 
 from benchmarks.fuzz.arrays import fits_channels
 from keras_norms import layers
 from keras_norms import ops
+from tests.references.block_moments import channels_last
+from tests.references.block_moments import normalized
+from tests.references.block_moments import oracle
 
 
 def property_of(*strategies):
@@ -54,58 +56,10 @@ def grouped(draw):
 
 BLOCKS = st.one_of(st.none(), st.integers(1, 6))
 
-# Layers, their arguments, the blocks that they normalize in training.
-LAYERS = [
-    ("GroupNormalization", {"groups": 4}, {"groups": 4}),
-    ("BatchNormalization", {}, {"examples": None}),
-    ("GhostBatchNormalization", {"ghost_batch_size": 2}, {"examples": 2}),
-]
-
 
 def parameters(channels):
     """A gamma and a beta."""
     return np.random.default_rng(1).normal(1, 1, (2, channels))
-
-
-def channels_last(x, axis, mask=None):
-    """x and the mask as [examples, positions, channels]."""
-    x = np.moveaxis(np.asarray(x, "float64"), axis, -1)
-    mask = np.ones(x.shape[:1], "bool") if mask is None else mask
-    mask = mask.reshape(mask.shape + (1,) * (x.ndim - 1 - mask.ndim))
-    mask = np.broadcast_to(mask, x.shape[:-1])
-    size = int(np.prod(x.shape[1:-1]))
-    shape = (len(x), size)
-    return x.reshape(*shape, x.shape[-1]), mask.reshape(shape)
-
-
-def oracle(x, axis, mask=None, examples=1, groups=None):
-    """Count, mean and variance of blocks, a row an example or the batch."""
-    x, mask = channels_last(x, axis, mask)
-    batch, _, channels = x.shape
-    rows = 1 if examples is None else batch
-    size = channels // groups if groups else 1
-    tables = np.zeros((3, rows, channels))
-    for row in range(rows):
-        start = row - row % examples if examples else 0
-        end = start + examples if examples else batch
-        for channel in range(channels):
-            first = channel - channel % size
-            values = x[start:end, :, first : first + size]
-            values = values[mask[start:end]]
-            if values.size:
-                table = values.size, values.mean(), values.var()
-                tables[:, row, channel] = table
-    return tables
-
-
-def normalized(x, axis, epsilon=1e-3, gamma=1.0, beta=0.0, **blocks):
-    """y by the oracle's moments, in the shape of x."""
-    x = np.moveaxis(np.asarray(x, "float64"), axis, -1)
-    tables = oracle(x, -1, **blocks)
-    spread = (len(tables[0]),) + (1,) * (x.ndim - 2) + x.shape[-1:]
-    count, mean, variance = (table.reshape(spread) for table in tables)
-    y = gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
-    return np.moveaxis(np.where(count > 0, y, 0.0), -1, axis)
 
 
 def close(have, want):
@@ -224,45 +178,3 @@ def test_ghost_batches_are_batches(case, size):
     layer = layers.GhostBatchNormalization(size, axis=axis, dtype="float64")
     y = layer(x, training=True, mask=mask)
     close(y, normalized(x, axis, mask=mask, examples=size))
-
-
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("mode", ["graph", "xla", "unknown sizes"])
-@pytest.mark.parametrize("channels_first", [False, True])
-@pytest.mark.parametrize(
-    "shape", [(4, 8, 8, 16), (2, 33, 7, 24), (3, 50, 50, 8)]
-)
-@pytest.mark.parametrize(("name", "arguments", "blocks"), LAYERS)
-def test_a_large_mean_costs_no_digits(
-    name, arguments, blocks, shape, channels_first, mode, masked
-):
-    random = np.random.default_rng(0)
-    x = random.normal(1e4, 1.0, shape).astype("float32")
-    mask = random.random(shape[:-1]) < 0.7 if masked else None
-    axis = 1 if channels_first else -1
-    x = np.moveaxis(x, -1, axis)
-    layer = getattr(layers, name)(axis=axis, **arguments)
-    layer.build(x.shape)
-
-    sizes = np.array(x.shape, object)
-    if mode == "unknown sizes":
-        sizes[np.arange(4) != axis % 4] = None
-
-    @tf.function(
-        jit_compile=mode == "xla", input_signature=[tf.TensorSpec(sizes)]
-    )
-    def run(x):
-        return layer(x, training=True, mask=mask)
-
-    want = normalized(x, axis, mask=mask, **blocks)
-    np.testing.assert_allclose(run(x), want, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(100003, 6), (1, 200003, 3, 2)])
-@pytest.mark.parametrize("mean", [0.0, 1e4])
-def test_long_axes_cost_no_digits(shape, mean):
-    x = np.random.default_rng(0).normal(mean, 1, shape).astype("float32")
-    layer = layers.BatchNormalization()
-    y = layer(x, training=True)
-    want = normalized(x, -1, examples=None)
-    np.testing.assert_allclose(y, want, rtol=0, atol=1e-5)

@@ -1,4 +1,6 @@
-"""What goes with normalizations: standardized kernels, a threshold."""
+"""Standardized kernels of convolutions and dense layers."""
+
+import warnings
 
 import keras
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_norms import layers
+from tests.support.refusals import refusal
 
 WRAPPED = {
     "dense": (keras.layers.Dense(5), (2, 7), (0,)),
@@ -135,14 +138,65 @@ def test_a_wrapped_model_trains_and_is_saved(kind, tmp_path, strategy):
     np.testing.assert_allclose(served, want, atol=1e-6)
 
 
-@pytest.mark.parametrize("axis", [-1, 1])
-def test_threshold(axis):
-    x = np.random.default_rng(0).normal(size=(3, 4, 5))
-    layer = layers.ThresholdedLinearUnit(axis=axis, dtype="float64")
-    layer.build(x.shape)
-    tau = np.linspace(-1, 1, x.shape[axis])
-    layer.tau.assign(tau)
-    tau = tau if axis == -1 else tau[:, None]
-    np.testing.assert_array_equal(layer(x), np.maximum(x, tau))
-    config = layer.get_config()
-    assert layers.ThresholdedLinearUnit.from_config(config).axis == axis
+X = np.random.default_rng(0).normal(1, 2, (70, 4)).astype("float32")
+
+
+def test_kernels_that_are_not_trained_as_they_are_are_refused():
+    dense = keras.layers.Dense(3, name="dense")
+    wrapper = layers.WeightStandardization(dense)
+    wrapper(X)
+    dense.enable_lora(2)
+    assert refusal(wrapper.call, X) == (
+        "WeightStandardization computes with the kernel as it is trained. "
+        "Received: 'dense', with a low-rank update. Leave the wrapped layer "
+        "out of that."
+    )
+
+
+def test_a_wrapped_layer_keeps_its_activity_regularizer():
+    def loss(wrap):
+        keras.utils.set_random_seed(0)
+        dense = keras.layers.Dense(
+            3, activity_regularizer="l2", kernel_regularizer="l2"
+        )
+        model = keras.Sequential([keras.Input((4,)), wrap(dense)])
+        model(X)
+        return [float(value) for value in model.losses]
+
+    plain = loss(lambda dense: dense)
+    wrapped = loss(layers.WeightStandardization)
+    assert len(wrapped) == len(plain) == 2
+    assert min(np.abs(np.subtract.outer(wrapped, plain)).min(0)) < 1e-6
+
+
+def test_a_wrapped_layer_reads_all_its_weights_of_an_outer_scope():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.WeightStandardization(keras.layers.Dense(1)),
+        ]
+    )
+    values = [v.value for v in model.trainable_variables]
+    values[1] = tf.constant([100.0])
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        y, _ = model.stateless_call(values, [], 0 * X[:2])
+    np.testing.assert_array_equal(y, [[100.0], [100.0]])
+    assert tape.gradient(y, values)[1] == 2
+
+
+def test_a_mask_goes_through_what_it_goes_through_unwrapped():
+    wrap = layers.WeightStandardization
+    for layer in (
+        keras.layers.Conv1D(4, 3, strides=2),
+        keras.layers.Dense(4),
+    ):
+        x = tf.ones((2, 9, 3))
+        inputs = keras.layers.Masking()(x)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            masks = [
+                getattr(each(inputs), "_keras_mask", None)
+                for each in (layer, wrap(layer))
+            ]
+        assert (masks[0] is None) == (masks[1] is None)
