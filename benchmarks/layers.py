@@ -11,7 +11,6 @@ are noisy: only ratios count.
 
 import argparse
 import os
-import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -119,6 +118,7 @@ def candidates(name, shape, dtype, backward):
 def measure(name, shape, dtype, backward, rounds):
     """Rows of the csv for one case."""
     times = benchmark.medians(candidates(name, shape, dtype, backward), rounds)
+    copies = timing.ratios(times, "copy")
     for candidate, time in times.items():
         yield {
             "layer": name,
@@ -127,22 +127,20 @@ def measure(name, shape, dtype, backward, rounds):
             "pass": "forward+backward" if backward else "forward",
             "candidate": candidate,
             "ms": round(time, 4),
-            "copies": round(time / times["copy"], 2),
+            "copies": round(copies[candidate], 2),
         }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument(
         "--shapes", type=int, default=len(SHAPES), help="the first so many"
     )
-    path = pathlib.Path(__file__).parent / "results" / "layers.csv"
-    parser.add_argument("--csv", type=pathlib.Path, default=path)
+    timing.add_arguments(parser, "layers.csv", rounds=7)
     options = parser.parse_args()
     timing.keep_memory()
-    rows, environment = [], timing.environment()
+    rows, environment = [], timing.layer_environment()
     cases = [
         (name, shape, dtype, backward)
         for dtype in options.dtypes

@@ -9,7 +9,6 @@ count.
 import argparse
 import functools
 import os
-import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -51,12 +50,7 @@ def main():
     parser.add_argument(
         "--shape", type=int, nargs="+", default=[32, 56, 56, 64]
     )
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument(
-        "--csv",
-        type=pathlib.Path,
-        default=pathlib.Path(__file__).parent / "results" / "methods.csv",
-    )
+    timing.add_arguments(parser, "methods.csv", rounds=25)
     options = parser.parse_args()
     timing.keep_memory()
     rows = []
@@ -66,6 +60,7 @@ def main():
             for name in METHODS
         }
         times = benchmark.medians(candidates, options.rounds)
+        ratios = timing.ratios(times, BASELINE)
         for name, time in times.items():
             rows.append(
                 {
@@ -73,10 +68,10 @@ def main():
                     "shape": "x".join(map(str, options.shape)),
                     "mode": mode,
                     "ms": round(time, 3),
-                    "times_batch_norm": round(time / times[BASELINE], 2),
+                    "times_batch_norm": round(ratios[name], 2),
                 }
             )
-    environment = timing.environment()
+    environment = timing.layer_environment()
     timing.write(options.csv, [{**row, **environment} for row in rows])
     print(f"{'method':42} {'mode':6} times batch norm")
     for row in rows:

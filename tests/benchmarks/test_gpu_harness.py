@@ -11,10 +11,10 @@ import sys
 import numpy as np
 import pytest
 
+from benchmarks.gpu import arrays
 from benchmarks.gpu import cases
 from benchmarks.gpu import check
 from benchmarks.gpu import library
-from benchmarks.gpu import memory
 from benchmarks.gpu import oracles
 from tf_ops.cuda import nvrtc
 
@@ -27,11 +27,11 @@ RANDOM = np.random.default_rng(0)
 
 CALL = """
 import sys
-from benchmarks.gpu import library, memory
+from benchmarks.gpu import arrays, library
 
 library.TYPES["float64"] = 1
 path, kernel, dtype, grows = sys.argv[1:]
-held = memory.Numpy()
+held = arrays.Numpy()
 kernels = library.Kernels(held, path, grows=grows == "grows")
 names = ("x", "count", "mean", "variance", "residual")
 arrays = {name: held.poisoned(1024) for name in names}
@@ -157,7 +157,7 @@ class Stub:
 
 
 def failures(act):
-    return check.check([CASE], Stub(act), memory.Numpy(), seed=0)
+    return check.check([CASE], Stub(act), arrays.Numpy(), seed=0)
 
 
 def test_what_is_not_written_is_found():
@@ -229,7 +229,7 @@ def test_the_gradient_of_a_group_norm_is_that_of_its_oracle():
     ],
 )
 def test_bfloat16_is_rounded_to_nearest(value, bits):
-    stored = memory.stored(np.array([value]), "bfloat16")
+    stored = arrays.stored(np.array([value]), "bfloat16")
     assert stored[0] == bits
-    again = memory.stored(memory.exact(stored, "bfloat16"), "bfloat16")
+    again = arrays.stored(arrays.exact(stored, "bfloat16"), "bfloat16")
     assert again[0] == bits

@@ -11,8 +11,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.gpu import arrays
 from benchmarks.gpu import library
-from benchmarks.gpu import memory
 from keras_norms.native import gpus
 from keras_norms.native.errors import UnusableError
 
@@ -40,7 +40,7 @@ class Operations:
     """What `library.load` gives, of examples of rank 3."""
 
     def __init__(self, path):
-        self.memory = memory.Numpy()
+        self.memory = arrays.Numpy()
         self.kernels = library.Kernels(self.memory, path)
         for name in KERNELS:
             function = functools.partial(self.call, name)

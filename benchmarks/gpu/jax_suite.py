@@ -1,20 +1,19 @@
-"""Group norm in JAX: the handlers, against what XLA makes of the formulas.
+"""Times group norm in JAX: our handlers, and XLA's code for the formulas.
 
-By the host's clock over many calls, on inputs in rotation that are larger than
-the caches: JAX's stream has no events for others.
+JAX's stream has no events for other libraries, so the clock of the host
+measures many calls, with inputs in rotation that are larger than the caches.
 """
 
 import functools
-import statistics
-import time
 
 import jax
 import jax.numpy as jnp
 
+from benchmarks import timing
 from benchmarks.gpu import jax_ffi
 from benchmarks.gpu.timing import SETS
-from benchmarks.gpu.work import EPSILON
-from benchmarks.gpu.work import GROUPS
+from benchmarks.gpu.workloads import EPSILON
+from benchmarks.gpu.workloads import GROUPS
 
 CALLS, ROUNDS = 12, 9
 
@@ -30,7 +29,7 @@ def composed(x, gamma, beta):
 
 
 def both(x, gamma, beta, dy):
-    """The result, and gradients of all, without and with ours."""
+    """The result, and the gradients of x, gamma and beta."""
     y, gradient = jax.vjp(composed, x, gamma, beta)
     return y, gradient(dy)
 
@@ -52,7 +51,7 @@ def ours_both(x, gamma, beta, dy):
 
 
 def times(shapes, dtype="bfloat16"):
-    """(shape, dtype, function, pass, candidate, us): medians in turns."""
+    """Yields (shape, dtype, function, pass, candidate, us)."""
     for shape in shapes:
         *keys, key = jax.random.split(jax.random.key(0), 2 * SETS + 1)
         normal = functools.partial(jax.random.normal, shape=shape, dtype=dtype)
@@ -66,20 +65,21 @@ def times(shapes, dtype="bfloat16"):
             ("forward + backward", both, ours_both, 4),
         ):
             taken = [each[:count] for each in sets]
-            calls = [jax.jit(theirs), jax.jit(mine)]
-            found = zip(("XLA", "ours"), medians(calls, taken), strict=True)
-            for candidate, us in found:
+            candidates = {
+                "XLA": repeated(jax.jit(theirs), taken),
+                "ours": repeated(jax.jit(mine), taken),
+            }
+            found = timing.medians(candidates, ROUNDS, warmup=1)
+            for candidate, seconds in found.items():
+                us = 1e6 * seconds / CALLS
                 yield shape, dtype, HOW["function"], name, candidate, us
 
 
-def medians(calls, taken):
-    times = [[] for _ in calls]
-    for turn in range(1 + ROUNDS):
-        for call, found in zip(calls, times, strict=True):
-            start = time.perf_counter()
-            results = [call(*taken[i % SETS]) for i in range(CALLS)]
-            jax.block_until_ready(results)
-            # The first compiles.
-            if turn:
-                found.append(time.perf_counter() - start)
-    return [1e6 * statistics.median(found) / CALLS for found in times]
+def repeated(call, inputs):
+    """CALLS calls with inputs in rotation, until their results are ready."""
+
+    def run():
+        results = [call(*inputs[i % SETS]) for i in range(CALLS)]
+        jax.block_until_ready(results)
+
+    return run

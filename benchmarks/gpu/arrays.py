@@ -1,8 +1,8 @@
-"""Where arrays are: PyTorch's, CuPy's or NumPy's memory, as plain bytes.
+"""Arrays as bytes in the memory of PyTorch, CuPy or NumPy.
 
-One interface: `put` and `get` NumPy arrays, `poisoned` bytes to write to, the
-`address` of what these give, and the `stream` that kernels go to. Bytes that
-nothing has written are 0xff, a NaN in every type.
+All have one interface: `put` and `get` copy NumPy arrays, `poisoned` allocates
+bytes for results, `address` returns the address of an array, and `stream` is
+the stream that kernels run on. Poisoned bytes are 0xff, a NaN in every type.
 """
 
 import numpy as np
@@ -11,17 +11,17 @@ POISON = 0xFF
 
 
 def stored(values, dtype):
-    """float64 in a type; bfloat16, which NumPy has not, as its bits."""
+    """float64 values in a dtype. NumPy lacks bfloat16: its bits as uint16."""
     if dtype != "bfloat16":
         return values.astype(dtype)
     bits = np.ascontiguousarray(values, "float32").view("uint32")
-    # To the nearest, ties to even.
+    # Rounds to the nearest value, ties to even.
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16
     return np.where(np.isnan(values), 0x7FC0, rounded).astype("uint16")
 
 
 def exact(array, dtype):
-    """What `stored` gave, as float64."""
+    """The result of `stored` in float64."""
     if dtype == "bfloat16":
         array = (array.astype("uint32") << 16).view("float32")
     return array.astype("float64")
@@ -32,7 +32,7 @@ def _bytes(array):
 
 
 class Numpy:
-    """Of the host: for an emulation of CUDA's driver."""
+    """Memory of the host, for an emulation of CUDA's driver."""
 
     name = "numpy"
     stream = None
@@ -59,7 +59,7 @@ class Numpy:
 
 
 class Torch:
-    """PyTorch's; also of tensors that are not from here."""
+    """Memory of PyTorch. `address` also takes other tensors."""
 
     name = "torch"
 
@@ -87,7 +87,7 @@ class Torch:
 
     def put(self, array, shift=0):
         held = self.poisoned(array.nbytes, shift)
-        # PyTorch warns of memory that must not be written.
+        # PyTorch warns about read-only memory.
         held.copy_(self.torch.from_numpy(_bytes(array).copy()))
         return held
 
@@ -143,7 +143,7 @@ MEMORIES = {each.name: each for each in (Torch, Cupy, Numpy)}
 
 
 def chosen(name=None):
-    """The memory of a name; without one, the first that finds a GPU."""
+    """The memory with this name, or the first that finds a GPU."""
     reasons = []
     for each in (name,) if name else ("torch", "cupy"):
         try:

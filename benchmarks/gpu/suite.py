@@ -1,10 +1,10 @@
-"""What is timed, as rows of a csv."""
+"""The timed calls, as rows of a csv."""
 
 import collections
 import time
 
 from benchmarks.gpu import baselines
-from benchmarks.gpu import work
+from benchmarks.gpu import workloads
 
 SHAPES = (
     (32, 64, 64, 256),
@@ -17,11 +17,11 @@ SHAPES = (
 )
 SMALL = ((1, 16, 16, 320), (2, 8, 8, 1280), (8, 32, 32, 128), (32, 8, 8, 64))
 FEW = (SHAPES[0], SMALL[0])
-# Also channels first.
+# Shapes that are also timed with channels first.
 BOTH_LAYOUTS = (SHAPES[0], SHAPES[3], SMALL[2])
 STEPS = (SHAPES[0], SHAPES[2], SHAPES[3], SHAPES[6])
 
-# Copies of x that are read and written.
+# Tensors of the size of x that are read or written.
 COPIES = {
     ("group_norm", "forward"): 3,
     ("group_norm", "backward"): 5,
@@ -33,19 +33,19 @@ COPIES = {
     ("gradient_sums", "alone"): 2,
     ("gradient_combine", "alone"): 3,
 }
-# Were x, and dy, to be read once.
-LEAST = {"forward": 2, "backward": 3, "forward + backward": 5}
+# The same, if x and dy were read once.
+READ_ONCE = {"forward": 2, "backward": 3, "forward + backward": 5}
 
-# What a row is of; also Work has these.
+# The case of a row. A Workload has the same attributes.
 Subject = collections.namedtuple("Subject", "shape dtype function size")
 
 
-class Timed:
-    """Rows of times and notes of what has none.
+class Suite:
+    """Collects rows of times, and notes on cases without a time.
 
     Args:
-        compile_seconds: what torch.compile may take; what comes after it has
-            none.
+        compile_seconds: the time limit of torch.compile. Cases after it are
+            not compiled.
     """
 
     def __init__(self, bench, kernels, memory, compile_seconds):
@@ -55,7 +55,7 @@ class Timed:
         self.rows, self.notes = [], []
         self.failed = False
 
-    def all(self, few):
+    def run(self, few):
         dtypes = ("bfloat16",) if few else ("bfloat16", "float32")
         for shape in FEW if few else SHAPES + SMALL:
             for dtype in dtypes:
@@ -66,90 +66,102 @@ class Timed:
                 self.attempt(self.batch_norm, shape, dtype)
 
     def jax(self, found):
-        """What jax_timed.times gives."""
+        """Adds the rows of jax_suite.times."""
         try:
             for shape, dtype, function, direction, candidate, us in found:
-                size = work.bytes_of(shape, dtype)
-                w = Subject(shape, dtype, function, size)
-                self.row("group_norm", w, direction, candidate, "JAX", us)
+                size = workloads.bytes_of(shape, dtype)
+                workload = Subject(shape, dtype, function, size)
+                self.row(
+                    "group_norm", workload, direction, candidate, "JAX", us
+                )
         except RuntimeError as error:
             self.failed = True
             self.notes.append(f"note: JAX: {error}")
 
-    def attempt(self, what, shape, dtype, *more):
+    def attempt(self, method, shape, dtype, *more):
         torch = self.memory.torch
         try:
             torch.cuda.empty_cache()
-            if work.needed(shape, dtype) > torch.cuda.mem_get_info()[0]:
+            if workloads.needed(shape, dtype) > torch.cuda.mem_get_info()[0]:
                 raise torch.OutOfMemoryError("too little memory")
-            what(work.Work(self.memory, shape, dtype, *more))
+            method(workloads.Workload(self.memory, shape, dtype, *more))
         except torch.OutOfMemoryError as error:
-            self.note(what.__name__, shape, dtype, error)
-        except RuntimeError as error:  # what was timed before is worth it
+            self.note(method.__name__, shape, dtype, error)
+        except RuntimeError as error:  # keep the rows of earlier cases
             self.failed = True
-            self.note(what.__name__, shape, dtype, error)
+            self.note(method.__name__, shape, dtype, error)
 
     def note(self, what, shape, dtype, error):
-        """The reason why something has no time."""
+        """Records why a case has no time."""
         reason = f"{type(error).__name__}: {str(error).strip()[:200]}"
         where = "x".join(map(str, shape))
         self.notes.append(f"note: {what}, {where} {dtype}: {reason}")
 
-    def group_norm(self, w):
-        ours = work.group_norm(w, self.kernels)
-        # What differs by less than these two do is noise.
+    def group_norm(self, workload):
+        ours = workloads.group_norm(workload, self.kernels)
+        # A difference smaller than that between these two is noise.
         candidates = {"ours": ours, "ours again": ours}
-        if w.shape in BOTH_LAYOUTS:
-            first = work.group_norm(w, self.kernels, work.FIRST)
+        if workload.shape in BOTH_LAYOUTS:
+            first = workloads.group_norm(
+                workload, self.kernels, workloads.FIRST
+            )
             candidates["ours NCHW"] = first
-        for name, layout in ("torch", work.LAST), ("torch NCHW", work.FIRST):
-            candidates[name] = baselines.group_norm(w, layout)
+        candidates["torch"] = baselines.group_norm(workload, workloads.LAST)
+        candidates["torch NCHW"] = baselines.group_norm(
+            workload, workloads.FIRST
+        )
         if self.compile_seconds > 0:
             start = time.monotonic()
             try:
-                candidates["torch.compile"] = baselines.compiled(w)
-            except Exception as error:  # whatever a compiler may raise
-                self.note("torch.compile", w.shape, w.dtype, error)
+                candidates["torch.compile"] = baselines.compiled(workload)
+            except Exception as error:  # a compiler may raise anything
+                self.note(
+                    "torch.compile", workload.shape, workload.dtype, error
+                )
             self.compile_seconds -= time.monotonic() - start
-        self.passes("group_norm", w, candidates)
+        self.passes("group_norm", workload, candidates)
 
-    def batch_norm(self, w):
-        ours, alone = work.batch_norm(w, self.kernels)
-        theirs = baselines.batch_norm(w)
-        self.passes("batch_norm", w, {"ours": ours, "torch": theirs})
+    def batch_norm(self, workload):
+        ours, alone = workloads.batch_norm(workload, self.kernels)
+        theirs = baselines.batch_norm(workload)
+        self.passes("batch_norm", workload, {"ours": ours, "torch": theirs})
         for name, us in self.bench.medians(alone).items():
-            self.row(name, w, "alone", "ours", "queued", us)
+            self.row(name, workload, "alone", "ours", "queued", us)
 
-    def passes(self, what, w, candidates):
-        for direction in work.Passes._fields:
+    def passes(self, what, workload, candidates):
+        for direction in workloads.Passes._fields:
             calls = {n: getattr(c, direction) for n, c in candidates.items()}
             times = {"queued": self.bench.medians(calls)}
-            if w.shape in SMALL:
+            if workload.shape in SMALL:
                 times["alone"] = self.bench.medians(calls, alone=True)
-                times["graph"] = self.replayed(w, calls)
+                times["graph"] = self.replayed(workload, calls)
             for how, found in times.items():
                 for name, us in found.items():
-                    self.row(what, w, direction, name, how, us)
+                    self.row(what, workload, direction, name, how, us)
 
-    def replayed(self, w, calls):
+    def replayed(self, workload, calls):
         found = {}
         for name, call in calls.items():
             try:
                 found[name] = self.bench.replayed(call)
-            except Exception as error:  # of capture, by whoever is called
-                self.note(f"graph of {name}", w.shape, w.dtype, error)
+            except Exception as error:  # capture may fail in any candidate
+                self.note(
+                    f"graph of {name}", workload.shape, workload.dtype, error
+                )
         return found
 
-    def row(self, what, w, direction, candidate, how, us):
+    def row(self, what, workload, direction, candidate, how, us):
         second = 1e-6 * us
-        moved = COPIES[what, direction] * w.size
-        least = LEAST.get(direction, COPIES[what, direction]) * w.size
+        moved = COPIES[what, direction] * workload.size
+        least = (
+            READ_ONCE.get(direction, COPIES[what, direction]) * workload.size
+        )
         self.rows.append(
             {
                 "what": what,
-                "shape": "x".join(map(str, w.shape)),
-                "dtype": w.dtype,
-                "activation": w.function,
+                "shape": "x".join(map(str, workload.shape)),
+                "dtype": workload.dtype,
+                "activation": workload.function,
                 "pass": direction,
                 "candidate": candidate,
                 "how": how,

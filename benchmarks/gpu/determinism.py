@@ -1,29 +1,33 @@
-"""Kernels on poisoned results, twice: the same bytes, and no others."""
+"""Calls each kernel two times and compares the bytes that it wrote."""
 
 import numpy as np
 
-from benchmarks.gpu.memory import POISON
-from benchmarks.gpu.memory import exact
-from benchmarks.gpu.memory import stored
+from benchmarks.gpu.arrays import POISON
+from benchmarks.gpu.arrays import exact
+from benchmarks.gpu.arrays import stored
 
-# Bytes behind every result, which must stay as they are.
+# Bytes behind every result, which a kernel must not write.
 GUARD = 64
 
 
-class Twice:
-    """How a case calls kernels. What is wrong goes to the findings."""
+class RepeatedCalls:
+    """Calls the kernels of a case; results start as poisoned memory.
+
+    Differences between the two calls, and writes to other memory, are
+    recorded as findings.
+    """
 
     def __init__(self, case, kernels, memory, findings):
         self.case, self.findings = case, findings
         self.kernels, self.memory = kernels, memory
 
     def run(self, kernel, inputs, outputs, over=None, **how):
-        """What a kernel writes, as float64.
+        """The results of a kernel, in float64.
 
         Args:
             inputs: arrays by name, or None.
-            outputs: shapes by name; of the type float32, but for result.
-            over: the input that `result` is written over, if in place.
+            outputs: shapes by name. All are float32 except `result`.
+            over: the input that `result` overwrites if the case is in place.
         """
         if not self.case.in_place:
             over = None

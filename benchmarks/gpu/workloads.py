@@ -1,4 +1,4 @@
-"""What is timed: tensors of one shape, and our kernels on them."""
+"""The timed workloads: tensors of one shape, and our kernels on them."""
 
 import collections
 import math
@@ -9,16 +9,17 @@ from benchmarks.gpu.timing import SETS
 LAST, FIRST = "channels_last", "channels_first"
 GROUPS, EPSILON = 32, 1e-5
 
-# Functions of the number of the inputs to take.
+# Functions of the number of the input set.
 Passes = collections.namedtuple("Passes", "forward backward")
 
 
-class Work:
-    """x and dy in rotation, in both layouts.
+class Workload:
+    """Input sets of x and dy, used in rotation, in both layouts.
 
     Args:
-        memory: PyTorch's.
-        shape: [N, H, W, C], which both have, by PyTorch's names [N, C, H, W].
+        memory: `arrays.Torch`.
+        shape: [N, H, W, C]. PyTorch's tensors of both layouts have the shape
+            [N, C, H, W].
     """
 
     def __init__(self, memory, shape, dtype, function="identity"):
@@ -60,12 +61,12 @@ def bytes_of(shape, dtype):
 
 
 def needed(shape, dtype):
-    """Bytes of the device, with those of the baselines."""
+    """Bytes of device memory, including those of the baselines."""
     return 14 * SETS * bytes_of(shape, dtype) + 2**30
 
 
 def group_norm(work, kernels, layout=LAST):
-    """Ours."""
+    """Our group norm."""
     n, _, _, c = work.shape
     shared = {
         "function": work.function,
@@ -92,24 +93,22 @@ def group_norm(work, kernels, layout=LAST):
 
 
 def batch_norm(work, kernels):
-    """Ours, without the work on the channels' tables between the passes; and
-    each kernel alone, by name.
-    """
+    """Our passes without the algebra between them, and each kernel by name."""
     n, h, w, c = work.shape
     what = (View(1, n * h * w, c, 1), work.dtype)
-    line = {name: work.floats(1, c).normal_() for name in _LINE}
-    through = {name: work.floats(1, c).normal_() for name in ("b", "d")}
+    affine = {name: work.floats(1, c).normal_() for name in _AFFINE}
+    gradients = {name: work.floats(1, c).normal_() for name in ("b", "d")}
     sums = {name: work.floats(1, c) for name in ("sum", "product")}
     moments = {name: work.floats(1, c) for name in _MOMENTS}
     steps = {name: [] for name in _STEPS}
     for x, dy in work.inputs[LAST]:
         result = {"result": work.torch.empty_like(x)}
-        both = {"x": x, "dy": dy, **line}
+        both = {"x": x, "dy": dy, **affine}
         arrays = (
             {"x": x, **moments},
-            {"x": x, **line, **result},
+            {"x": x, **affine, **result},
             both | sums,
-            both | through | result,
+            both | gradients | result,
         )
         for name, given in zip(_STEPS, arrays, strict=True):
             steps[name].append(kernels.prepared(name, *what, **given))
@@ -132,6 +131,6 @@ def _numbered(passes):
     return Passes(lambda i: forward[i](), lambda i: backward[i]())
 
 
-_LINE = ("center", "scale", "shift")
+_AFFINE = ("center", "scale", "shift")
 _MOMENTS = ("count", "mean", "variance", "residual")
 _STEPS = ("moments", "apply", "gradient_sums", "gradient_combine")
