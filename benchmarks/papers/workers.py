@@ -13,5 +13,5 @@ def train(task):
     from benchmarks import timing
     from benchmarks.papers import training
 
-    environment = timing.environment()
+    environment = timing.layer_environment()
     return [{**row, **environment} for row in training.run(*task)]

@@ -1,4 +1,4 @@
-"""A slice of `python -m benchmarks.fuzz`, and that it can fail."""
+"""Some cases of `python -m benchmarks.fuzz`, and cases that must fail."""
 
 import dataclasses
 
@@ -10,30 +10,30 @@ from benchmarks.fuzz import check
 from keras_norms.statistics import affine
 
 SLICE = 160
-PARTS = 8
+CHUNKS = 8
 FIRST = 9_000_000
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_a_slice_has_no_unexplained_difference(part, capsys):
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_cases_have_no_unexplained_difference(chunk, capsys):
     summary = fuzz.Summary()
-    for seed in range(FIRST + part, FIRST + SLICE, PARTS):
+    for seed in range(FIRST + chunk, FIRST + SLICE, CHUNKS):
         case, outcome = check.outcome_of(seed)
         summary.add(case, outcome)
     printed = capsys.readouterr().out
     assert not summary.unexplained, printed
     assert not summary.kinds["crashed"], printed
-    assert summary.kinds["passed"] > 0.8 * SLICE / PARTS
+    assert summary.kinds["passed"] > 0.8 * SLICE / CHUNKS
 
 
-def test_a_case_is_the_same_each_time():
+def test_cases_are_reproducible():
     one, other = cases.draw(FIRST), cases.draw(FIRST)
     assert one == other
     assert cases.draw(FIRST + 1) != one
 
 
 def plain_case(**changes):
-    """Batch norm in training, nothing peculiar."""
+    """Batch norm in training, without special values."""
     case = cases.Case(
         seed=1,
         layer="BatchNormalization",
@@ -55,7 +55,7 @@ def plain_case(**changes):
     return dataclasses.replace(case, **changes)
 
 
-def test_an_error_of_a_hundred_roundings_is_found(monkeypatch):
+def test_error_of_a_hundred_roundings_is_found(monkeypatch):
     plain = affine.rstd
 
     def wrong(moments, epsilon):
@@ -68,14 +68,14 @@ def test_an_error_of_a_hundred_roundings_is_found(monkeypatch):
     assert {d.output for d in outcome.unexplained} >= {"y", "dx"}
 
 
-def test_what_a_layer_refuses_is_counted_by_its_rule():
+def test_refusals_are_counted_by_rule():
     outcome = check.run(plain_case(arguments={"epsilon": -1.0}))
     assert outcome.kind == "refused"
     rule = "`epsilon` must be a finite number, 0 or more."
     assert outcome.message.strip() == rule
 
 
-def test_a_crash_is_an_outcome(monkeypatch):
+def test_crash_is_an_outcome(monkeypatch):
     def broken(moments, epsilon):
         raise TypeError("broken")
 

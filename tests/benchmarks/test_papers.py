@@ -1,4 +1,4 @@
-"""The claims tried: their data, how they are judged, a short run."""
+"""The claims of the papers: their data, their verdicts, a short run."""
 
 import csv
 
@@ -18,7 +18,7 @@ def test_photographs_share_no_pixel_between_training_and_test():
     from tutorials.photographs import photographs_dataset_builder as builder
 
     name = "patches"
-    # Each pixel its own number: where a patch was taken can be read off it.
+    # Every pixel has a different number, which shows where a patch is from.
     side = 5 * builder.SQUARE
     numbers = np.arange(side * side).reshape(side, side, 1).repeat(3, axis=2)
     original = builder.PHOTOGRAPHS
@@ -46,8 +46,8 @@ def test_photographs_load_by_name(tmp_path):
     np.testing.assert_array_equal(labels, np.full(13, 100))
 
 
-def test_a_difference_has_a_95_percent_interval():
-    """In 95 of 100 samples the interval holds the truth, by simulation."""
+def test_confidence_interval_of_a_difference():
+    """By simulation, 95 of 100 intervals contain the true mean."""
     random = np.random.default_rng(0)
     found = [results.difference(random.normal(3, 2, 6)) for _ in range(4000)]
     held = np.mean([abs(each.mean - 3) < each.margin for each in found])
@@ -88,7 +88,7 @@ MEASURE = claims.between("batch_size", ("group norm", 2), ("group norm", 32))
         (0, (3.0, 3.1), 5.0, "cannot tell"),
     ],
 )
-def test_a_verdict_follows_from_the_interval(expected, means, noise, verdict):
+def test_verdict_follows_from_the_interval(expected, means, noise, verdict):
     claim = claims.Claim("it is so", "us", "-", expected, MEASURE)
     found, remark, judged = claim.judge(results_of(*means, noise=noise))
     assert judged == verdict
@@ -96,12 +96,12 @@ def test_a_verdict_follows_from_the_interval(expected, means, noise, verdict):
     assert remark.count("%") == 2
 
 
-def test_a_method_that_is_best_left_out_is_said_to_be():
+def test_verdict_of_a_method_without_effect():
     claim = claims.Claim("it helps", "us", "-", -1, lambda _: ([0.0] * 5, ""))
     assert claim.judge(None)[2] == "left out"
 
 
-def test_runs_that_diverged_are_told_of():
+def test_diverged_runs_are_reported():
     rows = [
         {
             "dataset": "d",
@@ -123,13 +123,13 @@ def test_runs_that_diverged_are_told_of():
     assert remark == "+66.0 and +0.0; 3 of 4 diverged"
 
 
-def test_epochs_to_a_level_count_from_the_first_below():
+def test_epochs_until_an_error_is_reached():
     errors = np.array([[9.0, 4.0, 5.0, 1.0], [9.0, 8.0, 7.0, 6.0]])
     np.testing.assert_array_equal(claims.epochs_to(errors, 4.5), [2, 5])
 
 
-def test_configurations_are_told_apart():
-    """By what a row of results is known by: else one would be skipped."""
+def test_configurations_have_different_keys():
+    """Configurations with the same key would be skipped as done."""
     configs = [c for make in experiments.EXPERIMENTS.values() for c in make()]
     keys = {config.keys("digits") for config in configs}
     assert len(keys) == len(configs)
@@ -145,14 +145,14 @@ def test_configurations_are_told_apart():
     assert len(list(papers.remaining(options, rows))) == len(configs) - 1
 
 
-def test_what_is_committed_is_whole():
+def test_committed_results_are_complete():
     """Every claim has its figures, of 5 seeds or more."""
     rows = papers.read(papers.HERE / "results.csv")
     readme = (papers.HERE / "README.md").read_text()
     for dataset in ("digits", "photographs"):
         found_on = results.Results(rows, dataset)
-        for tried in claims.CLAIMS.values():
-            for claim in tried:
+        for group in claims.CLAIMS.values():
+            for claim in group:
                 found, remark, verdict = claim.judge(found_on)
                 assert found.seeds >= 5
                 assert f"{found} ({remark}) | {verdict} |" in readme
@@ -162,7 +162,7 @@ def test_what_is_committed_is_whole():
 
 
 @pytest.mark.slow
-def test_a_short_run_is_resumed_and_reported(tmp_path):
+def test_short_run_is_resumed_and_reported(tmp_path):
     command = ["-m", "benchmarks.papers", "--smoke", "--data", "digits"]
     command += ["--workers", "1", "--output", str(tmp_path)]
     some = ["ghost_size", "unified"]
@@ -198,7 +198,7 @@ with tfds.testing.mock_data(num_examples=40):
 
 
 @pytest.mark.slow
-def test_cifar10_takes_the_same_path():
+def test_cifar10_uses_the_same_code():
     lines = run("-c", MOCKED).splitlines()[-2:]
     assert [line.split()[0] for line in lines] == [
         "ghost_size",

@@ -1,4 +1,7 @@
-"""The table that drives every cross-cutting test: add a new layer here."""
+"""The descriptors of all layers. Add a new layer here.
+
+They drive the tests of this folder.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -13,10 +16,10 @@ CHANNELS = 6
 
 @dataclasses.dataclass(frozen=True)
 class Descriptor:
-    """A layer, and what it computes in training.
+    """A layer, its arguments and its output in training.
 
-    Its statistics pooled over so many examples and groups of channels, or a
-    formula of its own.
+    The output follows from the number of examples and of groups of channels
+    that the statistics are pooled over, or from a formula.
     """
 
     name: str
@@ -28,14 +31,14 @@ class Descriptor:
     constants_give_beta: bool = True
 
     def create(self, **more):
-        """The layer, with the epsilon that all the formulas have."""
+        """Creates the layer, with the epsilon of the formulas."""
         layer_class = getattr(keras_norms.layers, self.name)
         epsilon = {"epsilon": formulas.EPSILON}
         return layer_class(**{**epsilon, **self.arguments, **more})
 
     @property
     def training(self):
-        """What the layer is called with, to train."""
+        """The arguments of a call in training."""
         return {"training": True} if self.running else {}
 
     def expected(self, x, dy, weights, axis, mask=None):
@@ -53,14 +56,14 @@ class Descriptor:
             )
             names = ("y", "dx", "gamma", "beta")
             return dict(zip(names, dataclasses.astuple(result), strict=True))
-        given = (weights, axis, self.arguments, mask)
-        y = formulas.values(self.formula, x, *given)
-        return {"y": y, **formulas.gradients(self.formula, x, dy, *given)}
+        inputs = (weights, axis, self.arguments, mask)
+        y = formulas.values(self.formula, x, *inputs)
+        return {"y": y, **formulas.gradients(self.formula, x, dy, *inputs)}
 
     @property
     def id(self):
-        own = "-".join(f"{k}={v}" for k, v in self.arguments.items())
-        return f"{self.name}-{own}" if own else self.name
+        arguments = "-".join(f"{k}={v}" for k, v in self.arguments.items())
+        return f"{self.name}-{arguments}" if arguments else self.name
 
 
 DESCRIPTORS = [

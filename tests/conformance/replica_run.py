@@ -66,12 +66,12 @@ class Run:
         return self.strategy.experimental_local_results(value)
 
     def collectives(self):
-        """All-reduces a replica takes part in."""
+        """The number of all-reduces per replica."""
         kinds = [operation.type for operation in self.graph.get_operations()]
         return kinds.count("CollectiveReduceV2") / REPLICAS
 
     def joined(self):
-        """y, dx and the gradients of the weights, of all replicas."""
+        """y, dx and the gradients of the weights, joined over replicas."""
         y, dx, *gradients = self.results
         names = ["y", "dx", *self.weights]
         joined = [np.concatenate(y), np.concatenate(dx), *map(sum, gradients)]

@@ -1,4 +1,4 @@
-"""The composed path on Keras's other backends, where they are installed."""
+"""The composed backend on JAX and PyTorch, where they are installed."""
 
 import importlib.util
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from tests.references import oracles
 
-# Every layer, trained for a step of its gradient, in float64.
+# Output and gradient of four layers in training, in float64.
 PROGRAM = """
 import sys
 import keras
@@ -53,7 +53,7 @@ for layer in (
 np.save(sys.argv[2], results)
 """
 
-# Examples and groups that each of the program's layers pools over.
+# The number of examples and of groups that the layers pool over.
 POOLS = [(1, 3), (None, 6), (2, 6), (None, 3)]
 
 

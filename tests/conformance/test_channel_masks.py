@@ -1,6 +1,6 @@
 """Masks that cover the channel axis, as `keras.layers.Masking` makes them.
 
-Inputs are [batch, channels, positions] here, masks [batch, channels].
+Inputs have the shape [batch, channels, positions], masks [batch, channels].
 """
 
 import contextlib
@@ -41,7 +41,7 @@ def results(descriptor, x, mask):
 
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
-def test_one_mask_for_all_channels_is_a_mask_of_examples(descriptor):
+def test_same_mask_for_all_channels_equals_example_mask(descriptor):
     examples = np.array([True, False, True, True])
     spread = np.repeat(examples[:, None], CHANNELS, axis=1)
     wanted = results(descriptor, X, examples)
@@ -50,8 +50,8 @@ def test_one_mask_for_all_channels_is_a_mask_of_examples(descriptor):
 
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
-def test_masked_values_do_not_matter(descriptor):
-    """Neither to other outputs, nor to any gradient but their own."""
+def test_masked_values_are_ignored(descriptor):
+    """They change no other output, and no gradient but their own."""
     valid = np.repeat(MASK[:, :, None], SHAPE[2], axis=2)
     other = np.where(valid, X, np.nan)
     zeros = np.where(valid, X, 0.0)
@@ -71,10 +71,11 @@ def moments(x, valid, axes):
 
 
 @pytest.mark.parametrize("kind", ["float64", "float32", "jit", "replicas"])
-def test_batch_norm_against_sums_written_out(kind, strategy):
+def test_batch_norm_equals_explicit_sums(kind, strategy):
     valid = np.repeat(MASK[:, :, None], SHAPE[2], axis=2)
     mean, variance = moments(X, valid, (0, 2))
-    # A channel without a valid position gives zeros and moves nothing.
+    # A channel without a valid position gives zeros, and its running
+    # statistics are not updated.
     present = valid.any((0, 2), keepdims=True)
     want = np.where(present, (X - mean) / np.sqrt(variance + 1e-3), 0)
     moving = np.where(present, mean, 0.0).ravel()
@@ -94,7 +95,7 @@ def test_batch_norm_against_sums_written_out(kind, strategy):
     data = X.astype(dtype), MASK
     if synchronized:
         shards = [np.array_split(array, REPLICAS) for array in data]
-        given = [
+        values = [
             strategy.experimental_distribute_values_from_function(
                 lambda context, shard=shard: tf.constant(
                     shard[context.replica_id_in_sync_group]
@@ -102,8 +103,8 @@ def test_batch_norm_against_sums_written_out(kind, strategy):
             )
             for shard in shards
         ]
-        run = tf.function(lambda *given: strategy.run(step, given))
-        have = strategy.experimental_local_results(run(*given))
+        run = tf.function(lambda *values: strategy.run(step, values))
+        have = strategy.experimental_local_results(run(*values))
         have = np.concatenate(have)
     else:
         have = step(*data)
@@ -111,7 +112,7 @@ def test_batch_norm_against_sums_written_out(kind, strategy):
     np.testing.assert_allclose(layer.moving_mean, moving, atol=1e-6)
 
 
-def test_group_norm_against_sums_written_out():
+def test_group_norm_equals_explicit_sums():
     valid = np.repeat(MASK[:, :, None], SHAPE[2], axis=2)
     split = (SHAPE[0], 2, CHANNELS // 2, SHAPE[2])
     grouped = X.reshape(split), valid.reshape(split)
@@ -123,7 +124,7 @@ def test_group_norm_against_sums_written_out():
     np.testing.assert_allclose(have, want.reshape(SHAPE), atol=2e-6)
 
 
-def test_where_both_readings_fit_keras_s_wins():
+def test_ambiguous_mask_covers_channels_as_in_keras():
     x = X[:, :3]
     by_channel = ops.instance_moments(x, MASK[:, :3], axis=1).count
     assert by_channel.shape == (4, 3)
@@ -132,7 +133,7 @@ def test_where_both_readings_fit_keras_s_wins():
     np.testing.assert_array_equal(by_position, MASK[:, :3].sum(1))
 
 
-def test_a_mask_of_unknown_size_is_over_positions():
+def test_mask_of_unknown_size_covers_positions():
     inputs = keras.Input((CHANNELS, None))
     mask = keras.Input((None,), dtype="bool")
     layer = layers.GroupNormalization(groups=2, axis=1)
@@ -143,18 +144,18 @@ def test_a_mask_of_unknown_size_is_over_positions():
     )
 
 
-def test_counts_of_channels_merge_and_blend():
-    """The moments of a union, from parts with masks of their own."""
-    parts = [(X[:2], MASK[:2]), (X[2:], MASK[2:])]
+def test_per_channel_counts_merge():
+    """The moments of a union of batches with different masks."""
+    batches = [(X[:2], MASK[:2]), (X[2:], MASK[2:])]
     first, second = (
         ops.instance_moments(x, mask, axis=1).pool(examples=None)
-        for x, mask in parts
+        for x, mask in batches
     )
-    whole = ops.instance_moments(X, MASK, axis=1).pool(examples=None)
+    union = ops.instance_moments(X, MASK, axis=1).pool(examples=None)
     for merged in (first.merge(second), second.merge(first)):
-        np.testing.assert_array_equal(merged.count, whole.count)
-        np.testing.assert_allclose(merged.mean, whole.mean, atol=1e-12)
-        np.testing.assert_allclose(merged.variance, whole.variance, atol=1e-12)
-    plain = ops.instance_moments(X[:1], axis=1)
-    mixed = plain.merge(ops.instance_moments(X[1:2], MASK[1:2], axis=1))
+        np.testing.assert_array_equal(merged.count, union.count)
+        np.testing.assert_allclose(merged.mean, union.mean, atol=1e-12)
+        np.testing.assert_allclose(merged.variance, union.variance, atol=1e-12)
+    unmasked = ops.instance_moments(X[:1], axis=1)
+    mixed = unmasked.merge(ops.instance_moments(X[1:2], MASK[1:2], axis=1))
     assert mixed.count.shape == (1, CHANNELS)

@@ -16,7 +16,7 @@ from tests.support.graphs import in_loop
 from tests.support.graphs import inputs
 
 IMAGES = (4, 3, 2, 6)
-# One layer for each of the ways to run the two passes.
+# One layer for each kind of forward and backward pass.
 FAMILIES = (
     "GroupNormalization",
     "BatchNormalization",
@@ -33,24 +33,27 @@ CONDITIONALS = {
 
 
 @pytest.mark.parametrize("name", CONDITIONALS)
-def test_compiled_conditionals_with_an_unknown_batch(name):
-    """XLA gives what a branch saves for the gradient a dynamic size.
+def test_compiled_conditionals_with_unknown_batch_size(name):
+    """XLA gives a dynamic size to the tensors that a branch saves.
 
-    `tf.switch_case` is not among these: with its gradient TensorFlow crashes
-    for every layer.
+    `tf.switch_case` is not tested: TensorFlow crashes in its gradient for
+    every layer.
     """
-    given = [d for d in DESCRIPTORS if d.name in FAMILIES]
-    norms = [(built(d, IMAGES), d.training) for d in given]
+    norms = [
+        (built(d, IMAGES), d.training)
+        for d in DESCRIPTORS
+        if d.name in FAMILIES
+    ]
 
     def branch(x, predicate):
         gradients = []
         for layer, training in norms:
             with tf.GradientTape() as tape:
                 tape.watch(x)
-                # The branch saves the sum: its size is the dynamic one.
+                # The branch saves this sum, whose size is dynamic.
                 y = CONDITIONALS[name](
                     predicate,
-                    lambda layer=layer, how=training: layer(x + 0.5, **how),
+                    lambda layer=layer, call=training: layer(x + 0.5, **call),
                     lambda: 2.0 * x,
                 )
                 loss = tf.reduce_sum(y**3)
@@ -69,8 +72,8 @@ def test_compiled_conditionals_with_an_unknown_batch(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
-def test_gradients_of_gradients_inside_a_graph(descriptor):
-    """The penalty on gradients that generative networks are trained with."""
+def test_second_derivatives_inside_graphs(descriptor):
+    """The gradient penalty of generative adversarial networks."""
     layer = built(descriptor)
     call = (in_inner_function, in_loop)[DESCRIPTORS.index(descriptor) % 2]
 
@@ -93,7 +96,7 @@ def test_gradients_of_gradients_inside_a_graph(descriptor):
     for mode in ("auto", "never"):
         with ops.using_native(mode):
             found = tf.function(derivative)(
-                lambda x, **how: call(layer, x, **how)
+                lambda x, **arguments: call(layer, x, **arguments)
             )
         np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-4)
 
@@ -103,19 +106,19 @@ MASK = np.array([[1, 1, 0], [1, 0, 0], [1, 1, 1], [0, 0, 0]], "bool")
 
 @pytest.mark.parametrize("training", ["number", "tensor"])
 @pytest.mark.parametrize("name", FAMILIES)
-def test_gradients_of_gradients_of_masked_calls(name, training):
-    """The mask, and `training`, are computed in the inner function."""
+def test_second_derivatives_of_masked_calls(name, training):
+    """The inner function computes the mask and `training`."""
     arguments = {"groups": 3} if name == "GroupNormalization" else {}
     layer = getattr(layers, name)(**arguments)
     layer.build((None, *SHAPE[1:]))
 
     def call(x):
-        how = {"mask": tf.logical_not(tf.logical_not(tf.constant(MASK)))}
+        arguments = {"mask": tf.logical_not(tf.logical_not(tf.constant(MASK)))}
         if name != "GroupNormalization":
-            how["training"] = True
+            arguments["training"] = True
             if training == "tensor":
-                how["training"] = tf.reduce_sum(x * x) > 0.0
-        return layer(x, **how)
+                arguments["training"] = tf.reduce_sum(x * x) > 0.0
+        return layer(x, **arguments)
 
     def derivative(run):
         x = tf.constant(inputs())

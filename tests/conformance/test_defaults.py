@@ -1,4 +1,4 @@
-"""docs/defaults.md says what the signatures say; saved values stay."""
+"""docs/defaults.md agrees with the signatures, and saved values are kept."""
 
 import ast
 import inspect
@@ -18,11 +18,11 @@ COMPANIONS = ("ThresholdedLinearUnit", "WeightStandardization")
 NORMS = [name for name in layers.__all__ if name not in COMPANIONS]
 
 
-def tables():
-    """The rows of each table of the page, by their first cell."""
+def page_tables():
+    """Yields the rows of each table of the page, by their first cell."""
     text = (ROOT / "docs/defaults.md").read_text()
-    found = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
-    for table in found:
+    tables = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
+    for table in tables:
         rows = [line[1:-1].split("|") for line in table.splitlines()]
         yield {
             row[0].strip(" `"): [cell.strip() for cell in row[1:]]
@@ -30,8 +30,8 @@ def tables():
         }
 
 
-def own(kind):
-    """The defaults in a class's own signature, `layer` left out."""
+def signature_defaults(kind):
+    """The defaults in the signature of a class, without `layer`."""
     parameters = inspect.signature(kind).parameters.values()
     return {
         parameter.name: parameter.default
@@ -40,28 +40,28 @@ def own(kind):
     }
 
 
-def every(kind):
-    """The defaults of a class and of what its `**kwargs` reach."""
-    found = {}
+def all_defaults(kind):
+    """The defaults of a class and of the classes that its `**kwargs` reach."""
+    defaults = {}
     for base in kind.__mro__:
         if base is keras.layers.Layer:
-            return found
+            return defaults
         ours = base.__module__.startswith("keras_norms")
         if ours and "__init__" in vars(base):
-            found = {**own(base), **found}
-    return found
+            defaults = {**signature_defaults(base), **defaults}
+    return defaults
 
 
-LAYERS, SHARED = tables()
+LAYERS, SHARED = page_tables()
 
 
-def test_the_page_has_every_layer():
+def test_page_lists_every_layer():
     assert sorted(LAYERS) == sorted(layers.__all__)
 
 
 @pytest.mark.parametrize("name", layers.__all__)
-def test_the_page_and_the_signature_agree(name):
-    have = own(getattr(layers, name))
+def test_page_agrees_with_signature(name):
+    have = signature_defaults(getattr(layers, name))
     epsilon, momentum, others, source = LAYERS[name]
     stated = {
         argument: ast.literal_eval(value)
@@ -81,14 +81,14 @@ def test_the_page_and_the_signature_agree(name):
 def test_shared_arguments_have_one_default(name):
     kind = getattr(layers, name)
     running = issubclass(kind, BaseBatchNormalization)
-    have = every(kind)
+    have = all_defaults(kind)
     for argument, (default, which) in SHARED.items():
         if which == "all" or running:
             value = ast.literal_eval(re.match(r"`([^`]+)`", default).group(1))
             if (name, argument) != (CROSS, "synchronized"):
                 assert have[argument] == value, argument
     base = BaseBatchNormalization if running else BaseNormalization
-    assert set(every(base)) == {"epsilon"} | (
+    assert set(all_defaults(base)) == {"epsilon"} | (
         {"momentum", *SHARED}
         if running
         else {name for name, row in SHARED.items() if row[1] == "all"}
@@ -96,8 +96,8 @@ def test_shared_arguments_have_one_default(name):
 
 
 @pytest.mark.parametrize("name", NORMS)
-def test_a_saved_configuration_keeps_its_values(name):
-    """Earlier versions had 1e-3 and 0.99 everywhere, and wrote them."""
+def test_saved_configuration_keeps_its_values(name):
+    """Earlier versions saved epsilon 1e-3 and momentum 0.99 for all layers."""
     kind = getattr(layers, name)
     config = {**kind().get_config(), "epsilon": 1e-3}
     if "momentum" in config:
@@ -108,8 +108,8 @@ def test_a_saved_configuration_keeps_its_values(name):
     assert getattr(layer, "momentum", 0.99) == 0.99
 
 
-def test_no_configuration_leaves_a_value_to_a_default():
+def test_configurations_contain_every_argument():
     for name in NORMS:
         kind = getattr(layers, name)
-        missing = set(every(kind)) - set(kind().get_config())
+        missing = set(all_defaults(kind)) - set(kind().get_config())
         assert not missing, name

@@ -1,7 +1,7 @@
-"""No intermediate of a finite computation is infinite or not a number.
+"""No intermediate result of a finite computation is infinite or NaN.
 
-`tf.debugging.enable_check_numerics` is how people look for the operation that
-a NaN comes from; it must not stop at ours.
+Users find the operation that a NaN comes from by
+`tf.debugging.enable_check_numerics`, which must not stop in our layers.
 """
 
 import keras
@@ -15,7 +15,7 @@ from tests.conformance.descriptors import CHANNELS
 from tests.conformance.descriptors import DESCRIPTORS
 from tests.conformance.descriptors import IDS
 
-# Half a minute in all.
+# The file takes half a minute.
 pytestmark = pytest.mark.slow
 SHAPE = (4, 3, CHANNELS)
 RNG = np.random.default_rng(0)
@@ -40,29 +40,30 @@ def checked():
 @pytest.mark.usefixtures("checked")
 @pytest.mark.parametrize(
     ("mode", "descriptor"),
-    # Natively only the algebra is made of operations, so a few are enough.
+    # With the native library only the algebra consists of operations, so a
+    # few layers are enough.
     [("never", d) for d in DESCRIPTORS] + [("auto", d) for d in FEW],
     ids=[f"never-{i}" for i in IDS] + [f"auto-{d.id}" for d in FEW],
 )
-def test_every_operation_gives_finite_numbers(descriptor, mode):
+def test_every_operation_is_finite(descriptor, mode):
     layer = descriptor.create()
     layer.build((None, *SHAPE[1:]))
     modes = [{"training": True}, {"training": False}]
-    for how in modes if descriptor.running else [{}]:
+    for arguments in modes if descriptor.running else [{}]:
         for mask in MASKS.values():
             for x in (X, np.zeros_like(X), X[:0]):
-                given = mask if mask is None else mask[: len(x)]
+                rows = mask if mask is None else mask[: len(x)]
                 with ops.using_native(mode), tf.GradientTape() as tape:
                     x = tf.constant(x)
                     tape.watch(x)
-                    y = layer(x, mask=given, **how)
+                    y = layer(x, mask=rows, **arguments)
                 with ops.using_native(mode):
                     weights = [v.value for v in layer.trainable_variables]
                     tape.gradient(y, [x, *weights])
 
 
 @pytest.mark.usefixtures("checked")
-def test_companions_give_finite_numbers():
+def test_companion_layers_are_finite():
     layers = keras_norms.layers
     dense = keras.layers.Dense(2, kernel_initializer="ones")
     for layer in (

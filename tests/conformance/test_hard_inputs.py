@@ -17,12 +17,12 @@ from tests.conformance.descriptors import Descriptor
 from tests.references import formulas
 
 every_layer = pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
-both_ways = pytest.mark.parametrize("native", ["auto", "never"])
+both_backends = pytest.mark.parametrize("native", ["auto", "never"])
 SHAPE = (5, 4, 3, CHANNELS)
 
 
 def results(descriptor, x, mask, native, **more):
-    """y and all gradients by name, of random upstream gradients."""
+    """y and all gradients by name, for random upstream gradients."""
     rng = np.random.default_rng(1)
     layer = descriptor.create(**more)
     layer.build(x.shape)
@@ -46,7 +46,7 @@ def results(descriptor, x, mask, native, **more):
     ("masked", "native"),
     [("an example", "auto"), ("all", "never"), ("no positions", "never")],
 )
-def test_nothing_to_normalize_has_finite_gradients_without_epsilon(
+def test_empty_rows_have_finite_gradients_without_epsilon(
     descriptor, masked, native
 ):
     x = np.random.default_rng(0).normal(size=SHAPE)
@@ -60,8 +60,8 @@ def test_nothing_to_normalize_has_finite_gradients_without_epsilon(
 
 
 @every_layer
-@both_ways
-def test_masked_examples_of_a_large_mean_keep_their_digits(descriptor, native):
+@both_backends
+def test_masked_examples_with_large_mean_keep_precision(descriptor, native):
     rng = np.random.default_rng(0)
     x = (rng.normal(size=SHAPE) + 1e4).astype("float32")
     mask = np.ones(SHAPE[:1], bool)
@@ -74,9 +74,9 @@ def test_masked_examples_of_a_large_mean_keep_their_digits(descriptor, native):
         assert error < 1e-5, name
 
 
-@both_ways
-def test_an_example_of_one_position_far_from_the_mean(native):
-    """Its variance is 0, and the root's slope there is large."""
+@both_backends
+def test_single_position_far_from_the_mean(native):
+    """Its variance is 0, where the slope of the root is large."""
     descriptor = Descriptor(
         "DynamicNormalization", {"epsilon": 1e-6}, formula=formulas.dynamic
     )
@@ -91,24 +91,22 @@ def test_an_example_of_one_position_far_from_the_mean(native):
 
 @pytest.mark.parametrize("native", ["auto", "never"])
 @pytest.mark.parametrize("descriptor", RUNNING, ids=RUNNING_IDS)
-def test_the_branch_that_is_not_taken_does_not_poison_gradients(
-    descriptor, native
-):
-    """With a `training` tensor both are differentiated, and one is zero."""
+def test_unused_branch_adds_no_nan_to_gradients(descriptor, native):
+    """With a `training` tensor both branches are differentiated."""
     x = np.random.default_rng(0).normal(size=(4, 3, 6)).astype("float32")
     x[0, 0, 0] = np.inf
     layer = descriptor.create()
     layer.build(x.shape)
 
     def gradients(training):
-        given = tf.constant(x)
+        inputs = tf.constant(x)
         with tf.GradientTape() as tape:
-            tape.watch(given)
-            y = layer(given, training=training)
-        # Of what a value that is not finite reaches, nothing is promised.
+            tape.watch(inputs)
+            y = layer(inputs, training=training)
+        # Results that a non-finite value reaches are not specified.
         dy = tf.where(tf.math.is_finite(y), 1.0, 0.0)
         weights = [v.value for v in layer.trainable_variables]
-        return tape.gradient(y, [given, *weights], dy)
+        return tape.gradient(y, [inputs, *weights], dy)
 
     with ops.using_native(native):
         wanted, have = gradients(False), gradients(tf.constant(False))
@@ -128,7 +126,7 @@ def test_the_branch_that_is_not_taken_does_not_poison_gradients(
         and name != "BaseBatchNormalization"
     ],
 )
-def test_training_on_what_is_all_masked_gives_zeros(name):
+def test_training_on_fully_masked_batch_returns_zeros(name):
     arguments = {"groups": 1} if "Group" in name else {}
     layer = getattr(layers, name)(beta_initializer="ones", **arguments)
     x = np.ones((2, 3, 4), "float32")

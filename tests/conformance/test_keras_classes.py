@@ -1,4 +1,4 @@
-"""Our batch norms and group norms are Keras's to `isinstance`, and no more."""
+"""`isinstance` finds Keras's classes, whose behavior is not inherited."""
 
 import keras
 import numpy as np
@@ -26,15 +26,15 @@ def test_isinstance(descriptor):
         assert isinstance(layer, each) == (each is kind)
 
 
-def test_bases_that_users_extend_are_no_less_a_kind():
+def test_isinstance_of_base_classes():
     base = keras_norms.layers.BaseBatchNormalization
     assert issubclass(base, BATCH)
     assert not issubclass(BaseNormalization, (BATCH, GROUP))
 
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
-def test_no_behaviour_is_inherited_from_keras_s_layer(descriptor):
-    """What Keras's class defines, ours defines again, and does not call."""
+def test_no_behavior_is_inherited_from_keras_layer(descriptor):
+    """Our class redefines what Keras's class defines, and never calls it."""
     layer_class = type(descriptor.create())
     kind = KINDS.get(descriptor.name, BATCH)
     if kind is None:
@@ -48,12 +48,12 @@ def test_no_behaviour_is_inherited_from_keras_s_layer(descriptor):
     layer = descriptor.create()
     layer.build((None, 4, CHANNELS))
     theirs = kind() if kind is BATCH else kind(groups=1)
-    own = set(vars(theirs)) - set(vars(keras.layers.Layer()))
-    private = {n for n in own if n.startswith("_")}
+    attributes = set(vars(theirs)) - set(vars(keras.layers.Layer()))
+    private = {n for n in attributes if n.startswith("_")}
     assert not private & set(vars(layer))
 
 
-def test_fine_tuning_that_freezes_all_but_batch_norms():
+def test_fine_tuning_of_batch_norms_only():
     layers = keras_norms.layers
     model = keras.Sequential(
         [
@@ -76,7 +76,7 @@ def test_fine_tuning_that_freezes_all_but_batch_norms():
 
 
 class Tagged(keras.layers.Layer):
-    """A mixin of a user's, with an argument of its own."""
+    """A mixin of a user with an additional argument."""
 
     def __init__(self, tag=None, **kwargs):
         super().__init__(**kwargs)
@@ -90,7 +90,7 @@ class Tagged(keras.layers.Layer):
     "name", ["BatchNormalization", "GroupNormalization", "UnifiedBatch"]
 )
 @pytest.mark.parametrize("first", [False, True])
-def test_mixins_are_reached(name, first):
+def test_mixins_are_initialized(name, first):
     kind = next(
         getattr(keras_norms.layers, d.name)
         for d in DESCRIPTORS
@@ -102,6 +102,6 @@ def test_mixins_are_reached(name, first):
     assert type(mixed).from_config(mixed.get_config()).tag == 3
 
 
-def test_statistics_are_none_before_they_are_built():
+def test_statistics_are_none_before_build():
     layer = keras_norms.layers.BatchNormalization()
     assert layer.moving_mean is layer.moving_variance is None

@@ -1,4 +1,4 @@
-"""Models that are made anew in one process do not stay in memory."""
+"""Models that are created again in one process are freed."""
 
 import gc
 import weakref
@@ -26,23 +26,23 @@ def alive(references):
 
 @pytest.mark.parametrize(
     ("mode", "descriptor"),
-    # What holds graphs is how gradients are kept: by the two passes alike.
+    # Both backends register gradients alike, and these could hold graphs.
     [("auto", d) for d in DESCRIPTORS] + [("never", d) for d in FEW],
     ids=[f"auto-{i}" for i in IDS] + [f"never-{d.id}" for d in FEW],
 )
-def test_graphs_end_with_their_functions(descriptor, mode):
-    """TensorFlow holds every custom gradient, and so its graph, for good."""
+def test_graphs_are_freed_with_their_functions(descriptor, mode):
+    """TensorFlow never frees a registered gradient, nor what it refers to."""
     layer = descriptor.create()
     layer.build((None, 3, CHANNELS))
     modes = (True, False) if descriptor.running else (None,)
 
     def graph(training):
-        how = {} if training is None else {"training": training}
+        arguments = {} if training is None else {"training": training}
 
         def step(x):
             with tf.GradientTape() as tape:
                 tape.watch(x)
-                y = layer(x, **how)
+                y = layer(x, **arguments)
             return tape.gradient(y, x)
 
         function = tf.function(step)
@@ -57,7 +57,7 @@ def test_graphs_end_with_their_functions(descriptor, mode):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["BatchNormalization", "GroupNormalization"])
-def test_no_more_graphs_stay_than_of_keras_s_layers(name):
+def test_models_leave_no_more_graphs_than_keras(name):
     def build(package, **arguments):
         model = keras.Sequential(
             [
@@ -72,7 +72,7 @@ def test_no_more_graphs_stay_than_of_keras_s_layers(name):
         model.evaluate(X, y, verbose=0)
         model.predict(X, verbose=0)
 
-    def kept(package):
+    def remaining(package):
         arguments = {"groups": 2} if name.startswith("Group") else {}
         build(package, **arguments)
         before = len(graphs())
@@ -86,11 +86,11 @@ def test_no_more_graphs_stay_than_of_keras_s_layers(name):
         kind = type(tf.function(lambda: 1.0).get_concrete_function().graph)
         return [o for o in gc.get_objects() if isinstance(o, kind)]
 
-    assert kept(keras_norms.layers) <= kept(keras.layers)
+    assert remaining(keras_norms.layers) <= remaining(keras.layers)
 
 
-def test_a_gradient_outlives_the_function_that_made_its_forward_pass():
-    """The graph is held by what can still be differentiated."""
+def test_gradient_outlives_the_function_of_the_forward_pass():
+    """The graph lives as long as its results can be differentiated."""
     x = tf.constant(X)
     layer = DESCRIPTORS[3].create()
     layer.build(X.shape)

@@ -40,8 +40,8 @@ def test_fused_activation(descriptor):
 
 
 @every_layer
-def test_gradient_of_the_gradient(descriptor):
-    """Against central differences of the first gradient."""
+def test_second_derivative(descriptor):
+    """Compares with central differences of the first gradient."""
     shape = (4, 3, CHANNELS)
     x, dy, gamma, beta = data(shape, -1)
     layer = build(descriptor, shape, -1, gamma, beta, dtype="float64")
@@ -71,7 +71,7 @@ def test_gradient_of_the_gradient(descriptor):
 @every_running_layer
 @pytest.mark.parametrize("shape", [(0, 4, 3, CHANNELS), (2, 0, 3, CHANNELS)])
 @pytest.mark.parametrize("eager", [False, True])
-def test_nothing_leaves_the_averages_alone(descriptor, shape, eager):
+def test_empty_batch_keeps_running_statistics(descriptor, shape, eager):
     layer = descriptor.create(momentum=0.5)
     layer.build(shape)
     layer.moving_mean.assign(np.arange(CHANNELS))
@@ -89,7 +89,7 @@ def test_nothing_leaves_the_averages_alone(descriptor, shape, eager):
 
 @every_running_layer
 @pytest.mark.parametrize("kind", [tf.Variable, keras.Variable])
-def test_training_may_be_a_variable(descriptor, kind):
+def test_training_accepts_a_variable(descriptor, kind):
     layer = descriptor.create(dtype="float64")
     x = data((5, 4, 3, CHANNELS), -1)[0]
     layer.build(x.shape)

@@ -18,30 +18,30 @@ from tests.conformance.training_step import weights
 @pytest.mark.parametrize(
     ("masked", "jit"), [(False, False), (True, False), (True, True)]
 )
-def test_a_large_mean_costs_no_digits(descriptor, masked, jit):
-    """Rounded means are told apart by what their rounding left."""
+def test_large_mean_keeps_precision(descriptor, masked, jit):
+    """The residuals of means keep small differences of large means."""
     shape = (5, 4, 3, CHANNELS)
     x, dy, gamma, beta = data(shape, -1, mean=1e4)
     rng = np.random.default_rng(0)
-    # Scales of examples apart: deviations from the mean are not small.
+    # The means of examples differ, so that deviations from them are large.
     x = (x + rng.normal(size=(5, 1, 1, CHANNELS))).astype("float32")
     dy = dy.astype("float32")
     mask = rng.random(shape[:2]) < 0.7
     layer = build(descriptor, shape, -1, gamma, beta)
     for variable in layer.trainable_variables:
         if variable.name == "scale_weight":
-            # A gate that reads inputs is open at a mean of 1e4.
+            # Otherwise a gate that reads inputs saturates at a mean of 1e4.
             variable.assign(variable / 1e4)
-    given = [x, dy, mask][: 2 + masked]
+    inputs = [x, dy, mask][: 2 + masked]
     sizes = [None] * 3 + [CHANNELS]
     signature = [tf.TensorSpec(sizes)] * 2 + [tf.TensorSpec(sizes[:2], "bool")]
     step = train(
         layer,
         descriptor.training,
-        input_signature=signature[: len(given)],
+        input_signature=signature[: len(inputs)],
         jit_compile=jit,
     )
-    results = as_float64(step(*map(tf.constant, given)))
+    results = as_float64(step(*map(tf.constant, inputs)))
     x, dy = x.astype("float64"), dy.astype("float64")
     mask = mask if masked else None
     expected = descriptor.expected(x, dy, weights(layer), -1, mask)
@@ -54,12 +54,12 @@ def test_a_large_mean_costs_no_digits(descriptor, masked, jit):
     [
         *(("mixed_bfloat16", 0.03, jit) for jit in (False, True)),
         *(("mixed_float16", 4e-3, jit) for jit in (False, True)),
-        # To XLA no other than the first.
+        # For XLA this is the same as the first policy.
         ("bfloat16", 0.03, False),
     ],
 )
 def test_16_bits(descriptor, policy, tolerance, jit):
-    """float32 x beyond float16's range, 16-bit x, statistics in float32."""
+    """x in float32 beyond the range of float16, and x in 16 bits."""
     shape = (5, 4, 3, CHANNELS)
     x, dy, gamma, beta = data(shape, -1, "float32")
     layer = build(descriptor, shape, -1, gamma, beta, dtype=policy)
@@ -68,7 +68,7 @@ def test_16_bits(descriptor, policy, tolerance, jit):
     assert all(weight.dtype == "float32" for weight in layer.weights)
     for variable in layer.trainable_variables:
         if variable.name.endswith("output_kernel"):
-            # Or what is made of large statistics leaves float16's range.
+            # Otherwise large statistics lead out of the range of float16.
             variable.assign(variable * 1e-5)
     for scale, dtype in ((1e5, "float32"), (1.0, compute)):
         inputs = tf.cast(tf.constant(x * scale), dtype)
@@ -85,7 +85,7 @@ def test_16_bits(descriptor, policy, tolerance, jit):
 
 
 @every_layer
-def test_constant_input_gives_beta_exactly(descriptor):
+def test_constant_input_returns_exactly_beta(descriptor):
     if not descriptor.constants_give_beta:
         return
     shape = (3, 7, 7, CHANNELS)
@@ -100,16 +100,16 @@ def test_constant_input_gives_beta_exactly(descriptor):
 @pytest.mark.parametrize(
     "dtypes", [("float64", "float32"), ("float32", "float64")]
 )
-def test_input_and_output_of_unlike_dtypes(descriptor, dtypes):
-    given, policy = dtypes
+def test_different_input_and_output_dtypes(descriptor, dtypes):
+    dtype, policy = dtypes
     shape = (5, 4, 3, CHANNELS)
     x, dy, gamma, beta = data(shape, -1)
     layer = build(descriptor, shape, -1, gamma, beta, dtype=policy)
     results = train(layer, descriptor.training)(
-        tf.constant(x, given), tf.constant(dy, policy)
+        tf.constant(x, dtype), tf.constant(dy, policy)
     )
     assert results["y"].dtype == policy
-    assert results["dx"].dtype == given
+    assert results["dx"].dtype == dtype
     expected = descriptor.expected(x, dy, weights(layer), -1)
     check(as_float64(results), expected, 1e-5)
 
@@ -117,7 +117,7 @@ def test_input_and_output_of_unlike_dtypes(descriptor, dtypes):
 @every_layer
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("constant", ["one", "all", "zeros"])
-def test_gradients_reach_every_weight_also_of_constants(
+def test_gradients_reach_every_weight_for_constant_input(
     descriptor, policy, constant
 ):
     shape = (4, 3, 3, CHANNELS)

@@ -32,7 +32,7 @@ def wrapped_model(dtype="float32"):
 
 
 def quantized(model, mode):
-    """The messages of the warnings of Keras."""
+    """Quantizes a model and returns the messages of Keras's warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.quantize(mode)
@@ -53,7 +53,7 @@ def refusal(kind, function, *args, **kwargs):
         ("int4", "float32", 0.3),
     ],
 )
-def test_a_standardized_model_is_quantized(mode, dtype, error, tmp_path):
+def test_standardized_model_is_quantized(mode, dtype, error, tmp_path):
     model = wrapped_model(dtype)
     convolution, _, dense = model.layers
     before = convolution.layer.kernel.numpy()
@@ -76,7 +76,7 @@ def test_a_standardized_model_is_quantized(mode, dtype, error, tmp_path):
     assert "is already quantized" in message
 
 
-def test_a_policy_assigned_to_the_wrapper_quantizes_it():
+def test_policy_assigned_to_the_wrapper_quantizes_it():
     model = wrapped_model()
     want = model(X)
     model.layers[-1].dtype_policy = "int8_from_float32"
@@ -98,7 +98,7 @@ def test_other_modes_are_skipped():
     np.testing.assert_array_equal(model(X), want)
 
 
-def test_a_quantized_layer_is_not_wrapped():
+def test_quantized_layer_is_refused():
     dense = keras.layers.Dense(3, name="dense")
     dense.build((None, 4))
     dense.quantize("int8")
@@ -115,7 +115,7 @@ def test_a_quantized_layer_is_not_wrapped():
     )
 
 
-def test_a_low_rank_update_is_refused():
+def test_low_rank_update_is_refused():
     low_rank = (
         "WeightStandardization computes with the kernel as it is trained. "
         "Received: 'dense', with a low-rank update. Leave the wrapped layer "
@@ -131,12 +131,14 @@ def test_a_low_rank_update_is_refused():
     assert refusal(ValueError, WeightStandardization, dense) == low_rank
 
 
-def test_every_other_layer_is_skipped_and_works():
+def test_every_other_layer_is_skipped():
     inputs = keras.Input(X.shape[1:])
-    made = [d.create() for d in DESCRIPTORS if not d.name.startswith("Weight")]
-    made.append(layers.ThresholdedLinearUnit())
-    assert {type(layer).__name__ for layer in made} == set(OTHERS)
-    outputs = sum(layer(inputs) for layer in made)
+    created = [
+        d.create() for d in DESCRIPTORS if not d.name.startswith("Weight")
+    ]
+    created.append(layers.ThresholdedLinearUnit())
+    assert {type(layer).__name__ for layer in created} == set(OTHERS)
+    outputs = sum(layer(inputs) for layer in created)
     model = keras.Model(inputs, keras.layers.Dense(2)(outputs))
     want = model(X)
     messages = quantized(model, "int8")
@@ -148,7 +150,7 @@ def test_every_other_layer_is_skipped_and_works():
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "float64", "bfloat16"])
-def test_the_dtype_is_that_of_the_wrapped_layer(policy):
+def test_dtype_equals_that_of_the_wrapped_layer(policy):
     x = np.random.default_rng(0).normal(size=(2, 4)).astype("float32")
     by_layer = WeightStandardization(keras.layers.Dense(3, dtype=policy))
     wrapper = WeightStandardization(keras.layers.Dense(3), dtype=policy)
@@ -169,7 +171,7 @@ def test_the_dtype_is_that_of_the_wrapped_layer(policy):
     assert again.get_config()["dtype"] == config["dtype"]
 
 
-def test_the_dtype_of_a_built_layer_stays():
+def test_dtype_of_a_built_layer_is_fixed():
     dense = keras.layers.Dense(3, name="dense")
     dense.build((None, 4))
     WeightStandardization(dense, dtype="float32")
@@ -185,8 +187,8 @@ def test_the_dtype_of_a_built_layer_stays():
 
 
 @pytest.mark.parametrize("dtype", ["float32", {"name": "float32"}])
-def test_earlier_configurations_keep_the_policy_of_the_layer(dtype):
-    """They hold the dtype of the variables as the wrapper's."""
+def test_old_configurations_keep_the_policy_of_the_layer(dtype):
+    """They contain the dtype of the variables as that of the wrapper."""
     if isinstance(dtype, dict):
         dtype = keras.dtype_policies.serialize(keras.DTypePolicy(**dtype))
     dense = keras.layers.Dense(3, dtype="mixed_bfloat16")
@@ -199,7 +201,7 @@ def test_earlier_configurations_keep_the_policy_of_the_layer(dtype):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_the_dtype_of_the_other_layers(name):
+def test_dtype_of_the_other_layers(name):
     arguments = {"groups": 2} if "Group" in name else {}
     layer = OTHERS[name](dtype="mixed_bfloat16", **arguments)
     assert layer.compute_dtype == layer(X).dtype == "bfloat16"

@@ -46,7 +46,7 @@ SYNCHRONIZED = [
     ),
 ]
 if REPLICAS > 2:
-    # What differs is tried with two: time.
+    # The other layers run with two replicas only, to save time.
     SYNCHRONIZED = SYNCHRONIZED[:3] + [
         d for d in SYNCHRONIZED if d.name.startswith("Representative")
     ]
@@ -77,7 +77,7 @@ def test_equals_one_device_on_the_joined_batch(
         np.testing.assert_allclose(have[name], want, atol=1e-12 * scale)
     layer = run.layer
     x, _, mask = run.inputs()
-    mean, variance = formulas.followed(x, run.weights, -1, mask)
+    mean, variance = formulas.running_target(x, run.weights, -1, mask)
     np.testing.assert_allclose(layer.moving_mean, 0.1 * mean, atol=1e-13)
     np.testing.assert_allclose(
         layer.moving_variance, 0.9 + 0.1 * variance, atol=1e-12
@@ -93,14 +93,14 @@ def test_equals_one_device_on_the_joined_batch(
 
 @every_synchronized
 def test_one_all_reduce_forward_and_one_backward(strategy, descriptor):
-    """And one, of sums of features, for their similarity."""
+    """Unified batch norm needs one more, for the sums of features."""
     run = Run(strategy, descriptor, SHARDS[0])
     assert run.collectives() == 2 + ("Unified" in descriptor.name)
 
 
 @pytest.mark.parametrize("shards", SHARDS, ids=str)
 @pytest.mark.parametrize("masked", [False, True])
-def test_mean_far_above_std(strategy, shards, masked):
+def test_mean_far_from_zero(strategy, shards, masked):
     run = Run(strategy, CROSS, shards, mean=1e4, masked=masked)
     have = run.joined()
     for name, want in run.expected().items():
@@ -109,8 +109,8 @@ def test_mean_far_above_std(strategy, shards, masked):
 
 
 @pytest.mark.parametrize("shards", SHARDS, ids=str)
-def test_unsynchronized_replicas_average(strategy, shards):
-    """Each normalizes alone; running averages are the same on all."""
+def test_unsynchronized_replicas_average_running_statistics(strategy, shards):
+    """Each normalizes by itself; running statistics are the same on all."""
     run = Run(
         strategy,
         Descriptor("BatchNormalization", {}),
@@ -141,10 +141,10 @@ def test_unsynchronized_replicas_average(strategy, shards):
 
 @pytest.mark.parametrize("first", [0, 1])
 @pytest.mark.parametrize("others", [0, 1])
-def test_replicas_that_are_condensed_do_not_move_the_averages(
+def test_condensed_replicas_do_not_update_running_statistics(
     strategy, first, others
 ):
-    """The others do: as if a condensed replica were empty."""
+    """A condensed replica is treated like an empty one."""
     condensed = [first] + [others] * (REPLICAS - 1)
     run = Run(
         strategy,
@@ -162,11 +162,11 @@ def test_replicas_that_are_condensed_do_not_move_the_averages(
         },
         means=[1e3 * each for each in condensed],
     )
-    kept = [x for x, each in zip(run.x, condensed, strict=True) if not each]
-    total = sum(len(x) for x in kept)
+    batches = [x for x, each in zip(run.x, condensed, strict=True) if not each]
+    total = sum(len(x) for x in batches)
     mean, variance = np.zeros(CHANNELS), np.ones(CHANNELS)
-    for x in kept:
-        own, around = formulas.followed(x, run.weights, -1)
+    for x in batches:
+        own, around = formulas.running_target(x, run.weights, -1)
         mean += 0.1 * len(x) / total * own
         variance += 0.1 * len(x) / total * (around - 1)
     for moving, want in (
@@ -235,9 +235,7 @@ def test_replicas_per_group_must_divide_the_replicas(strategy):
         "DynamicNormalization",
     ],
 )
-def test_reloaded_model_predicts_what_the_trained_one_does(
-    strategy, name, tmp_path
-):
+def test_reloaded_model_has_equal_predictions(strategy, name, tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(2, 3, size=(16 * REPLICAS, 4, CHANNELS)).astype("float32")
     arguments = {"groups": 2} if "Group" in name else {}
@@ -265,7 +263,7 @@ def test_reloaded_model_predicts_what_the_trained_one_does(
     resumed.fit(x, y, batch_size=4 * REPLICAS, verbose=0)
 
 
-@pytest.mark.skipif(REPLICAS != 2, reason="these start the others")
+@pytest.mark.skipif(REPLICAS != 2, reason="two replicas start the others")
 @pytest.mark.parametrize(
     ("replicas", "tests"), [(3, "not reloaded"), (4, "group or all_reduce")]
 )

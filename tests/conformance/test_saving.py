@@ -1,4 +1,4 @@
-"""Configs, files and copies of every layer in the table."""
+"""Configurations, files and copies of every described layer."""
 
 import json
 import subprocess
@@ -18,7 +18,7 @@ X = np.random.default_rng(0).normal(size=(5, 4, 4, CHANNELS)).astype("float32")
 
 
 def model(descriptor):
-    """A trained functional model, so that no weight is what it was made."""
+    """A trained functional model, so that no weight has its initial value."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input((4, 4, CHANNELS))
     outputs = keras.layers.Dense(1)(descriptor.create()(inputs))
@@ -43,17 +43,17 @@ def test_config(descriptor):
 
 
 @every_layer
-def test_keras_file_weights_and_clone(descriptor, tmp_path):
+def test_keras_files_weights_and_clones(descriptor, tmp_path):
     original = model(descriptor)
     expected = original.predict(X, verbose=0)
     original.save(tmp_path / "model.keras")
     original.save_weights(tmp_path / "model.weights.h5")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     clone = keras.models.clone_model(original)
-    fresh = keras.models.clone_model(original)
-    fresh.load_weights(tmp_path / "model.weights.h5")
+    empty_clone = keras.models.clone_model(original)
+    empty_clone.load_weights(tmp_path / "model.weights.h5")
     clone.set_weights(original.get_weights())
-    for copy in (loaded, clone, fresh):
+    for copy in (loaded, clone, empty_clone):
         np.testing.assert_array_equal(copy.predict(X, verbose=0), expected)
     checkpoint = tf.train.Checkpoint(original).save(tmp_path / "checkpoint")
     restored = keras.models.clone_model(original)
@@ -61,8 +61,8 @@ def test_keras_file_weights_and_clone(descriptor, tmp_path):
     np.testing.assert_array_equal(restored.predict(X, verbose=0), expected)
 
 
-def test_saved_models_where_keras_norms_is_absent(tmp_path):
-    """All layers at once: a fresh process costs seconds."""
+def test_saved_models_load_without_keras_norms(tmp_path):
+    """One process loads all layers, because a process takes seconds."""
     np.save(tmp_path / "x.npy", X)
     for index, descriptor in enumerate(DESCRIPTORS):
         original = model(descriptor)
@@ -119,7 +119,7 @@ def test_keras_weight_files_load_by_class_name(name, arguments, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["BatchNormalization", "GroupNormalization"])
-def test_arguments_of_keras_with_their_defaults(name):
+def test_arguments_and_defaults_of_keras(name):
     import inspect
 
     import keras_norms

@@ -24,7 +24,7 @@ SLICES = {
 
 @pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
 @pytest.mark.parametrize("mode", ["auto", "never"])
-def test_gradients_may_arrive_as_slices(descriptor, mode):
+def test_upstream_gradients_as_slices(descriptor, mode):
     """In graphs the gradient of a gather is a `tf.IndexedSlices`."""
     layer = built(descriptor)
     slices = list(SLICES.values())
@@ -44,8 +44,8 @@ def test_gradients_may_arrive_as_slices(descriptor, mode):
             dense = gradients(
                 lambda y: tf.einsum("kn,nsc->ksc", one_hot, y), x
             )
-            kind = slices[IDS.index(descriptor.id) % len(slices)]
-            return dense, gradients(kind, x)
+            select = slices[IDS.index(descriptor.id) % len(slices)]
+            return dense, gradients(select, x)
 
     want, have = run(tf.constant(inputs()))
     for a, b in zip(want, have, strict=True):
@@ -53,13 +53,13 @@ def test_gradients_may_arrive_as_slices(descriptor, mode):
 
 
 @pytest.mark.parametrize("mode", ["auto", "never"])
-def test_gradients_of_moments_and_of_gradients_may_arrive_as_slices(mode):
+def test_slices_for_moments_and_for_gradients(mode):
     def loss(x, select):
         moments = ops.instance_moments(x).pool(examples=2)
-        parts = [moments.mean, moments.variance]
+        results = [moments.mean, moments.variance]
         y = ops.group_normalization(x, groups=3, activation=tf.nn.silu)
         first = tf.gradients(tf.reduce_sum(y**3), x)[0]
-        selected = [select(t) for t in (*parts, first)]
+        selected = [select(t) for t in (*results, first)]
         return tf.add_n([tf.reduce_sum(t**3) for t in selected])
 
     @tf.function
@@ -74,19 +74,19 @@ def test_gradients_of_moments_and_of_gradients_may_arrive_as_slices(mode):
     np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-4)
 
 
-def test_gradients_of_single_operations_may_arrive_as_slices():
+def test_slices_for_single_operations():
     x = tf.constant(inputs())
     layout = Layout(x)
-    table = tf.reduce_mean(x, axis=1)
+    means = tf.reduce_mean(x, axis=1)
     rows = [0, 2, 2]
 
     def loss(x, select):
-        how = (3, 1e-3, "relu", 2)
-        y = native_ops.group_norm(x, None, None, *how)[0]
-        z = native_ops.apply(x, None, (table, table, table), "silu", layout)
+        settings = (3, 1e-3, "relu", 2)
+        y = native_ops.group_norm(x, None, None, *settings)[0]
+        z = native_ops.apply(x, None, (means, means, means), "silu", layout)
         _, mean, variance, _ = native_ops.moments(x, None, layout)
-        parts = (y, z, mean, variance)
-        return sum(tf.reduce_sum(select(t) ** 3) for t in parts)
+        results = (y, z, mean, variance)
+        return sum(tf.reduce_sum(select(t) ** 3) for t in results)
 
     @tf.function
     def run(x):
@@ -98,8 +98,8 @@ def test_gradients_of_single_operations_may_arrive_as_slices():
     np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-5)
 
 
-def test_a_graph_network_is_fitted():
-    """Edges gather the features of their nodes, behind a dropout."""
+def test_fit_of_a_graph_network():
+    """Edges gather the features of their nodes, after a dropout."""
     nodes = keras.Input((6,))
     edges = keras.Input((2,), dtype="int32")
     h = layers.BatchNormalization(activation="relu")(nodes)

@@ -26,7 +26,7 @@ SHAPES = {
 }
 
 
-def test_every_public_class_is_described():
+def test_every_public_class_has_a_descriptor():
     classes = set(keras_norms.layers.__all__)
     others = {"ThresholdedLinearUnit", "WeightStandardization"}
     assert classes - others == {d.name for d in DESCRIPTORS}
@@ -38,7 +38,7 @@ def test_every_public_class_is_described():
     [
         *((name, {"eager": True}) for name in SHAPES),
         *((name, {}) for name in SHAPES),
-        # The others are such views as these, and XLA takes its time.
+        # XLA compiles slowly, and the other shapes have the same layouts.
         *((n, {"jit_compile": True}) for n in ("dense", "first", "long")),
     ],
     ids=str,
@@ -70,7 +70,7 @@ def test_masked_values_and_gradients(descriptor, rank, axis):
 
 @every_running_layer
 @pytest.mark.parametrize("masked", [False, True])
-def test_running_averages(descriptor, masked):
+def test_running_statistics(descriptor, masked):
     shape = (5, 4, 3, CHANNELS)
     x, _, gamma, beta = data(shape, -1)
     mask = np.random.default_rng(1).random((5, 4)) < 0.6 if masked else None
@@ -78,7 +78,7 @@ def test_running_averages(descriptor, masked):
         descriptor, shape, -1, gamma, beta, dtype="float64", momentum=0.9
     )
     layer(x, training=True, mask=mask)
-    mean, variance = formulas.followed(x, weights(layer), -1, mask)
+    mean, variance = formulas.running_target(x, weights(layer), -1, mask)
     np.testing.assert_allclose(layer.moving_mean, 0.1 * mean, atol=1e-13)
     wanted = 0.9 + 0.1 * variance
     if getattr(layer, "renorm", False):
@@ -112,7 +112,7 @@ def test_inference(descriptor):
         return
 
     def pooled(first, second):
-        """Over the channels of a group, from first and second moments."""
+        """Pools first and second moments over the channels of a group."""
         grouped = (*first.shape[:-1], descriptor.groups, per_group)
         first, second = (
             np.repeat(a.reshape(grouped).mean(-1), per_group, -1)
@@ -121,10 +121,12 @@ def test_inference(descriptor):
         return first, second
 
     first, second = pooled(mean, variance + mean**2)
-    own_first, own_second = pooled(x.mean((1, 2)), (x**2).mean((1, 2)))
+    instance_first, instance_second = pooled(
+        x.mean((1, 2)), (x**2).mean((1, 2))
+    )
     alpha = layer.inference_weight
-    first = alpha * own_first + (1 - alpha) * first
-    second = alpha * own_second + (1 - alpha) * second
+    first = alpha * instance_first + (1 - alpha) * first
+    second = alpha * instance_second + (1 - alpha) * second
     first, second = first[:, None, None], second[:, None, None]
     xhat = (x - first) / np.sqrt(second - first**2 + 1e-3)
     for training in (False, None, tf.constant(False)):

@@ -17,7 +17,7 @@ every_running_layer = pytest.mark.parametrize(
 
 
 def data(shape, axis, dtype="float64", mean=0.0, seed=0):
-    """x, dy, gamma and beta; channels of unlike deviation and mean."""
+    """x, dy, gamma and beta; channels have different means and deviations."""
     rng = np.random.default_rng(seed)
     sizes = [1] * len(shape)
     sizes[axis] = -1
@@ -47,7 +47,7 @@ def weights(layer):
 
 
 def train(layer, arguments, **options):
-    """y, dx and the gradients of weights by name, of x and dy."""
+    """Returns a function of x, dy and a mask: y and all gradients, by name."""
 
     def step(x, dy, mask=None):
         with tf.GradientTape() as tape:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_norms import layers
 from tests.references.block_moments import normalized
 
-# Layers, their arguments, the blocks that they normalize in training.
+# Layers, their arguments, and the blocks that they pool in training.
 LAYERS = [
     ("GroupNormalization", {"groups": 4}, {"groups": 4}),
     ("BatchNormalization", {}, {"examples": None}),
@@ -22,7 +22,7 @@ LAYERS = [
     "shape", [(4, 8, 8, 16), (2, 33, 7, 24), (3, 50, 50, 8)]
 )
 @pytest.mark.parametrize(("name", "arguments", "blocks"), LAYERS)
-def test_a_large_mean_costs_no_digits(
+def test_large_mean_keeps_precision(
     name, arguments, blocks, shape, channels_first, mode, masked
 ):
     random = np.random.default_rng(0)
@@ -49,7 +49,7 @@ def test_a_large_mean_costs_no_digits(
 
 @pytest.mark.parametrize("shape", [(100003, 6), (1, 200003, 3, 2)])
 @pytest.mark.parametrize("mean", [0.0, 1e4])
-def test_long_axes_cost_no_digits(shape, mean):
+def test_long_axes_keep_precision(shape, mean):
     x = np.random.default_rng(0).normal(mean, 1, shape).astype("float32")
     layer = layers.BatchNormalization()
     y = layer(x, training=True)

@@ -1,4 +1,4 @@
-"""What the base class of layers with running statistics tells a subclass."""
+"""Errors of the base class of layers with running statistics."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ X = np.random.default_rng(0).normal(1, 2, (70, 4)).astype("float32")
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_moments_of_examples_are_asked_for_before_they_are_read(training):
+def test_reading_instance_moments_requires_per_example(training):
     class Forgetful(BaseBatchNormalization):
         def algebra(self, moments, instance, params):
             return ops.affine(moments.blend(instance, 0.5))

@@ -11,22 +11,22 @@ from tests.layers.steps import randomized
 from tests.support.samples import BATCH
 from tests.support.samples import CHANNELS
 from tests.support.samples import EXACT
-from tests.support.samples import close
+from tests.support.samples import assert_close
 from tests.support.samples import inputs
-from tests.support.samples import running
-from tests.support.samples import trained
-from tests.support.samples import with_averages
+from tests.support.samples import random_moments
+from tests.support.samples import training_output
+from tests.support.samples import with_running_statistics
 
 CALIBRATIONS = ["representative", "instance_enhancement"]
 
 
-def test_calibrated_norms_start_as_a_share_of_batch_norm():
+def test_initial_output_is_a_fraction_of_batch_norm():
     x = inputs()
     layer = layers.RepresentativeBatchNormalization(**FLOAT64)
-    want = trained(batch_norm_like(layer), x)
-    close(trained(layer, x), 0.7310585786300049 * want)
+    want = training_output(batch_norm_like(layer), x)
+    assert_close(training_output(layer, x), 0.7310585786300049 * want)
     layer = layers.InstanceEnhancementBatchNormalization(**FLOAT64)
-    close(trained(layer, x), 0.2689414213699951 * want)
+    assert_close(training_output(layer, x), 0.2689414213699951 * want)
 
 
 def test_moments_of_calibrated_centers():
@@ -35,53 +35,51 @@ def test_moments_of_calibrated_centers():
     weight = randomized(layer).center_weight.numpy()
     layer(x, training=True)
     means = x.mean((1, 2))
-    close(layer.moving_mean, (1 + weight) * x.mean(AXES))
+    assert_close(layer.moving_mean, (1 + weight) * x.mean(AXES))
     want = x.var((1, 2)).mean(0) + (1 + weight) ** 2 * means.var(0)
-    close(layer.moving_variance, want)
+    assert_close(layer.moving_variance, want)
 
 
-def test_center_weight_minus_1_takes_each_examples_mean_away():
+def test_center_weight_minus_1_subtracts_instance_means():
     layer = layers.RepresentativeBatchNormalization(**EXACT)
     layer.build(inputs().shape)
     layer.center_weight.assign(-np.ones(CHANNELS))
-    y = trained(layer, inputs())
-    close(y.mean((1, 2)), 0)
+    y = training_output(layer, inputs())
+    assert_close(y.mean((1, 2)), 0)
 
 
-def test_an_open_gate_leaves_batch_norm():
+def test_open_gate_equals_batch_norm():
     layer = layers.RepresentativeBatchNormalization(**FLOAT64)
     layer.build(inputs().shape)
     layer.scale_bias.assign(np.full(CHANNELS, 50.0))
-    close(
-        trained(layer, inputs()),
-        trained(batch_norm_like(layer), inputs()),
+    assert_close(
+        training_output(layer, inputs()),
+        training_output(batch_norm_like(layer), inputs()),
     )
 
 
 @pytest.mark.parametrize("calibration", CALIBRATIONS)
 @pytest.mark.parametrize("weight", [0.0, 0.3])
-def test_calibrated_inference_does_not_see_the_other_examples(
-    calibration, weight
-):
+def test_inference_is_independent_of_other_examples(calibration, weight):
     layer = layers.UnifiedBatchNormalization(
         scale_calibration=calibration, inference_weight=weight, **FLOAT64
     )
-    with_averages(randomized(layer), *running())
+    with_running_statistics(randomized(layer), *random_moments())
     x = inputs()
     alone = np.concatenate([layer(x[i : i + 1]) for i in range(BATCH)])
-    close(layer(x), alone)
+    assert_close(layer(x), alone)
 
 
-def test_weighing_of_calibrated_centers_is_that_of_their_moments():
+def test_example_weighing_blends_calibrated_moments():
     layer = layers.UnifiedBatchNormalization(
         calibrate_scale=False, inference_weight=0.3, **EXACT
     )
-    with_averages(randomized(layer), *running())
-    x, (mean, variance) = inputs(), running()
+    with_running_statistics(randomized(layer), *random_moments())
+    x, (mean, variance) = inputs(), random_moments()
     x = x + layer.center_weight.numpy() * x.mean((1, 2), keepdims=True)
     first = 0.3 * x.mean((1, 2)) + 0.7 * mean
     second = 0.3 * (x**2).mean((1, 2)) + 0.7 * (variance + mean**2)
     deviation = np.sqrt(second - first**2)[:, None, None]
     want = (x - first[:, None, None]) / deviation
     gamma, beta = layer.gamma.numpy(), layer.beta.numpy()
-    close(layer(inputs()), want * gamma + beta)
+    assert_close(layer(inputs()), want * gamma + beta)

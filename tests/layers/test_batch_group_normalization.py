@@ -9,9 +9,9 @@ from tests.support.samples import BATCH
 from tests.support.samples import CHANNELS
 from tests.support.samples import EXACT
 from tests.support.samples import SIZE
-from tests.support.samples import close
+from tests.support.samples import assert_close
 from tests.support.samples import inputs
-from tests.support.samples import trained
+from tests.support.samples import training_output
 
 
 @pytest.mark.parametrize(
@@ -29,66 +29,74 @@ from tests.support.samples import trained
     ],
     ids=["batch", "ghost", "group"],
 )
-def test_batch_group_norm_contains_the_others(arguments, same):
+def test_special_cases(arguments, same):
     x = inputs()
     layer = layers.BatchGroupNormalization(**arguments, **EXACT)
     same = type(same).from_config({**same.get_config(), **EXACT})
-    close(trained(layer, x), trained(same, x))
+    assert_close(training_output(layer, x), training_output(same, x))
 
 
-def test_batch_group_norm_of_one_example_is_group_norm():
+def test_one_example_equals_group_norm():
     x = inputs()[:1]
     want = layers.GroupNormalization(4, **EXACT)(x)
-    close(trained(layers.BatchGroupNormalization(4, **EXACT), x), want)
+    assert_close(
+        training_output(layers.BatchGroupNormalization(4, **EXACT), x), want
+    )
 
 
-def test_one_group_of_the_batch_pools_everything():
+def test_one_group_pools_everything():
     x = inputs()
-    y = trained(layers.BatchGroupNormalization(1, **EXACT), x)
-    close(y, (x - x.mean()) / x.std())
+    y = training_output(layers.BatchGroupNormalization(1, **EXACT), x)
+    assert_close(y, (x - x.mean()) / x.std())
 
 
-def test_batch_group_norm_is_batch_norm_of_reshaped_inputs():
+def test_equals_batch_norm_of_reshaped_inputs():
     x = inputs()
     grouped = np.moveaxis(x.reshape(BATCH, SIZE, 4, 2), 2, 3)
     plain = layers.BatchNormalization(center=False, scale=False, **EXACT)
-    want = trained(plain, grouped.reshape(BATCH, SIZE * 2, 4))
+    want = training_output(plain, grouped.reshape(BATCH, SIZE * 2, 4))
     want = np.moveaxis(want.reshape(BATCH, SIZE, 2, 4), 2, 3).reshape(x.shape)
-    close(trained(layers.BatchGroupNormalization(4, **EXACT), x), want)
+    assert_close(
+        training_output(layers.BatchGroupNormalization(4, **EXACT), x), want
+    )
 
 
-def test_batch_group_inference_with_the_moments_of_the_batch_trains():
+def test_inference_with_batch_moments_equals_training():
     x = inputs()
     layer = layers.BatchGroupNormalization(4, momentum=0.0, **EXACT)
-    want = trained(layer, x)
-    close(layer.moving_mean, x.mean((0, 1, 2)))
-    close(layer(x), want)
+    want = training_output(layer, x)
+    assert_close(layer.moving_mean, x.mean((0, 1, 2)))
+    assert_close(layer(x), want)
 
 
-def test_batch_group_norm_undoes_one_scale_for_all_but_not_one_each():
+def test_invariant_to_common_scale_only():
     x = inputs()
     each = np.linspace(0.5, 3, BATCH).reshape(-1, 1, 1, 1)
     layer = layers.BatchGroupNormalization(4, **EXACT)
-    y = trained(layer, x)
-    close(trained(layer, 3 * x - 5), y)
-    assert np.abs(trained(layer, each * x) - y).max() > 0.1
+    y = training_output(layer, x)
+    assert_close(training_output(layer, 3 * x - 5), y)
+    assert np.abs(training_output(layer, each * x) - y).max() > 0.1
     layer = layers.BatchGroupNormalization(4, examples_per_group=1, **EXACT)
-    close(trained(layer, each * x - 2 * each), trained(layer, x))
+    assert_close(
+        training_output(layer, each * x - 2 * each), training_output(layer, x)
+    )
 
 
-def test_batch_group_norm_of_zhou_et_al_is_the_same_where_groups_divide():
-    """They flatten (C, H, W) and split that: statistics over N and D / G."""
+def test_equals_zhou_et_al_for_divisible_groups():
+    """Zhou et al. flatten (C, H, W) and split the result into groups."""
     x = inputs()
     flat = np.moveaxis(x, -1, 1).reshape(BATCH, 4, -1)
     mean, std = flat.mean((0, 2)), flat.std((0, 2))
     want = (flat - mean[:, None]) / std[:, None]
     want = np.moveaxis(want.reshape(BATCH, CHANNELS, 5, 4), 1, -1)
-    close(trained(layers.BatchGroupNormalization(4, **EXACT), x), want)
+    assert_close(
+        training_output(layers.BatchGroupNormalization(4, **EXACT), x), want
+    )
 
 
 @pytest.mark.parametrize("native", ["auto", "never"])
-def test_masked_examples_keep_the_digits_of_running_means(native):
-    """Where an example has nothing of its own to weigh in."""
+def test_masked_examples_keep_precision_of_running_means(native):
+    """Fully masked examples contribute nothing to the blend."""
     x = np.random.default_rng(0).normal(1e4, 1, (3, 4, 6)).astype("float32")
     mask = np.zeros((3, 4), bool)
     ys = []

@@ -7,21 +7,26 @@ import pytest
 from keras_norms import layers
 from tests.support.samples import CHANNELS
 from tests.support.samples import EXACT
-from tests.support.samples import close
+from tests.support.samples import assert_close
 from tests.support.samples import inputs
-from tests.support.samples import trained
+from tests.support.samples import training_output
 
 
-def test_batch_instance_norm_has_both_ends():
+def test_rho_selects_batch_or_instance_norm():
     layer = layers.BatchInstanceNormalization(**EXACT)
     x = inputs()
-    close(trained(layer, x), trained(layers.BatchNormalization(**EXACT), x))
+    assert_close(
+        training_output(layer, x),
+        training_output(layers.BatchNormalization(**EXACT), x),
+    )
     layer.rho.assign(np.zeros(CHANNELS))
-    close(trained(layer, x), layers.InstanceNormalization(**EXACT)(x))
+    assert_close(
+        training_output(layer, x), layers.InstanceNormalization(**EXACT)(x)
+    )
 
 
 @pytest.mark.parametrize("start", [0.1, 0.9])
-def test_the_share_of_batch_norm_stays_within_0_and_1(start):
+def test_rho_stays_between_0_and_1(start):
     layer = layers.BatchInstanceNormalization()
     model = keras.Sequential([keras.Input((5, 4, CHANNELS)), layer])
     layer.rho.assign(np.full(CHANNELS, start))

@@ -14,23 +14,23 @@ from tests.layers.steps import step
 from tests.support.samples import BATCH
 from tests.support.samples import CHANNELS
 from tests.support.samples import EXACT
-from tests.support.samples import close
-from tests.support.samples import gradient
+from tests.support.samples import assert_close
+from tests.support.samples import input_gradient
 from tests.support.samples import inputs
-from tests.support.samples import running
-from tests.support.samples import trained
-from tests.support.samples import with_averages
+from tests.support.samples import random_moments
+from tests.support.samples import training_output
+from tests.support.samples import with_running_statistics
 
 
 @pytest.mark.parametrize("scope", ["example", "batch"])
 @pytest.mark.parametrize("separate", [False, True])
-def test_dynamic_norm_starts_as_batch_norm(scope, separate):
+def test_initial_output_equals_batch_norm(scope, separate):
     x, dy = inputs(), inputs(1)
     layer = layers.DynamicNormalization(scope, separate=separate, **FLOAT64)
     plain = layers.BatchNormalization(**FLOAT64)
     for have, want in zip(step(layer, x, dy), step(plain, x, dy), strict=True):
-        close(have, want)
-    close(layer(x), plain(x))
+        assert_close(have, want)
+    assert_close(layer(x), plain(x))
 
 
 def both_scopes():
@@ -40,16 +40,19 @@ def both_scopes():
     ]
 
 
-def test_scopes_agree_on_one_example_and_on_equal_ones():
+def test_scopes_agree_for_equal_examples():
     example, batch = both_scopes()
     for x in (inputs()[:1], np.concatenate([inputs()[:1]] * 4)):
-        close(trained(example, x), trained(batch, x))
+        assert_close(training_output(example, x), training_output(batch, x))
     x = inputs()
-    assert np.abs(trained(example, x) - trained(batch, x)).max() > 0.1
+    assert (
+        np.abs(training_output(example, x) - training_output(batch, x)).max()
+        > 0.1
+    )
 
 
-def test_dynamic_norm_can_undo_batch_norm():
-    """With std - 1 added to gamma and the mean to beta, nothing happens."""
+def test_identity_is_representable():
+    """With std - 1 added to gamma and the mean added to beta, y equals x."""
     layer = layers.DynamicNormalization(
         "batch",
         separate=True,
@@ -62,36 +65,36 @@ def test_dynamic_norm_can_undo_batch_norm():
         for kernel in ("hidden_kernel", "output_kernel"):
             getattr(layer, name + kernel).assign(np.eye(CHANNELS))
     layer.scale_output_bias.assign(-np.ones(CHANNELS))
-    close(trained(layer, inputs()), inputs())
+    assert_close(training_output(layer, inputs()), inputs())
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.3])
-def test_dynamic_inference_does_not_see_the_other_examples(weight):
+def test_inference_is_independent_of_other_examples(weight):
     for layer in both_scopes():
         layer.inference_weight = weight
-        with_averages(layer, *running())
+        with_running_statistics(layer, *random_moments())
         x = inputs()
         alone = np.concatenate([layer(x[i : i + 1]) for i in range(BATCH)])
         np.testing.assert_allclose(layer(x), alone, rtol=1e-13)
 
 
-def test_dynamic_norm_permutes_as_its_examples_do():
+def test_equivariant_to_permutation_of_examples():
     layer, _ = both_scopes()
     order = np.random.default_rng(0).permutation(BATCH)
-    y = trained(layer, inputs())
+    y = training_output(layer, inputs())
     np.testing.assert_allclose(
-        trained(layer, inputs()[order]), y[order], rtol=1e-12
+        training_output(layer, inputs()[order]), y[order], rtol=1e-12
     )
 
 
-def test_batch_scope_infers_from_running_statistics_or_from_the_batch():
+def test_batch_scope_inference_statistics():
     x = inputs()
     _, layer = both_scopes()
     config = {**layer.get_config(), "inference_statistics": "batch"}
     other = randomized(type(layer).from_config(config))
     for each in (layer, other):
-        with_averages(each, x.mean(AXES), x.var(AXES))
-    want = trained(type(layer).from_config(config), x)
+        with_running_statistics(each, x.mean(AXES), x.var(AXES))
+    want = training_output(type(layer).from_config(config), x)
     np.testing.assert_allclose(layer(x), other(x), rtol=1e-12)
     assert want.shape == x.shape
     alone = layer(x[:1])
@@ -102,8 +105,8 @@ def test_batch_scope_infers_from_running_statistics_or_from_the_batch():
 @pytest.mark.parametrize("scope", ["example", "batch"])
 @pytest.mark.parametrize("constant", [False, True])
 @pytest.mark.parametrize("epsilon", [1e-3, 0.0])
-def test_gradients_of_dynamic_norm_reach_everything(scope, constant, epsilon):
-    """As finite differences say, also where an example is constant."""
+def test_gradients_reach_every_weight(scope, constant, epsilon):
+    """They equal finite differences, also if an example is constant."""
     layer = layers.DynamicNormalization(
         scope, reduction=1, epsilon=epsilon, **FLOAT64
     )
@@ -117,21 +120,21 @@ def test_gradients_of_dynamic_norm_reach_everything(scope, constant, epsilon):
     for g in tape.gradient(loss, variables):
         assert np.isfinite(g).all()
         assert np.any(g)
-    have = gradient(layer, x, dy)
+    have = input_gradient(layer, x, dy)
     assert np.isfinite(have).all()
     direction = inputs(2)
     if constant and epsilon == 0:
         direction[0] = 1.0  # The root is not differentiable otherwise.
     above, below = (
-        (trained(layer, x + sign * 1e-6 * direction) * dy).sum()
+        (training_output(layer, x + sign * 1e-6 * direction) * dy).sum()
         for sign in (1, -1)
     )
     want = (above - below) / 2e-6
     np.testing.assert_allclose((have * direction).sum(), want, rtol=1e-6)
 
 
-def test_dynamic_norm_adds_the_papers_share_to_mobilenet():
-    """0.6% of multiply-adds, within 0.1, with the default reduction."""
+def test_multiply_adds_of_mobilenet_as_in_the_paper():
+    """0.6% more multiply-adds, within 0.1, with the default reduction."""
     model = keras.applications.MobileNetV2(weights=None)
     theirs = keras.layers.BatchNormalization
 
@@ -178,8 +181,8 @@ def test_dynamic_norm_adds_the_papers_share_to_mobilenet():
 
 
 @pytest.mark.parametrize("native", ["auto", "never"])
-def test_dynamic_norm_of_the_batch_s_statistics_keeps_digits(native):
-    """A batch of one position: its variance has no gradient."""
+def test_inference_with_batch_statistics_keeps_precision(native):
+    """A batch of one position, whose variance has no gradient."""
     x = np.random.default_rng(0).normal(0, 1e3, (1, 6)).astype("float32")
     gradients = []
     for dtype in ("float64", "float32"):
@@ -194,11 +197,11 @@ def test_dynamic_norm_of_the_batch_s_statistics_keeps_digits(native):
         )
         layer.build(x.shape)
         layer.moving_variance.assign(np.full(6, 1e6))
-        given = tf.constant(x.astype(dtype))
+        inputs = tf.constant(x.astype(dtype))
         with ops.using_native(native), tf.GradientTape() as tape:
-            tape.watch(given)
-            y = layer(given, training=False)
-        gradients.append(tape.gradient(y, given).numpy())
+            tape.watch(inputs)
+            y = layer(inputs, training=False)
+        gradients.append(tape.gradient(y, inputs).numpy())
     scale = np.abs(gradients[0]).max()
     np.testing.assert_allclose(
         gradients[1] / scale, gradients[0] / scale, atol=1e-5

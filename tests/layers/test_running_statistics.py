@@ -14,8 +14,8 @@ from tests.support.graphs import built
 from tests.support.graphs import in_branch
 from tests.support.graphs import inputs
 
-# Unsynchronized layers with running statistics.
-ALONE = [d for d in RUNNING if not d.create().synchronized]
+# Layers with running statistics that are not synchronized.
+UNSYNCHRONIZED = [d for d in RUNNING if not d.create().synchronized]
 
 
 def per_replica(strategy, function):
@@ -24,10 +24,12 @@ def per_replica(strategy, function):
     )
 
 
-@pytest.mark.parametrize("descriptor", ALONE, ids=[d.id for d in ALONE])
+@pytest.mark.parametrize(
+    "descriptor", UNSYNCHRONIZED, ids=[d.id for d in UNSYNCHRONIZED]
+)
 def test_replicas_train_and_infer_inside_a_graph(strategy, descriptor):
-    """What is evaluated in replicas is what is saved, the mean of theirs."""
-    call = list(GRAPHS.values())[ALONE.index(descriptor) % 3]
+    """Replicas evaluate the mean of their statistics, which is also saved."""
+    call = list(GRAPHS.values())[UNSYNCHRONIZED.index(descriptor) % 3]
     with strategy.scope():
         layer = built(descriptor)
     # The last replica has no example.
@@ -43,28 +45,28 @@ def test_replicas_train_and_infer_inside_a_graph(strategy, descriptor):
     x = per_replica(strategy, lambda index: shards[index])
     step(x, True)
     step(x, True)
-    alone = built(descriptor)
-    alone.set_weights(layer.get_weights())
+    single = built(descriptor)
+    single.set_weights(layer.get_weights())
     inference = step(x, False)
     for have, want in zip(
         strategy.experimental_local_results(inference), shards, strict=True
     ):
-        np.testing.assert_allclose(have, alone(want), atol=1e-5)
-    # An average of one-sided updates: each replica's first, then their mean.
+        np.testing.assert_allclose(have, single(want), atol=1e-5)
+    # Every replica updates its statistics by itself, then they are averaged.
     means = []
     for shard in shards:
-        one = built(descriptor)
+        replica = built(descriptor)
         if len(shard):
-            one(shard, training=True)
-            one(shard, training=True)
-        means.append(one.moving_mean.numpy())
+            replica(shard, training=True)
+            replica(shard, training=True)
+        means.append(replica.moving_mean.numpy())
     np.testing.assert_allclose(
         layer.moving_mean, np.mean(means, axis=0), atol=1e-5
     )
 
 
 class NormalizedCell(keras.layers.Layer):
-    """A recurrent cell with a batch norm, as recurrent batch norm has it."""
+    """A cell of recurrent batch normalization."""
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
@@ -81,7 +83,7 @@ class NormalizedCell(keras.layers.Layer):
         return y, [y]
 
 
-def test_a_recurrent_cell_is_fitted_and_saved_as_evaluated(strategy, tmp_path):
+def test_fitted_recurrent_cell_is_saved_as_evaluated(strategy, tmp_path):
     with strategy.scope():
         model = keras.Sequential(
             [
@@ -102,8 +104,8 @@ def test_a_recurrent_cell_is_fitted_and_saved_as_evaluated(strategy, tmp_path):
     )
 
 
-def test_models_of_replicas_are_compiled_outside_of_them(strategy):
-    """Reading the mean of all replicas would take all devices there."""
+def test_layer_of_replicas_compiles_outside_of_them(strategy):
+    """The mean over replicas would need all devices there."""
     with strategy.scope():
         layer = layers.BatchNormalization()
         layer.build((None, 6))
@@ -114,7 +116,7 @@ def test_models_of_replicas_are_compiled_outside_of_them(strategy):
     np.testing.assert_allclose(compiled(x), want, atol=1e-5)
 
 
-def test_inference_that_was_traced_before_is_warned_of(strategy):
+def test_warning_about_inference_traced_before_training(strategy):
     with strategy.scope():
         layer = layers.BatchNormalization(name="norm")
         layer.build((None, 6))
@@ -140,7 +142,7 @@ def test_inference_that_was_traced_before_is_warned_of(strategy):
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_synchronized_layers_refuse_a_graph_in_words(strategy, name):
+def test_synchronized_layers_refuse_inner_graphs(strategy, name):
     with strategy.scope():
         layer = layers.CrossReplicaBatchNormalization()
         layer.build((None, 6))
@@ -164,7 +166,7 @@ def test_synchronized_layers_refuse_a_graph_in_words(strategy, name):
     ) in str(error.value)
 
 
-def test_synchronized_statistics_are_read_by_xla_outside_of_replicas(strategy):
+def test_xla_reads_synchronized_statistics_outside_of_replicas(strategy):
     with strategy.scope():
         layer = layers.CrossReplicaBatchNormalization()
         layer.build((None, 6))

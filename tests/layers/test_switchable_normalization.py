@@ -5,9 +5,9 @@ import pytest
 
 from keras_norms import layers
 from tests.support.samples import EXACT
-from tests.support.samples import close
+from tests.support.samples import assert_close
 from tests.support.samples import inputs
-from tests.support.samples import trained
+from tests.support.samples import training_output
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from tests.support.samples import trained
         (2, layers.BatchNormalization, {}),
     ],
 )
-def test_one_hot_logits_switch_to_one_norm(index, other, more):
+def test_one_hot_logits_select_one_method(index, other, more):
     x = inputs()
     layer = layers.SwitchableNormalization(**EXACT)
     layer.build(x.shape)
@@ -26,4 +26,6 @@ def test_one_hot_logits_switch_to_one_norm(index, other, more):
     logits[index] = 0.0
     layer.mean_logits.assign(logits)
     layer.variance_logits.assign(logits)
-    close(trained(layer, x), other(**EXACT, **more)(x, training=True))
+    assert_close(
+        training_output(layer, x), other(**EXACT, **more)(x, training=True)
+    )

@@ -15,25 +15,27 @@ from tests.layers.steps import batch_norm_like
 from tests.layers.steps import randomized
 from tests.layers.steps import step
 from tests.support.samples import CHANNELS
-from tests.support.samples import close
+from tests.support.samples import assert_close
 from tests.support.samples import inputs
-from tests.support.samples import running
-from tests.support.samples import trained
+from tests.support.samples import random_moments
+from tests.support.samples import training_output
 
 BARE = {"calibrate_center": False, "calibrate_scale": False}
 ALWAYS = {"condensation_threshold": -1.0, "warmup_steps": 0}
 READINGS = ["keep_statistics", "use_running"]
 
 
-@pytest.mark.parametrize("reading", READINGS)
+@pytest.mark.parametrize("when_condensed", READINGS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("threshold", [1, 1.0])
-def test_threshold_1_is_batch_norm_bit_for_bit(reading, dtype, threshold):
-    """Also where all examples are equal, and S would round to above 1."""
+def test_threshold_1_is_bit_equal_to_batch_norm(
+    when_condensed, dtype, threshold
+):
+    """Also for equal examples, whose similarity would round to above 1."""
     layer = layers.UnifiedBatchNormalization(
         condensation_threshold=threshold,
         warmup_steps=0,
-        when_condensed=reading,
+        when_condensed=when_condensed,
         dtype=dtype,
         **BARE,
     )
@@ -46,13 +48,15 @@ def test_threshold_1_is_batch_norm_bit_for_bit(reading, dtype, threshold):
         np.testing.assert_array_equal(layer(x), plain(x))
 
 
-def test_always_condensed_keeping_statistics_is_batch_norm_that_never_moves():
+def test_condensed_batches_keep_running_statistics():
     x = inputs()
     layer = layers.UnifiedBatchNormalization(**ALWAYS, **BARE, **FLOAT64)
     plain = batch_norm_like(layer)
     for seed in range(3):
         x = inputs(seed)
-        np.testing.assert_array_equal(trained(layer, x), trained(plain, x))
+        np.testing.assert_array_equal(
+            training_output(layer, x), training_output(plain, x)
+        )
     np.testing.assert_array_equal(layer.moving_mean, np.zeros(CHANNELS))
     np.testing.assert_array_equal(layer.moving_variance, np.ones(CHANNELS))
     assert layer.updates == 0
@@ -60,22 +64,22 @@ def test_always_condensed_keeping_statistics_is_batch_norm_that_never_moves():
 
 
 @pytest.mark.parametrize("more", [BARE, {}, {"inference_weight": 0.3}])
-def test_always_condensed_using_running_trains_as_it_infers(more):
+def test_condensed_batches_with_use_running_equal_inference(more):
     layer = layers.UnifiedBatchNormalization(
         when_condensed="use_running", **ALWAYS, **FLOAT64, **more
     )
     randomized(layer)
-    mean, variance = running()
+    mean, variance = random_moments()
     layer.moving_mean.assign(mean)
     layer.moving_variance.assign(variance)
     x = inputs()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        close(trained(layer, x), layer(x))
+        assert_close(training_output(layer, x), layer(x))
     np.testing.assert_array_equal(layer.moving_mean, mean)
 
 
-def test_averages_follow_the_batches_that_are_not_condensed():
+def test_running_statistics_skip_condensed_batches():
     condensed = np.abs(inputs()) + 20
     batches = [condensed, inputs(1), condensed, condensed, inputs(2)]
     layer = layers.UnifiedBatchNormalization(
@@ -88,25 +92,25 @@ def test_averages_follow_the_batches_that_are_not_condensed():
     mean, variance = np.zeros(CHANNELS), np.ones(CHANNELS)
     for x in batches:
         layer(x, training=True)
-        close(layer.similarity, ops.feature_similarity(x))
+        assert_close(layer.similarity, ops.feature_similarity(x))
         if x is not condensed:
             mean = 0.8 * mean + 0.2 * x.mean(AXES)
             variance = 0.8 * variance + 0.2 * x.var(AXES)
-        close(layer.moving_mean, mean)
-        close(layer.moving_variance, variance)
+        assert_close(layer.moving_mean, mean)
+        assert_close(layer.moving_variance, variance)
     assert layer.steps == 5
     assert layer.updates == 2
 
 
-def test_the_warm_up_follows_all_batches():
+def test_warm_up_updates_with_every_batch():
     layer = layers.UnifiedBatchNormalization(
         condensation_threshold=-1.0, warmup_steps=3, **BARE, **FLOAT64
     )
     plain = batch_norm_like(layer)
     for seed in range(3):
-        trained(layer, inputs(seed))
-        trained(plain, inputs(seed))
-    trained(layer, inputs(9))
+        training_output(layer, inputs(seed))
+        training_output(plain, inputs(seed))
+    training_output(layer, inputs(9))
     np.testing.assert_array_equal(layer.moving_mean, plain.moving_mean)
     np.testing.assert_array_equal(layer.moving_variance, plain.moving_variance)
 
@@ -118,7 +122,7 @@ def test_inference_computes_no_similarity():
     np.testing.assert_array_equal(layer(inputs()), before)
 
 
-def condensed_all_along(**more):
+def layer_with_condensed_batches(**more):
     layer = layers.UnifiedBatchNormalization(
         **{**ALWAYS, "name": "norm", **more}
     )
@@ -139,8 +143,8 @@ WARNING = (
     ("steps", "skipped", "state"),
     [(0, 4, "still the initial ones"), (2, 2, "those of the first 2 steps")],
 )
-def test_a_layer_condensed_all_along_warns_once(steps, skipped, state):
-    layer = condensed_all_along(warmup_steps=steps)
+def test_layer_with_condensed_batches_only_warns_once(steps, skipped, state):
+    layer = layer_with_condensed_batches(warmup_steps=steps)
     with pytest.warns(UserWarning, match="^norm: ") as caught:
         layer(np.ones((4, 3), "float32"))
     (warning,) = caught
@@ -150,7 +154,7 @@ def test_a_layer_condensed_all_along_warns_once(steps, skipped, state):
         layer(np.ones((4, 3), "float32"))
 
 
-def test_a_model_condensed_all_along_warns_where_it_is_used(tmp_path):
+def test_model_with_condensed_batches_only_warns_on_use(tmp_path):
     def fitted():
         layer = layers.UnifiedBatchNormalization(**ALWAYS, name="norm")
         model = keras.Sequential([keras.Input((3,)), layer])
@@ -171,7 +175,7 @@ def test_a_model_condensed_all_along_warns_where_it_is_used(tmp_path):
         assert ours == [message]
 
 
-def test_a_layer_with_other_batches_does_not_warn():
+def test_no_warning_with_other_batches():
     layer = layers.UnifiedBatchNormalization(warmup_steps=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -181,11 +185,11 @@ def test_a_layer_with_other_batches_does_not_warn():
         layer(inputs().astype("float32"))
 
 
-@pytest.mark.parametrize("reading", READINGS)
-def test_similarity_never_goes_through_a_condition(reading):
-    """Collectives must not: every replica computes it, every step."""
+@pytest.mark.parametrize("when_condensed", READINGS)
+def test_similarity_is_not_inside_a_conditional(when_condensed):
+    """Collectives are not allowed there, so all replicas compute it."""
     layer = layers.UnifiedBatchNormalization(
-        when_condensed=reading, inference_weight=0.1
+        when_condensed=when_condensed, inference_weight=0.1
     )
     layer.build((None, 5, 4, CHANNELS))
 
@@ -205,7 +209,7 @@ X = np.random.default_rng(0).normal(1, 2, (70, 4)).astype("float32")
 
 
 @pytest.mark.parametrize("warmup_steps", [0, 100])
-def test_empty_and_infinite_batches_are_not_called_condensed(warmup_steps):
+def test_empty_and_infinite_batches_are_not_condensed(warmup_steps):
     layer = layers.UnifiedBatchNormalization(warmup_steps=warmup_steps)
     layer(X[:0], training=True)
     layer(np.nan * X, training=True)
@@ -217,7 +221,7 @@ def test_empty_and_infinite_batches_are_not_called_condensed(warmup_steps):
 
 
 @pytest.mark.parametrize(("after", "warns"), [(1, False), (2, True)])
-def test_the_warning_comes_after_a_tenth_of_the_warm_up(after, warns):
+def test_warning_starts_after_a_tenth_of_the_warm_up(after, warns):
     layer = layers.UnifiedBatchNormalization(-1.0, warmup_steps=20)
     for _ in range(20 + after):
         layer(X, training=True)

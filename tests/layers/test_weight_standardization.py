@@ -48,7 +48,7 @@ def standardized(kernel, axes):
 
 @every_wrapped
 @pytest.mark.parametrize("jit", [False, True])
-def test_the_layer_computes_with_the_standardized_kernel(kind, jit):
+def test_layer_uses_the_standardized_kernel(kind, jit):
     wrapper, x, axes = wrap(kind, dtype="float64")
     plain = type(wrapper.layer).from_config(wrapper.layer.get_config())
     plain.build(x.shape)
@@ -56,13 +56,13 @@ def test_the_layer_computes_with_the_standardized_kernel(kind, jit):
     plain.kernel.assign(standardized(kernel, axes))
     y = tf.function(wrapper, jit_compile=jit)(tf.constant(x))
     np.testing.assert_allclose(y, plain(x), atol=1e-12)
-    # What is stored stays what it is.
+    # The stored kernel does not change.
     np.testing.assert_array_equal(wrapper.layer.kernel, kernel)
     assert len(wrapper.weights) == len(plain.weights)
 
 
 @every_wrapped
-def test_gradients_are_those_of_finite_differences(kind):
+def test_gradients_equal_finite_differences(kind):
     wrapper, x, axes = wrap(kind, dtype="float64")
     kernel = wrapper.layer.kernel
     dy = np.random.default_rng(2).normal(size=wrapper(x).shape)
@@ -71,7 +71,7 @@ def test_gradients_are_those_of_finite_differences(kind):
     have = tape.gradient(y, kernel.value, tf.constant(dy)).numpy()
     np.testing.assert_allclose(have.sum(axes), 0, atol=1e-9)
     if kind == "pointwise":
-        return  # One weight an output: nothing is left of it.
+        return  # The single weight per output is standardized to 0.
     direction = np.random.default_rng(3).normal(size=kernel.shape)
     start = kernel.numpy()
     totals = []
@@ -99,7 +99,7 @@ def test_kernels_are_standardized_in_float32(kind, policy):
     assert wrapper(inputs).dtype == plain.compute_dtype
 
 
-def test_equal_weights_give_zeros_and_a_gradient():
+def test_equal_weights_return_zeros_with_finite_gradient():
     layer = keras.layers.Dense(2, use_bias=False, kernel_initializer="ones")
     wrapper = layers.WeightStandardization(layer)
     x = tf.ones((3, 4))
@@ -110,7 +110,7 @@ def test_equal_weights_give_zeros_and_a_gradient():
 
 
 @pytest.mark.parametrize("kind", ["conv2d", "depthwise", "dense"])
-def test_a_wrapped_model_trains_and_is_saved(kind, tmp_path, strategy):
+def test_wrapped_model_trains_and_is_saved(kind, tmp_path, strategy):
     wrapper, x, _ = wrap(kind)
     config = wrapper.get_config()
     with strategy.scope():
@@ -141,7 +141,7 @@ def test_a_wrapped_model_trains_and_is_saved(kind, tmp_path, strategy):
 X = np.random.default_rng(0).normal(1, 2, (70, 4)).astype("float32")
 
 
-def test_kernels_that_are_not_trained_as_they_are_are_refused():
+def test_low_rank_update_is_refused():
     dense = keras.layers.Dense(3, name="dense")
     wrapper = layers.WeightStandardization(dense)
     wrapper(X)
@@ -153,7 +153,7 @@ def test_kernels_that_are_not_trained_as_they_are_are_refused():
     )
 
 
-def test_a_wrapped_layer_keeps_its_activity_regularizer():
+def test_wrapped_layer_keeps_its_activity_regularizer():
     def loss(wrap):
         keras.utils.set_random_seed(0)
         dense = keras.layers.Dense(
@@ -169,7 +169,7 @@ def test_a_wrapped_layer_keeps_its_activity_regularizer():
     assert min(np.abs(np.subtract.outer(wrapped, plain)).min(0)) < 1e-6
 
 
-def test_a_wrapped_layer_reads_all_its_weights_of_an_outer_scope():
+def test_stateless_call_replaces_every_weight():
     model = keras.Sequential(
         [
             keras.Input((4,)),
@@ -185,7 +185,7 @@ def test_a_wrapped_layer_reads_all_its_weights_of_an_outer_scope():
     assert tape.gradient(y, values)[1] == 2
 
 
-def test_a_mask_goes_through_what_it_goes_through_unwrapped():
+def test_mask_propagates_as_without_the_wrapper():
     wrap = layers.WeightStandardization
     for layer in (
         keras.layers.Conv1D(4, 3, strides=2),

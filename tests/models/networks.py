@@ -9,7 +9,7 @@ SHAPE = (6, 6, 3)
 
 
 def classifier(nested=False, seed=0):
-    """Trained for a moment on images of unlike brightness."""
+    """A briefly trained classifier of images with different brightness."""
     keras.utils.set_random_seed(seed)
     body = [
         keras.layers.Conv2D(8, 3, use_bias=False),

@@ -32,7 +32,7 @@ PLAIN = {
 
 @pytest.mark.parametrize("family", ["plain", "residual"])
 @pytest.mark.parametrize("biases", [False, True])
-def test_what_does_not_decay(family, biases):
+def test_excluded_variables_do_not_decay(family, biases):
     model = many_norms()
     optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
     excluded = models.exclude_from_weight_decay(
@@ -55,9 +55,7 @@ def test_what_does_not_decay(family, biases):
 
 
 @pytest.mark.parametrize("reloaded", [False, True])
-def test_a_model_that_was_trained_is_told_what_does_not_decay(
-    reloaded, tmp_path
-):
+def test_exclusion_after_training(reloaded, tmp_path):
     model = many_norms()
     optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
     model.compile(optimizer, "mse", loss_weights=[0.0])
@@ -77,7 +75,7 @@ def test_a_model_that_was_trained_is_told_what_does_not_decay(
     )
 
 
-def test_what_cannot_be_excluded_is_refused():
+def test_bad_arguments_are_refused():
     exclude = models.exclude_from_weight_decay
     model = many_norms()
     optimizer = keras.optimizers.AdamW(weight_decay=0.01)
@@ -107,7 +105,7 @@ def test_what_cannot_be_excluded_is_refused():
     assert refusal(keras_norms.regularizers.PullToOne, -1) == message
 
 
-def test_root_mean_square_norms_and_frozen_ones_do_not_decay():
+def test_root_mean_square_and_frozen_norms_are_excluded():
     model = keras.Sequential(
         [
             keras.Input((4,)),
@@ -125,7 +123,7 @@ def test_root_mean_square_norms_and_frozen_ones_do_not_decay():
         assert [variable.name for variable in excluded] == names
 
 
-def test_the_optimizer_inside_a_loss_scale_is_told():
+def test_optimizer_inside_loss_scale_optimizer():
     inner = keras.optimizers.SGD(0.1, weight_decay=0.5)
     model = with_norm()
     models.exclude_from_weight_decay(

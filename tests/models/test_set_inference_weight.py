@@ -12,7 +12,7 @@ from tests.support.refusals import refusal
 from tests.validation.messages import FRACTION
 
 
-def test_a_known_weight_reaches_what_was_traced():
+def test_new_weight_reaches_traced_functions():
     model = classifier(nested=True)
     x, _ = data(20, model.input_shape[1:], seed=2)
     model.predict(x, verbose=0)
@@ -26,14 +26,14 @@ def test_a_known_weight_reaches_what_was_traced():
     assert refusal(models.set_inference_weight, model, 2) == message
 
 
-def test_what_has_no_weight_is_told_of():
+def test_warning_about_batch_norms_of_keras():
     model = many_norms()
-    with pytest.warns(UserWarning, match="batch norms of") as told:
+    with pytest.warns(UserWarning, match="batch norms of") as warned:
         models.set_inference_weight(model, 0.5)
-    assert str(told[0].message) == (
+    assert str(warned[0].message) == (
         f"1 of the 4 batch norms of {model.name!r} are of keras.layers, which "
         "have no `inference_weight` and are left as they are. Change them for "
         "those of keras_norms, with `keras.models.clone_model` and its "
         "`clone_function`, which clones nested models by itself."
     )
-    assert told[0].filename == __file__
+    assert warned[0].filename == __file__

@@ -19,7 +19,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
 @pytest.mark.parametrize("nested", [False, True])
-def test_the_curve_is_that_of_evaluating_with_each_weight(nested):
+def test_curve_equals_evaluation_with_each_weight(nested):
     model = classifier(nested)
     x, y = data(70, model.input_shape[1:], seed=2)
     weights = [0.0, 0.1, 0.5, 1.0]
@@ -31,7 +31,7 @@ def test_the_curve_is_that_of_evaluating_with_each_weight(nested):
     tuned = running_layers(model)
     assert len(tuned) == 2
     assert [layer.inference_weight for layer in tuned] == [best] * 2
-    # Of a model whose functions were traced before: they are made again.
+    # The functions of the model were traced before, and are traced again.
     loss, _ = model.evaluate(x, y, verbose=0)
     np.testing.assert_allclose(loss, curve[best], rtol=1e-5)
     for weight in weights:
@@ -41,7 +41,7 @@ def test_the_curve_is_that_of_evaluating_with_each_weight(nested):
         np.testing.assert_allclose(LOSS(y, logits), curve[weight], rtol=1e-5)
 
 
-def test_accuracy_rises_and_ties_take_the_smallest_weight():
+def test_accuracy_is_maximized_and_ties_select_the_smallest_weight():
     model = classifier()
     x, y = data(70, seed=2)
     curve = models.tune_inference_weight(
@@ -68,7 +68,7 @@ class Batches(keras.utils.PyDataset):
         return x[rows], y[rows]
 
 
-def test_data_comes_in_many_forms():
+def test_forms_of_data():
     model = classifier()
     x, y = data(70, seed=2)
     batched = tf.data.Dataset.from_tensor_slices((x, y)).batch(20)
@@ -101,7 +101,7 @@ def test_mode(metric, mode, best):
     assert curve[chosen] == best(curve.values())
 
 
-def test_float64_and_exports_keep_the_weight(tmp_path):
+def test_float64_and_saved_models_keep_the_weight(tmp_path):
     keras.utils.set_random_seed(0)
     norm = layers.BatchNormalization(dtype="float64")
     model = keras.Sequential([keras.Input((4,), dtype="float64"), norm])
@@ -116,7 +116,7 @@ def test_float64_and_exports_keep_the_weight(tmp_path):
     np.testing.assert_array_equal(again(x), model(x))
 
 
-def test_the_curve_is_drawn_and_progress_shown(tmp_path, capsys):
+def test_plot_and_progress(tmp_path, capsys):
     path = tmp_path / "curve.png"
     models.tune_inference_weight(
         classifier(), data(70), "accuracy", [0.0, 0.1], plot=path
@@ -125,7 +125,7 @@ def test_the_curve_is_drawn_and_progress_shown(tmp_path, capsys):
     assert "accuracy" in capsys.readouterr().out
 
 
-def test_a_failure_leaves_the_weights_alone():
+def test_failure_restores_the_weights():
     model = classifier()
     model.layers[1].inference_weight = 0.25
     x, y = data(70)
@@ -143,7 +143,7 @@ def test_a_failure_leaves_the_weights_alone():
     )
 
 
-def test_what_cannot_be_tuned_is_refused():
+def test_bad_arguments_are_refused():
     tune = models.tune_inference_weight
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.BatchNormalization()], name="plain"
@@ -176,7 +176,7 @@ def test_what_cannot_be_tuned_is_refused():
 X = np.random.default_rng(0).normal(1, 2, (70, 4)).astype("float32")
 
 
-def test_all_examples_are_tuned_on_with_several_outputs():
+def test_several_outputs_use_all_examples():
     inputs = keras.Input((4,))
     h = layers.BatchNormalization()(inputs)
     model = keras.Model(inputs, [h, 2 * h])
@@ -200,7 +200,7 @@ def test_all_examples_are_tuned_on_with_several_outputs():
 
 
 @pytest.mark.parametrize("weights", [[1.0, 0.1], [0.1, 1.0]])
-def test_what_is_not_a_number_is_not_best(weights):
+def test_nan_is_never_the_best(weights):
     model = with_norm(epsilon=0.0)
     curve = models.tune_inference_weight(
         model, (X, X), "mse", weights, verbose=0
@@ -209,7 +209,7 @@ def test_what_is_not_a_number_is_not_best(weights):
     assert model.layers[0].inference_weight == 0.1
 
 
-def test_data_without_labels_or_a_metric_of_many_numbers_is_refused():
+def test_missing_labels_and_vector_metrics_are_refused():
     tune = models.tune_inference_weight
     data = tf.data.Dataset.from_tensor_slices(X).batch(8)
     assert refusal(tune, with_norm(), data, "mse", verbose=0) == (
@@ -224,7 +224,7 @@ def test_data_without_labels_or_a_metric_of_many_numbers_is_refused():
     )
 
 
-def test_arrays_without_weights_and_tuples_of_batches_are_data():
+def test_arrays_and_tuples_of_batches():
     curves = [
         models.tune_inference_weight(
             with_norm(), data, "mse", [0.2], verbose=0
@@ -235,7 +235,7 @@ def test_arrays_without_weights_and_tuples_of_batches_are_data():
         np.testing.assert_allclose(curve[0.2], curves[0][0.2], rtol=1e-6)
 
 
-def test_nested_models_predict_with_the_new_weight():
+def test_nested_models_use_the_new_weight():
     inner = with_norm()
     outer = keras.Sequential([keras.Input((4,)), inner])
     inner.predict(X, verbose=0)

@@ -1,4 +1,4 @@
-"""Graphs that leave the process hold no operation of the native library."""
+"""Graphs that leave the process have no operation of the native library."""
 
 import keras
 import numpy as np
@@ -20,10 +20,9 @@ SPEC = [tf.TensorSpec((None, *SHAPE), name="x")]
 
 @pytest.fixture
 def model():
-    """A model that has been trained with the library.
+    """A functional model that was trained with the library.
 
-    A functional one: `tf2onnx` and OpenVINO convert no Sequential of Keras 3,
-    whatever its layers.
+    `tf2onnx` and OpenVINO convert no Sequential model of Keras 3.
     """
     x = keras.Input(SHAPE, name="x")
     y = layers.GroupNormalization(groups=4, activation="relu")(x)
@@ -65,7 +64,7 @@ def test_frozen_graphs(model, wanted):
 
 
 def test_tflite_from_concrete_functions(model, wanted):
-    """Of a frozen function: the converter leaves Keras's variables unset."""
+    """The function is frozen: the converter leaves variables uninitialized."""
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
         [frozen(model, tf.TensorSpec(X.shape, name="x"))]
     )
@@ -99,18 +98,18 @@ def test_openvino(model, wanted):
     np.testing.assert_allclose(have, wanted, atol=1e-5)
 
 
-def test_functions_that_are_called_run_natively(model):
-    """A concrete function is what is asked for, not what is traced here."""
+def test_called_functions_run_natively(model):
+    """Only `get_concrete_function` traces a portable graph."""
     built = dispatch.activate(X.shape, X.dtype)
 
     def native(function):
         graph = function.get_concrete_function(tf.TensorSpec(X.shape)).graph
         return any("KerasNorms" in o.type for o in graph.get_operations())
 
-    called, asked = tf.function(model), tf.function(model)
+    called, traced = tf.function(model), tf.function(model)
     called(tf.constant(X))
     assert native(called) == built
-    assert not native(asked)
+    assert not native(traced)
     if built:
         with ops.using_native("always"):
             assert native(tf.function(model))
@@ -123,8 +122,8 @@ def test_functions_that_are_called_run_natively(model):
         ("BatchGroupNormalization", "examples_per_group"),
     ],
 )
-def test_blocks_of_training_are_not_in_inference(name, block):
-    """Ghost batches ask for another view of x, where nothing needs it."""
+def test_inference_graph_has_no_ghost_batches(name, block):
+    """Inference needs no layout of ghost batches."""
 
     def operations(examples):
         layer = getattr(layers, name)(**{block: examples}, **GROUPS[name])

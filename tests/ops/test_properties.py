@@ -14,7 +14,7 @@ from tests.references.block_moments import oracle
 
 
 def property_of(*strategies):
-    """A test over few examples, the first of them always the same."""
+    """Runs a test on 40 examples, the same in every run."""
 
     def decorate(test):
         test = hypothesis.given(*strategies)(test)
@@ -63,7 +63,7 @@ def parameters(channels):
 
 
 def close(have, want):
-    """In 12 digits, 12 decimals near 0; also in shape."""
+    """Equal shapes, and values within 1e-12."""
     have = np.asarray(have)
     assert have.shape == want.shape
     np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-12)
@@ -84,13 +84,13 @@ def test_instance_moments(case):
 
 
 @property_of(grouped(), BLOCKS, st.booleans())
-def test_pool(case, examples, apart):
+def test_pool(case, examples, per_channel):
     x, axis, mask, groups = case
-    groups = -1 if apart else groups
+    groups = -1 if per_channel else groups
     moments = ops.instance_moments(x, mask=mask, axis=axis)
     close_moments(
         moments.pool(examples=examples, groups=groups),
-        *oracle(x, axis, mask, examples, None if apart else groups),
+        *oracle(x, axis, mask, examples, None if per_channel else groups),
     )
 
 
@@ -133,8 +133,8 @@ def test_blend_by_channel(case):
     blended = own.blend(other, tf.constant(weights[None]))
     for channel, weight in enumerate(weights):
         one = own.blend(other, float(weight))
-        for table in ("mean", "variance"):
-            have, want = getattr(blended, table), getattr(one, table)
+        for name in ("mean", "variance"):
+            have, want = getattr(blended, name), getattr(one, name)
             close(have[:, channel], np.asarray(want)[:, channel])
 
 
@@ -142,38 +142,39 @@ def test_blend_by_channel(case):
 def test_affine(case, epsilon, plain):
     x, axis, mask = case
     gamma, beta = parameters(x.shape[axis])
-    given = {} if plain else {"gamma": gamma, "beta": beta}
+    weights = {} if plain else {"gamma": gamma, "beta": beta}
     moments = ops.instance_moments(x, mask=mask, axis=axis)
-    center, scale, shift = ops.affine(moments, epsilon=epsilon, **given)
+    center, scale, shift = ops.affine(moments, epsilon=epsilon, **weights)
     assert not np.any(np.asarray(shift)[np.asarray(moments.count) == 0])
     last = np.moveaxis(x, axis, -1)
     spread = x.shape[:1] + (1,) * (x.ndim - 2) + last.shape[-1:]
-    tables = (np.reshape(table, spread) for table in (center, scale, shift))
-    center, scale, shift = tables
+    center, scale, shift = (
+        np.reshape(each, spread) for each in (center, scale, shift)
+    )
     y = np.moveaxis((last - center) * scale + shift, -1, axis)
-    close(y, normalized(x, axis, epsilon, mask=mask, **given))
+    close(y, normalized(x, axis, epsilon, mask=mask, **weights))
 
 
 @property_of(grouped(), st.sampled_from([1e-5, 1e-3, 1.0]), st.booleans())
-def test_group_normalization(case, epsilon, apart):
+def test_group_normalization(case, epsilon, per_channel):
     x, axis, mask, groups = case
     gamma, beta = parameters(x.shape[axis])
     y = ops.group_normalization(
         x,
-        -1 if apart else groups,
+        -1 if per_channel else groups,
         gamma,
         beta,
         mask=mask,
         axis=axis,
         epsilon=epsilon,
     )
-    groups = None if apart else groups
+    groups = None if per_channel else groups
     blocks = {"mask": mask, "groups": groups}
     close(y, normalized(x, axis, epsilon, gamma, beta, **blocks))
 
 
 @property_of(inputs(), st.integers(1, 6))
-def test_ghost_batches_are_batches(case, size):
+def test_ghost_batches_equal_batches(case, size):
     x, axis, mask = case
     layer = layers.GhostBatchNormalization(size, axis=axis, dtype="float64")
     y = layer(x, training=True, mask=mask)

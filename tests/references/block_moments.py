@@ -15,12 +15,12 @@ def channels_last(x, axis, mask=None):
 
 
 def oracle(x, axis, mask=None, examples=1, groups=None):
-    """Count, mean and variance of blocks, a row an example or the batch."""
+    """Count, mean and variance of blocks; a row is an example or the batch."""
     x, mask = channels_last(x, axis, mask)
     batch, _, channels = x.shape
     rows = 1 if examples is None else batch
     size = channels // groups if groups else 1
-    tables = np.zeros((3, rows, channels))
+    moments = np.zeros((3, rows, channels))
     for row in range(rows):
         start = row - row % examples if examples else 0
         end = start + examples if examples else batch
@@ -29,16 +29,19 @@ def oracle(x, axis, mask=None, examples=1, groups=None):
             values = x[start:end, :, first : first + size]
             values = values[mask[start:end]]
             if values.size:
-                table = values.size, values.mean(), values.var()
-                tables[:, row, channel] = table
-    return tables
+                moments[:, row, channel] = (
+                    values.size,
+                    values.mean(),
+                    values.var(),
+                )
+    return moments
 
 
 def normalized(x, axis, epsilon=1e-3, gamma=1.0, beta=0.0, **blocks):
-    """y by the oracle's moments, in the shape of x."""
+    """Returns y by the moments of the oracle, in the shape of x."""
     x = np.moveaxis(np.asarray(x, "float64"), axis, -1)
-    tables = oracle(x, -1, **blocks)
-    spread = (len(tables[0]),) + (1,) * (x.ndim - 2) + x.shape[-1:]
-    count, mean, variance = (table.reshape(spread) for table in tables)
+    moments = oracle(x, -1, **blocks)
+    shape = (len(moments[0]),) + (1,) * (x.ndim - 2) + x.shape[-1:]
+    count, mean, variance = (each.reshape(shape) for each in moments)
     y = gamma * (x - mean) / np.sqrt(variance + epsilon) + beta
     return np.moveaxis(np.where(count > 0, y, 0.0), -1, axis)

@@ -1,8 +1,8 @@
-"""The papers' formulas, as they stand there, over explicit axes.
+"""The formulas of the papers in float64, over explicit axes.
 
-Written once for numpy, which gives values, and for TensorFlow's numpy, whose
-tape gives gradients: `xp` is either. x is `[N, S, C]`, `kept` ones and zeros
-`[N, S, 1]`, `w` the weights by name.
+`xp` is numpy, which computes values, or TensorFlow's numpy, whose tape
+computes gradients. x has the shape `[N, S, C]`, `mask` holds ones and zeros of
+the shape `[N, S, 1]`, and `w` holds the weights by name.
 """
 
 import dataclasses
@@ -20,16 +20,16 @@ OVER_BATCH, OVER_EXAMPLE, OVER_LAYER = (0, 1), (1,), (1, 2)
 class Inputs:
     xp: Any
     x: Any
-    kept: Any
+    mask: Any
     w: dict[str, Any]
     options: dict[str, Any]
     running: Any = None
 
     def mean(self, values, axes):
-        """Over what is kept; 0 of nothing."""
-        kept = self.kept + 0.0 * values
-        count = self.xp.sum(kept, axis=axes, keepdims=True)
-        total = self.xp.sum(values * self.kept, axis=axes, keepdims=True)
+        """The mean over unmasked positions, or 0 if there are none."""
+        mask = self.mask + 0.0 * values
+        count = self.xp.sum(mask, axis=axes, keepdims=True)
+        total = self.xp.sum(values * self.mask, axis=axes, keepdims=True)
         return total / self.xp.maximum(count, 1.0)
 
     def moments(self, axes, values=None):
@@ -85,12 +85,12 @@ def unified(i):
 def dynamic(i):
     mean, variance = i.batch()
     if i.options.get("scope") == "batch":
-        of = mean, variance
+        source = mean, variance
     else:
-        of = i.moments(OVER_EXAMPLE)
+        source = i.moments(OVER_EXAMPLE)
     xp = i.xp
-    of = [xp.reshape(of[0], (-1, i.x.shape[2])), xp.sqrt(of[1] + EPSILON)]
-    of[1] = xp.reshape(of[1], of[0].shape)
+    means = xp.reshape(source[0], (-1, i.x.shape[2]))
+    deviations = xp.reshape(xp.sqrt(source[1] + EPSILON), means.shape)
 
     def module(inputs, prefix=""):
         kernel, bias, kernel2, bias2 = (
@@ -106,9 +106,9 @@ def dynamic(i):
         return xp.matmul(hidden, kernel2) + bias2
 
     if i.options.get("separate"):
-        dgamma, dbeta = module(of[1], "scale_"), module(of[0], "shift_")
+        dgamma, dbeta = module(deviations, "scale_"), module(means, "shift_")
     else:
-        both = module(xp.concatenate(of, axis=1))
+        both = module(xp.concatenate([means, deviations], axis=1))
         dgamma, dbeta = both[:, : i.x.shape[2]], both[:, i.x.shape[2] :]
     xhat = i.standardized(mean, variance)
     gamma = i.w["gamma"] + dgamma[:, None]
@@ -116,9 +116,9 @@ def dynamic(i):
 
 
 def switchable(i):
-    of = [i.moments(OVER_EXAMPLE), i.moments(OVER_LAYER), i.batch()]
+    methods = [i.moments(OVER_EXAMPLE), i.moments(OVER_LAYER), i.batch()]
     mean, variance = (
-        sum(share[k] * moments[which] for k, moments in enumerate(of))
+        sum(share[k] * moments[which] for k, moments in enumerate(methods))
         for which, share in enumerate(
             i.softmax(i.w[name]) for name in ("mean_logits", "variance_logits")
         )
@@ -129,7 +129,7 @@ def switchable(i):
 def batch_instance(i):
     rho = i.w["rho"]
     instance = i.standardized(*i.moments(OVER_EXAMPLE))
-    present = i.xp.sum(i.kept, axis=1, keepdims=True) > 0
+    present = i.xp.sum(i.mask, axis=1, keepdims=True) > 0
     instance = i.xp.where(present, instance, 0.0 * i.x)
     xhat = rho * i.standardized(*i.batch()) + (1 - rho) * instance
     return i.w["gamma"] * xhat + i.w["beta"]
@@ -141,35 +141,37 @@ def filter_response(i):
         epsilon = epsilon + abs(i.w["epsilon_weight"])
     square = i.mean(i.x**2, OVER_EXAMPLE)
     y = i.w["gamma"] * i.x / i.xp.sqrt(square + epsilon) + i.w["beta"]
-    present = i.xp.sum(i.kept, axis=1, keepdims=True) > 0
+    present = i.xp.sum(i.mask, axis=1, keepdims=True) > 0
     return i.xp.where(present, y, 0.0 * y)
 
 
 def positions(x, axis):
-    """[N, ..., C] or with channels elsewhere as [N, S, C]."""
+    """Reshapes inputs with any channel axis to [N, S, C]."""
     x = np.moveaxis(np.asarray(x).astype("float64"), axis, -1)
     return x.reshape(x.shape[0], -1, x.shape[-1]), x.shape
 
 
 def _inputs(xp, x, w, axis, mask, **more):
     x, shape = positions(x, axis)
-    kept = np.ones((*x.shape[:2], 1))
-    if mask is not None:
+    column = (*x.shape[:2], 1)
+    if mask is None:
+        mask = np.ones(column)
+    else:
         mask = np.asarray(mask, "float64")
         mask = mask.reshape(mask.shape + (1,) * (len(shape) - 1 - mask.ndim))
-        kept = np.broadcast_to(mask, shape[:-1]).reshape(kept.shape)
+        mask = np.broadcast_to(mask, shape[:-1]).reshape(column)
     w = {name: np.asarray(value, "float64") for name, value in w.items()}
-    return Inputs(xp, x, kept, w, **more), shape
+    return Inputs(xp, x, mask, w, **more), shape
 
 
 def values(formula, x, w, axis, options, mask=None, running=None):
-    """y, in numpy."""
+    """Returns y, by numpy."""
     i, shape = _inputs(np, x, w, axis, mask, options=options, running=running)
     return np.moveaxis(formula(i).reshape(shape), -1, axis)
 
 
 def gradients(formula, x, dy, w, axis, options, mask=None):
-    """dx, and the gradients of the weights, by name."""
+    """Returns dx and the gradients of the weights, by name."""
     i, shape = _inputs(tnp, x, w, axis, mask, options=options)
     i.x = tf.constant(i.x)
     i.w = {name: tf.constant(value) for name, value in i.w.items()}
@@ -182,10 +184,10 @@ def gradients(formula, x, dy, w, axis, options, mask=None):
     return {"dx": dx, **{name: g.numpy() for name, g in dw.items()}}
 
 
-def followed(x, w, axis, mask=None):
-    """What running averages follow: of calibrated inputs, channel by channel.
+def running_target(x, w, axis, mask=None):
+    """The target of the running statistics: moments of calibrated inputs.
 
-    Both biased.
+    The variance is biased.
     """
     i, _ = _inputs(np, x, w, axis, mask, options={})
     mean, variance = i.moments(OVER_BATCH, centered(i))

@@ -1,4 +1,4 @@
-"""What must work with every version that is supported: see the Makefile.
+"""Tests that run with every supported version, see the Makefile.
 
 Every layer is built, trained for a step, saved and loaded; the README's
 snippet changes the layers of a nested model. No fixture of conftest.py is
@@ -24,16 +24,16 @@ COMPANIONS = {
 X = np.random.default_rng(0).normal(size=(4, 5, 5, CHANNELS))
 
 
-def made(name):
-    """The layer with each of the table's arguments."""
-    found = [d.create() for d in DESCRIPTORS if d.name == name]
-    return found or [COMPANIONS[name]()]
+def created(name):
+    """The layer with the arguments of each of its descriptors."""
+    described = [d.create() for d in DESCRIPTORS if d.name == name]
+    return described or [COMPANIONS[name]()]
 
 
 @pytest.mark.parametrize("name", layers.__all__)
-def test_a_layer_trains_and_is_saved(name, tmp_path):
+def test_layer_trains_and_is_saved(name, tmp_path):
     inputs = keras.Input(X.shape[1:])
-    outputs = [layer(inputs) for layer in made(name)]
+    outputs = [layer(inputs) for layer in created(name)]
     outputs = [keras.layers.GlobalAveragePooling2D()(y) for y in outputs]
     model = keras.Model(inputs, keras.layers.Dense(1)(sum(outputs)))
     model.compile("sgd", "mse", jit_compile=False)
@@ -48,7 +48,7 @@ def test_a_layer_trains_and_is_saved(name, tmp_path):
     np.testing.assert_array_equal(loaded.predict(X, verbose=0), want)
 
 
-def test_the_readme_changes_models_within_models():
+def test_readme_snippet_converts_nested_models():
     ours = run("\n".join(blocks("README.md")), "readme")["ours"]
     shape = (4, 4, CHANNELS)
     inner = keras.Sequential(

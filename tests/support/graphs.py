@@ -1,4 +1,4 @@
-"""Calls of layers inside graphs of their own: branches, loops, functions."""
+"""Calls of layers inside branches, loops and inner functions."""
 
 import numpy as np
 import tensorflow as tf
@@ -17,18 +17,18 @@ def inputs(shape=SHAPE, seed=0):
     return random.normal(size=shape).astype("float32")
 
 
-def in_branch(layer, x, **how):
+def in_branch(layer, x, **arguments):
     yes = tf.reduce_sum(x * x) > -1.0
-    return tf.cond(yes, lambda: layer(x, **how), lambda: x)
+    return tf.cond(yes, lambda: layer(x, **arguments), lambda: x)
 
 
-def in_inner_function(layer, x, **how):
-    return tf.function(lambda x: layer(x, **how))(x)
+def in_inner_function(layer, x, **arguments):
+    return tf.function(lambda x: layer(x, **arguments))(x)
 
 
-def in_loop(layer, x, **how):
+def in_loop(layer, x, **arguments):
     def body(step, y):
-        return step + 1, layer(x, **how)
+        return step + 1, layer(x, **arguments)
 
     return tf.while_loop(lambda step, _: step < 1, body, (0, x))[1]
 

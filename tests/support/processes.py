@@ -1,4 +1,4 @@
-"""Scripts of the repository, in a process of their own."""
+"""Runs scripts of the repository in a new process."""
 
 import os
 import pathlib
@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def run(*arguments):
-    """What Python printed."""
+    """Returns the output of Python."""
     result = subprocess.run(
         [sys.executable, *arguments],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""Inputs of the identities, and small steps that they share."""
+"""Inputs of the identities, and the calls that they share."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,22 +8,22 @@ EXACT = {"epsilon": 0.0, "dtype": "float64"}
 
 
 def inputs(seed=0, shape=(BATCH, 5, 4, CHANNELS)):
-    """Channels and examples of unlike mean and deviation."""
+    """Examples and channels with different means and deviations."""
     random = np.random.default_rng(seed)
     deviation = random.uniform(0.5, 2, (shape[0], 1, 1, shape[-1]))
     mean = random.normal(0, 2, (shape[0], 1, 1, shape[-1]))
     return random.normal(size=shape) * deviation + mean
 
 
-def trained(layer, x):
+def training_output(layer, x):
     return np.array(layer(x, training=True))
 
 
-def close(have, want):
+def assert_close(have, want):
     np.testing.assert_allclose(have, want, rtol=0, atol=1e-12)
 
 
-def with_averages(layer, mean, variance):
+def with_running_statistics(layer, mean, variance):
     if not layer.built:
         layer.build((None, None, None, len(mean)))
     layer.moving_mean.assign(mean)
@@ -31,12 +31,12 @@ def with_averages(layer, mean, variance):
     return layer
 
 
-def running(seed=7):
+def random_moments(seed=7):
     random = np.random.default_rng(seed)
     return random.normal(size=CHANNELS), random.uniform(0.5, 2, CHANNELS)
 
 
-def gradient(layer, x, dy):
+def input_gradient(layer, x, dy):
     x = tf.constant(x)
     with tf.GradientTape() as tape:
         tape.watch(x)

@@ -1,12 +1,12 @@
-"""The tutorial: its data by name, its path for other data, its results."""
+"""The tutorial: its data, its verdicts, and its results on other data."""
 
 import numpy as np
 import pytest
 
 from tests.support.processes import run
 
-# A process of its own: the tutorial sets up virtual CPUs, which must come
-# before anything else that TensorFlow does.
+# The tutorial needs a new process, because it configures virtual CPUs, which
+# must come before any other call of TensorFlow.
 MOCKED = """
 import sys
 import tensorflow_datasets as tfds
@@ -70,7 +70,7 @@ def test_conclusion_follows_from_the_errors(
     assert all(claim.endswith(f": {verdict}.") for claim in claims)
 
 
-def test_noise_concludes_nothing():
+def test_noise_allows_no_conclusion():
     figure = pytest.importorskip("tutorials.figure")
     noise = np.array([-3.0, 0.0, 3.0])
     names = [figure.LOCAL, figure.CROSS, figure.GROUP, figure.BATCH_GROUP]
@@ -80,7 +80,7 @@ def test_noise_concludes_nothing():
 
 
 @pytest.mark.slow
-def test_tiny_run_gives_figure_table_and_models(tmp_path):
+def test_tiny_run_writes_figure_table_and_models(tmp_path):
     stdout = run(
         *["-m", "tutorials.quickstart", "--output", str(tmp_path)],
         *["--seeds", "1", "--batch-sizes", "32", "--epochs", "1"],
@@ -90,7 +90,7 @@ def test_tiny_run_gives_figure_table_and_models(tmp_path):
 
 
 @pytest.mark.slow
-def test_cifar10_takes_the_same_path(tmp_path):
+def test_cifar10_uses_the_same_code(tmp_path):
     stdout = run(
         *["-c", MOCKED, "--dataset", "cifar10", "--output", str(tmp_path)],
         *["--seeds", "1", "--batch-sizes", "4", "--epochs", "1"],

@@ -10,7 +10,8 @@ from keras_norms import layers
 from tests.support.refusals import refusal
 from tests.validation.layer_classes import PLAIN_BATCH
 
-# As these libraries write them, initializers as Keras 2 serialized them.
+# The configurations that these libraries write, with initializers in the
+# format of Keras 2.
 AFFINE = {
     "name": "norm",
     "trainable": True,
@@ -90,7 +91,7 @@ every_config = pytest.mark.parametrize("name", CONFIGS)
 
 
 @every_config
-def test_a_configuration_loads_and_is_kept_in_our_terms(name):
+def test_configuration_is_converted(name):
     kind, config, arguments = CONFIGS[name]
     layer = kind.from_config(dict(config))
     axis = 3 if config["axis"] in (3, [3]) else -1
@@ -112,16 +113,16 @@ def test_a_configuration_loads_and_is_kept_in_our_terms(name):
 
 @pytest.mark.parametrize("kind", PLAIN_BATCH)
 @pytest.mark.parametrize("fused", [None, True, False])
-def test_fused_chose_an_implementation_only(kind, fused):
+def test_fused_is_ignored(kind, fused):
     assert "fused" not in kind(fused=fused).get_config()
 
 
 class Wrapped(collections.UserList):
-    """A sequence that is no list, as TensorFlow's wrappers may be."""
+    """A sequence that is not a list, such as TensorFlow's wrappers."""
 
 
 @pytest.mark.parametrize("axis", [[1, 2], (1, 2), [-3, -2], Wrapped([1, 2])])
-def test_filter_response_takes_the_axes_of_the_positions(axis):
+def test_filter_response_norm_accepts_position_axes(axis):
     layer = layers.FilterResponseNormalization(axis=axis)
     assert layer.get_config()["axis"] == -1
     with pytest.raises(ValueError, match="expected ndim=4, found ndim=3"):
@@ -129,11 +130,11 @@ def test_filter_response_takes_the_axes_of_the_positions(axis):
 
 
 @pytest.mark.parametrize("axis", [[3], (3,), Wrapped([3])])
-def test_any_sequence_of_one_axis_is_that_axis(axis):
+def test_sequence_of_one_axis(axis):
     assert layers.BatchNormalization(axis=axis).axis == 3
 
 
-def test_what_keras_2_had_and_is_not_here():
+def test_adjustment_of_keras_2_is_refused():
     def adjustment(shape):
         return 1.0, 0.0
 
@@ -145,7 +146,7 @@ def test_what_keras_2_had_and_is_not_here():
     )
 
 
-def test_keras_contrib_normalized_whole_examples():
+def test_axis_none_of_keras_contrib_is_refused():
     assert refusal(layers.InstanceNormalization, axis=None) == (
         "`axis` must be one integer, the channel axis. Received: axis=None, "
         "which normalizes each example as one group in keras-contrib. Use "
@@ -154,7 +155,7 @@ def test_keras_contrib_normalized_whole_examples():
     )
 
 
-def test_an_instance_normalization_has_a_group_per_channel():
+def test_groups_of_instance_normalization_are_fixed():
     layer = layers.InstanceNormalization(groups=3)
     assert refusal(layer.build, (None, 4, 6)) == (
         "`groups` of an instance normalization must be -1 or the number of "
@@ -162,7 +163,7 @@ def test_an_instance_normalization_has_a_group_per_channel():
     )
 
 
-def test_a_learned_epsilon_has_no_constraint_here():
+def test_learned_epsilon_constraint_is_refused():
     constraint = keras.constraints.NonNeg()
     kind = layers.FilterResponseNormalization
     assert refusal(kind, learned_epsilon_constraint=constraint) == (

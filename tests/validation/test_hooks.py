@@ -10,7 +10,7 @@ from keras_norms.layers import BaseBatchNormalization
 from keras_norms.layers import BaseNormalization
 from tests.support.refusals import refusal
 
-# Each hook, with an argument that it would never receive.
+# Every hook, with an argument that it never receives.
 HOOKED = {
     "coefficients": (
         BaseNormalization,
@@ -77,7 +77,7 @@ class Misspelling(BaseBatchNormalization):
 @pytest.mark.parametrize("hook", ["read", "read by name", "replace"])
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("scale", [False, True])
-def test_misspelt_names_of_parameters_are_refused(hook, training, scale):
+def test_misspelled_parameters_are_refused(hook, training, scale):
     layer = Misspelling(hook, scale=scale)
     with pytest.raises(AttributeError) as refused:
         layer(np.ones((2, 3)), training=training)

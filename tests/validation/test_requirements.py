@@ -7,7 +7,7 @@ import sys
 from tests.validation.messages import INSTALL
 
 
-def test_without_tensorflow_the_import_says_what_to_install():
+def test_import_without_tensorflow_names_the_command():
     script = """
 import sys
 class Blocker:

@@ -46,7 +46,7 @@ NOT_NUMBERS = ([3.0], 3.0, {"rmax": "3"}, {"dmax": float("nan")})
 OUTSIDE = (-0.1, 1.1, float("nan"), "0.9", None, True)
 NO_COUNT = (0, -1, 2.5, "2", True)
 
-# Layers, an argument of theirs, bad values of it, the message.
+# Layers, the name of an argument, bad values and the message.
 ARGUMENTS = [
     (ALL, "axis", ([2, 3], (2, 3), [], True, 1.5, "1"), AXIS),
     (NOT_SPECIAL, "axis", ([1, 2], (1, 2), None), AXIS),
@@ -111,17 +111,17 @@ def test_blocks_and_replicas_exclude_each_other(kind, name):
 
 
 @pytest.mark.parametrize("name", ["axis", "groups"])
-def test_an_integer_of_numpy_is_one(name):
+def test_numpy_integers_are_accepted(name):
     layer = layers.GroupNormalization(**{name: np.int64(4)})
     assert getattr(layer, name) == 4
 
 
 @pytest.mark.parametrize("axis", [[3], (3,)])
-def test_a_list_of_one_axis_is_that_axis(axis):
+def test_list_of_one_axis(axis):
     assert all(kind(axis=axis).axis == 3 for kind in ALL)
 
 
-def test_renorm_takes_one_step_a_batch():
+def test_renorm_refuses_sequential_statistics():
     message = refusal(
         layers.BatchNormalization, renorm=True, ghost_statistics="sequential"
     )
@@ -133,7 +133,7 @@ def test_renorm_takes_one_step_a_batch():
 
 
 @pytest.mark.parametrize("bad", [None, 3, keras.layers.ReLU(name="relu")])
-def test_weight_standardization_wraps_what_has_a_kernel(bad):
+def test_weight_standardization_requires_a_kernel(bad):
     message = WRAPPED.format(repr(bad), type(bad).__name__)
     assert refusal(layers.WeightStandardization, bad) == message
 

@@ -28,7 +28,7 @@ from tests.validation.messages import WHOLE
 SHAPE = (2, 3, 4)
 
 
-# Layers, their arguments, a shape that does not go with them, the message.
+# Layers, their arguments, a shape that they refuse and the message.
 SHAPES = [
     (ALL, {}, (4,), RANK.format((4,), 1)),
     (ALL, {}, (), RANK.format((), 0)),
@@ -39,7 +39,7 @@ SHAPES = [
     (GROUPED, {"groups": 3}, SHAPE, NO_DIVISOR),
 ]
 
-# The axis, the shapes of inputs and of a mask, the sizes that it may cover.
+# The axis, the shapes of inputs and mask, and the sizes of allowed masks.
 MASKS = [
     (-1, (4, 5, 6, 3), (3,), (4, 5, 6)),
     (-1, (4, 5, 6, 3), (4, 6), (4, 5, 6)),
@@ -69,14 +69,14 @@ def test_mask(kind, axis, inputs, mask, sizes):
     layer = kind(axis=axis, **({"groups": 1} if kind in GROUPED else {}))
     message = MASK.format(sizes=sizes, mask=mask, inputs=inputs, axis=axis)
     x, mask = np.zeros(inputs, "float32"), np.ones(mask, "bool")
-    # Keras wraps what `call` raises; by itself, it raises our message.
+    # Keras wraps errors of `call`, which itself raises our message.
     assert f"\x1b[1m{message}\x1b[0m" in refusal(layer, x, mask=mask)
     assert refusal(layer.call, x, mask=mask) == message
 
 
 @pytest.mark.parametrize("kind", ALL)
 @pytest.mark.parametrize("dtype", ["complex64", "str"])
-def test_what_is_not_a_number(kind, dtype):
+def test_inputs_that_are_not_real(kind, dtype):
     layer = kind(**({"groups": 1} if kind in GROUPED else {}))
     layer.build((2, 3))
     received = "string" if dtype == "str" else dtype
@@ -85,7 +85,7 @@ def test_what_is_not_a_number(kind, dtype):
 
 
 @pytest.mark.parametrize("mask", [[True, False], [1, 0]])
-def test_a_list_is_a_mask(mask):
+def test_mask_as_a_list(mask):
     x = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
     y = layers.InstanceNormalization()(x, mask=mask)
     assert not np.any(y[1])
@@ -102,7 +102,7 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_functions_refuse_what_layers_do(function):
+def test_functions_refuse_the_same_inputs(function):
     x = np.ones(SHAPE, "float32")
     assert refusal(function, x[0, 0]) == RANK.format((4,), 1)
     assert refusal(function, x, axis=3) == BOUNDS.format(3, 3)
@@ -112,7 +112,7 @@ def test_functions_refuse_what_layers_do(function):
     assert refusal(function, x, mask=np.ones(3, "bool")) == message
 
 
-def test_the_function_refuses_groups_that_do_not_divide():
+def test_group_normalization_refuses_groups():
     x = np.ones(SHAPE, "float32")
     function = ops.group_normalization
     assert refusal(function, x, groups=5) == MORE_GROUPS
@@ -132,13 +132,13 @@ def test_moments_refuse_blocks_and_weights():
 
 
 @pytest.mark.parametrize("result", [(1, 2), [], None], ids=str)
-def test_the_algebra_returns_coefficients(result):
+def test_algebra_must_return_coefficients(result):
     x = np.ones(SHAPE, "float32")
     message = ALGEBRA.format(type(result).__name__)
     assert refusal(ops.normalize, x, lambda moments: result) == message
 
 
-def test_gradients_reach_parameters_only():
+def test_variables_that_are_not_parameters_are_refused():
     stray = keras.Variable(np.ones(4, "float32"), name="stray")
     x = tf.ones(SHAPE)
     with tf.GradientTape() as tape:
@@ -146,12 +146,12 @@ def test_gradients_reach_parameters_only():
     assert refusal(tape.gradient, y, stray.value) == STRAY
 
 
-def test_moments_of_the_batch_are_not_split():
-    whole = ops.instance_moments(np.ones(SHAPE, "float32")).pool(examples=None)
-    assert refusal(whole.pool, examples=2) == WHOLE
+def test_moments_of_the_batch_cannot_be_split():
+    batch = ops.instance_moments(np.ones(SHAPE, "float32")).pool(examples=None)
+    assert refusal(batch.pool, examples=2) == WHOLE
 
 
-def test_a_threshold_has_one_channel_axis():
+def test_thresholded_linear_unit_axis():
     kind = layers.ThresholdedLinearUnit
     assert refusal(kind, axis=0) == BATCH_AXIS
     assert refusal(kind().build, (4,)) == RANK.format((4,), 1)
