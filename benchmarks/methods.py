@@ -1,9 +1,9 @@
 """Methods against batch norm: `python -m benchmarks.methods`.
 
-Training, forward and backward with the gradients of input and weights, in
-graph mode and under `jit_compile=True`, in one run. Writes medians and ratios
-(times batch norm) as csv with versions. These machines are noisy: only ratios
-count.
+Times training, forward and backward with the gradients of input and weights,
+in graph mode and with `jit_compile=True`, in one run. The csv has medians,
+ratios to batch norm and versions. Machines are noisy, so only ratios are
+meaningful.
 """
 
 import argparse

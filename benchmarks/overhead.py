@@ -1,8 +1,8 @@
-"""What a call costs that has next to nothing to compute.
+"""The overhead of a call with almost no arithmetic.
 
-`python -m benchmarks.overhead`: one layer on a small input, in graph mode,
-against `tf.nn.relu`, forward, and forward + backward; medians of interleaved
-rounds of one run, as csv with versions.
+`python -m benchmarks.overhead` times one layer on a small input, in graph
+mode, forward and forward + backward, against `tf.nn.relu`. The csv has medians
+of interleaved rounds, ratios and versions.
 """
 
 import argparse
@@ -40,10 +40,12 @@ def main():
     options = parser.parse_args()
     rows, environment = [], timing.layer_environment()
     for backward in (False, True):
-        how = (SHAPE, "float32", False, backward)
-        candidates = {BASELINE: benchmark.training(tf.nn.relu, [], *how)}
+        settings = (SHAPE, "float32", False, backward)
+        candidates = {BASELINE: benchmark.training(tf.nn.relu, [], *settings)}
         for name, (layer, call) in LAYERS.items():
-            candidates[name] = benchmark.candidate(layer, call, *how, layers=1)
+            candidates[name] = benchmark.candidate(
+                layer, call, *settings, layers=1
+            )
         times = benchmark.medians(candidates, options.rounds, layers=1)
         ratios = timing.ratios(times, BASELINE)
         rows += [

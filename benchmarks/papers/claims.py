@@ -1,8 +1,8 @@
-"""What the papers claim, and what these runs say of it.
+"""The claims of the papers, and their verdicts by these runs.
 
-Each claim takes `Results` and gives a difference paired by seed, in points of
-test error unless it says otherwise, and what the claim expects of it: below 0,
-above 0, or none (within a point).
+Each claim computes a difference paired by seed from `Results`, in points of
+test error unless the remark says otherwise. The claim expects a difference
+below 0, above 0, or none (within a point).
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ GHOST, UNWEIGHED = "ghost batch norm", "0.0"
 NORM, DN_B, DN_C = "batch norm", "DN-B", "DN-C"
 UNIFIED, BARE = "keep statistics, calibrations", "keep statistics"
 CALIBRATED, READING_B = "calibrations", "use running, calibrations"
-NONE = 1.0  # points within which a difference is none
+NONE = 1.0  # points; smaller differences count as none
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A sentence, where it stands, the paper's number, and how to try it."""
+    """A sentence, its source, the number of the paper, and a measurement."""
 
     text: str
     source: str
@@ -49,7 +49,7 @@ class Claim:
 
 
 def between(experiment, one, other):
-    """The first less the second, each a method and a condition."""
+    """The first minus the second, each a method and a condition."""
 
     def measure(results):
         first, second = (
@@ -63,12 +63,12 @@ def between(experiment, one, other):
 def best_ghost(results):
     size = results.chosen("ghost_size", GHOST, "error")
     ghosts = results.values("ghost_size", GHOST, size)
-    whole = results.values("ghost_size", GHOST, BATCH)
-    return ghosts - whole, f"size {size} of {BATCH}"
+    batch = results.values("ghost_size", GHOST, BATCH)
+    return ghosts - batch, f"size {size} of {BATCH}"
 
 
 def _weighed(results, size, column, sign=1):
-    """What weighing changes at the share that validates best."""
+    """The change by example weighing with the weight that validates best."""
     method = f"ghost batches of {size}"
     weight = results.chosen("weighing", method)
     after, before = (
@@ -101,7 +101,7 @@ def weighed_ghosts(results):
 
 
 def steadier(experiment, far, near, of=DN_B):
-    """By how much less than batch norm it suffers."""
+    """The increase of the error, minus that of batch norm."""
 
     def measure(results):
         suffers = [
@@ -120,7 +120,7 @@ def steadier(experiment, far, near, of=DN_B):
 
 
 def unified(method, without=NORM):
-    """At the threshold that validates best, against what has none."""
+    """The threshold that validates best, against no threshold."""
 
     def measure(results):
         threshold = results.chosen("unified", method, "error")
@@ -137,7 +137,7 @@ def calibrations(results):
 
 
 def epochs_to(errors, level):
-    """The first with an error of at most that; one more than all if none."""
+    """The first epoch with at most this error, or one after the last."""
     reached = errors <= level
     before = np.where(
         reached.any(axis=1), reached.argmax(axis=1), errors.shape[1]
@@ -149,7 +149,7 @@ def faster(results):
     plain = results.series("unified", NORM, 1.0, "errors")
     threshold = results.chosen("unified", UNIFIED, "error")
     ours = results.series("unified", UNIFIED, threshold, "errors")
-    # Where batch norm is after half of the epochs.
+    # The error of batch norm after half of the epochs.
     level = plain[:, plain.shape[1] // 2 - 1].mean()
     remark = f"epochs to {level:.1f}%, threshold {threshold}"
     return epochs_to(ours, level) - epochs_to(plain, level), remark
@@ -170,42 +170,42 @@ UBN = "Wang et al. 2023"
 CLAIMS = {
     "batch_size": [
         Claim(
-            "Few images a replica make batch norm worse",
+            "Few images per replica make batch norm worse",
             GN,
             "+11.1 (ImageNet, 2 against 32)",
             1,
             between("batch_size", (LOCAL, 2), (LOCAL, 32)),
         ),
         Claim(
-            "They leave group norm as it is",
+            "They do not change group norm",
             GN,
             "0.0",
             0,
             between("batch_size", (GROUP, 2), (GROUP, 32)),
         ),
         Claim(
-            "With 2 images group norm is ahead of batch norm",
+            "With 2 images per replica, group norm is better than batch norm",
             GN,
             "-10.6",
             -1,
             between("batch_size", (GROUP, 2), (LOCAL, 2)),
         ),
         Claim(
-            "With 32 it is behind",
+            "With 32 images per replica, group norm is worse",
             GN,
             "+0.5",
             1,
             between("batch_size", (GROUP, 32), (LOCAL, 32)),
         ),
         Claim(
-            "With 2, joining replicas helps batch norm",
+            "With 2, synchronization improves batch norm",
             "Peng et al. 2018",
             "no number read",
             -1,
             between("batch_size", (CROSS, 2), (LOCAL, 2)),
         ),
         Claim(
-            "With 2, batch-group norm is ahead of group norm",
+            "With 2, batch-group norm is better than group norm",
             FOUR,
             "no number read",
             -1,
@@ -214,7 +214,7 @@ CLAIMS = {
     ],
     "ghost_size": [
         Claim(
-            "Some ghost size is ahead of the whole batch",
+            "Some ghost size is better than the full batch",
             FOUR,
             "-0.84 (CIFAR-100), -5.8 (Caltech-256), recalled",
             -1,
@@ -223,28 +223,28 @@ CLAIMS = {
     ],
     "weighing": [
         Claim(
-            "Weighing examples lowers the error",
+            "Example weighing lowers the error",
             FOUR,
             "no number read",
             -1,
             weighed_error,
         ),
         Claim(
-            "Weighing examples lowers the cross-entropy",
+            "Example weighing lowers the cross-entropy",
             FOUR,
             "no number read",
             -1,
             weighed_loss,
         ),
         Claim(
-            "It narrows the gap between training and test",
+            "Example weighing narrows the gap between training and test",
             FOUR,
             "no number read",
             -1,
             weighed_gap,
         ),
         Claim(
-            "Smaller ghost batches gain more from it",
+            "Smaller ghost batches gain more from example weighing",
             FOUR,
             "no number read",
             -1,
@@ -253,7 +253,7 @@ CLAIMS = {
     ],
     "weight_decay": [
         Claim(
-            "Decay of gamma and beta helps a residual network",
+            "Weight decay on gamma and beta improves a residual network",
             FOUR,
             "-0.3 (CIFAR-100); -0.91 (Caltech-256), recalled",
             -1,
@@ -264,7 +264,7 @@ CLAIMS = {
             ),
         ),
         Claim(
-            "It does not help one without shortcuts",
+            "It does not improve a network without shortcuts",
             FOUR,
             "+0.13 (Inception-v3), recalled",
             0,
@@ -275,7 +275,7 @@ CLAIMS = {
     ],
     "dynamic": [
         Claim(
-            "DN-B is ahead of batch norm",
+            "DN-B is better than batch norm",
             DN,
             "-2 (ImageNet-100)",
             -1,
@@ -289,14 +289,14 @@ CLAIMS = {
             between("dynamic_rate", (DN_C, 1.0), (NORM, 1.0)),
         ),
         Claim(
-            "DN-B suffers less from a learning rate 16 times as high",
+            "DN-B loses less with a 16 times higher learning rate",
             DN,
             "no number read",
             -1,
             steadier("dynamic_rate", 16.0, ("dynamic_rate", 1.0)),
         ),
         Claim(
-            "DN-B with what it adds bounded by tanh (a reading of ours) does",
+            "DN-B bounded by tanh (our reading) loses less with it",
             DN,
             "no number read",
             -1,
@@ -305,7 +305,7 @@ CLAIMS = {
             ),
         ),
         Claim(
-            "DN-B suffers less from a batch of 4",
+            "DN-B loses less with a batch of 4",
             DN,
             "no number read",
             -1,
@@ -314,50 +314,50 @@ CLAIMS = {
     ],
     "unified": [
         Claim(
-            "Unified batch norm, threshold and calibrations, is ahead of "
-            "batch norm",
+            "Unified batch norm with threshold and calibrations is better "
+            "than batch norm",
             UBN,
             "-3 (ImageNet)",
             -1,
             unified(UNIFIED),
         ),
         Claim(
-            "The calibrations alone are",
+            "The calibrations alone are better than batch norm",
             "Gao et al. 2021",
             "no number read",
             -1,
             calibrations,
         ),
         Claim(
-            "The threshold alone is",
+            "The threshold alone is better than batch norm",
             UBN,
             "no number read",
             -1,
             unified(BARE),
         ),
         Claim(
-            "The threshold adds to the calibrations",
+            "The threshold improves the calibrations",
             UBN,
             "no number read",
             -1,
             unified(UNIFIED, CALIBRATED),
         ),
         Claim(
-            "So does normalizing condensed batches with running statistics",
+            "Condensed batches with running statistics improve them too",
             "reading B of " + UBN,
             "no number read",
             -1,
             unified(READING_B, CALIBRATED),
         ),
         Claim(
-            "It converges faster early",
+            "Unified batch norm converges faster early in training",
             UBN,
             "no number read",
             -1,
             faster,
         ),
         Claim(
-            "Under batch norm features are most alike early in training",
+            "With batch norm, features are most similar early in training",
             UBN,
             "no number read",
             1,

@@ -1,8 +1,8 @@
-"""What runs in each process."""
+"""The functions that run in each process."""
 
 
 def prepare():
-    """Of a process: images are small, so each of them takes one core."""
+    """Gives each process one core, because images are small."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
