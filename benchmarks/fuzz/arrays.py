@@ -71,7 +71,7 @@ def fits_channels(sizes, shape, axis):
     """Whether a mask can also be read as Keras's, which covers the channels.
 
     Keras's reading wins then. tests/conformance/test_channel_masks.py tests
-    such masks.
+    them.
     """
     if axis == len(shape) - 1 or len(sizes) != len(shape) - 1:
         return False

@@ -38,16 +38,16 @@ HOW = {"axis": 3, "function": "silu", "groups": GROUPS, "epsilon": EPSILON}
 
 
 def ours(x, gamma, beta):
-    given = {"x": x, "gamma": gamma, "beta": beta}
-    return jax_ffi.call("group_norm", **given, **HOW)["result"]
+    inputs = {"x": x, "gamma": gamma, "beta": beta}
+    return jax_ffi.call("group_norm", **inputs, **HOW)["result"]
 
 
 def ours_both(x, gamma, beta, dy):
-    given = {"x": x, "gamma": gamma, "beta": beta}
-    kept = jax_ffi.call("group_norm", **given, **HOW)
-    y = kept.pop("result")
-    given |= {"dy": dy} | kept
-    return y, jax_ffi.call("group_norm_gradient", **given, **HOW)
+    inputs = {"x": x, "gamma": gamma, "beta": beta}
+    results = jax_ffi.call("group_norm", **inputs, **HOW)
+    y = results.pop("result")
+    inputs |= {"dy": dy} | results
+    return y, jax_ffi.call("group_norm_gradient", **inputs, **HOW)
 
 
 def times(shapes, dtype="bfloat16"):
@@ -64,10 +64,10 @@ def times(shapes, dtype="bfloat16"):
             ("forward", composed, ours, 3),
             ("forward + backward", both, ours_both, 4),
         ):
-            taken = [each[:count] for each in sets]
+            input_sets = [each[:count] for each in sets]
             candidates = {
-                "XLA": repeated(jax.jit(theirs), taken),
-                "ours": repeated(jax.jit(mine), taken),
+                "XLA": repeated(jax.jit(theirs), input_sets),
+                "ours": repeated(jax.jit(mine), input_sets),
             }
             found = timing.medians(candidates, ROUNDS, warmup=1)
             for candidate, seconds in found.items():
@@ -75,11 +75,11 @@ def times(shapes, dtype="bfloat16"):
                 yield shape, dtype, HOW["function"], name, candidate, us
 
 
-def repeated(call, inputs):
+def repeated(call, input_sets):
     """CALLS calls with inputs in rotation, until their results are ready."""
 
     def run():
-        results = [call(*inputs[i % SETS]) for i in range(CALLS)]
+        results = [call(*input_sets[i % SETS]) for i in range(CALLS)]
         jax.block_until_ready(results)
 
     return run

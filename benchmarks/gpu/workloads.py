@@ -110,8 +110,8 @@ def batch_norm(work, kernels):
             both | sums,
             both | gradients | result,
         )
-        for name, given in zip(_STEPS, arrays, strict=True):
-            steps[name].append(kernels.prepared(name, *what, **given))
+        for name, named in zip(_STEPS, arrays, strict=True):
+            steps[name].append(kernels.prepared(name, *what, **named))
     first, second, third, fourth = steps.values()
 
     def forward(i):

@@ -170,42 +170,42 @@ UBN = "Wang et al. 2023"
 CLAIMS = {
     "batch_size": [
         Claim(
-            "Few images per replica make batch norm worse",
+            "Few images a replica make batch norm worse",
             GN,
             "+11.1 (ImageNet, 2 against 32)",
             1,
             between("batch_size", (LOCAL, 2), (LOCAL, 32)),
         ),
         Claim(
-            "They do not change group norm",
+            "They leave group norm as it is",
             GN,
             "0.0",
             0,
             between("batch_size", (GROUP, 2), (GROUP, 32)),
         ),
         Claim(
-            "With 2 images per replica, group norm is better than batch norm",
+            "With 2 images group norm is ahead of batch norm",
             GN,
             "-10.6",
             -1,
             between("batch_size", (GROUP, 2), (LOCAL, 2)),
         ),
         Claim(
-            "With 32 images per replica, group norm is worse",
+            "With 32 it is behind",
             GN,
             "+0.5",
             1,
             between("batch_size", (GROUP, 32), (LOCAL, 32)),
         ),
         Claim(
-            "With 2, synchronization improves batch norm",
+            "With 2, joining replicas helps batch norm",
             "Peng et al. 2018",
             "no number read",
             -1,
             between("batch_size", (CROSS, 2), (LOCAL, 2)),
         ),
         Claim(
-            "With 2, batch-group norm is better than group norm",
+            "With 2, batch-group norm is ahead of group norm",
             FOUR,
             "no number read",
             -1,
@@ -214,7 +214,7 @@ CLAIMS = {
     ],
     "ghost_size": [
         Claim(
-            "Some ghost size is better than the full batch",
+            "Some ghost size is ahead of the whole batch",
             FOUR,
             "-0.84 (CIFAR-100), -5.8 (Caltech-256), recalled",
             -1,
@@ -223,28 +223,28 @@ CLAIMS = {
     ],
     "weighing": [
         Claim(
-            "Example weighing lowers the error",
+            "Weighing examples lowers the error",
             FOUR,
             "no number read",
             -1,
             weighed_error,
         ),
         Claim(
-            "Example weighing lowers the cross-entropy",
+            "Weighing examples lowers the cross-entropy",
             FOUR,
             "no number read",
             -1,
             weighed_loss,
         ),
         Claim(
-            "Example weighing narrows the gap between training and test",
+            "It narrows the gap between training and test",
             FOUR,
             "no number read",
             -1,
             weighed_gap,
         ),
         Claim(
-            "Smaller ghost batches gain more from example weighing",
+            "Smaller ghost batches gain more from it",
             FOUR,
             "no number read",
             -1,
@@ -253,7 +253,7 @@ CLAIMS = {
     ],
     "weight_decay": [
         Claim(
-            "Weight decay on gamma and beta improves a residual network",
+            "Decay of gamma and beta helps a residual network",
             FOUR,
             "-0.3 (CIFAR-100); -0.91 (Caltech-256), recalled",
             -1,
@@ -264,7 +264,7 @@ CLAIMS = {
             ),
         ),
         Claim(
-            "It does not improve a network without shortcuts",
+            "It does not help one without shortcuts",
             FOUR,
             "+0.13 (Inception-v3), recalled",
             0,
@@ -275,7 +275,7 @@ CLAIMS = {
     ],
     "dynamic": [
         Claim(
-            "DN-B is better than batch norm",
+            "DN-B is ahead of batch norm",
             DN,
             "-2 (ImageNet-100)",
             -1,
@@ -289,14 +289,14 @@ CLAIMS = {
             between("dynamic_rate", (DN_C, 1.0), (NORM, 1.0)),
         ),
         Claim(
-            "DN-B loses less with a 16 times higher learning rate",
+            "DN-B suffers less from a learning rate 16 times as high",
             DN,
             "no number read",
             -1,
             steadier("dynamic_rate", 16.0, ("dynamic_rate", 1.0)),
         ),
         Claim(
-            "DN-B bounded by tanh (our reading) loses less with it",
+            "DN-B with what it adds bounded by tanh (a reading of ours) does",
             DN,
             "no number read",
             -1,
@@ -305,7 +305,7 @@ CLAIMS = {
             ),
         ),
         Claim(
-            "DN-B loses less with a batch of 4",
+            "DN-B suffers less from a batch of 4",
             DN,
             "no number read",
             -1,
@@ -314,50 +314,50 @@ CLAIMS = {
     ],
     "unified": [
         Claim(
-            "Unified batch norm with threshold and calibrations is better "
-            "than batch norm",
+            "Unified batch norm, threshold and calibrations, is ahead of "
+            "batch norm",
             UBN,
             "-3 (ImageNet)",
             -1,
             unified(UNIFIED),
         ),
         Claim(
-            "The calibrations alone are better than batch norm",
+            "The calibrations alone are",
             "Gao et al. 2021",
             "no number read",
             -1,
             calibrations,
         ),
         Claim(
-            "The threshold alone is better than batch norm",
+            "The threshold alone is",
             UBN,
             "no number read",
             -1,
             unified(BARE),
         ),
         Claim(
-            "The threshold improves the calibrations",
+            "The threshold adds to the calibrations",
             UBN,
             "no number read",
             -1,
             unified(UNIFIED, CALIBRATED),
         ),
         Claim(
-            "Condensed batches with running statistics improve them too",
+            "So does normalizing condensed batches with running statistics",
             "reading B of " + UBN,
             "no number read",
             -1,
             unified(READING_B, CALIBRATED),
         ),
         Claim(
-            "Unified batch norm converges faster early in training",
+            "It converges faster early",
             UBN,
             "no number read",
             -1,
             faster,
         ),
         Claim(
-            "With batch norm, features are most similar early in training",
+            "Under batch norm features are most alike early in training",
             UBN,
             "no number read",
             1,

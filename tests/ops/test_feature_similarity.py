@@ -60,9 +60,11 @@ def test_masked_positions_are_excluded():
     x = inputs()
     mask = np.random.default_rng(0).random((BATCH, 5)) < 0.6
     mask[2] = False
-    kept = np.delete(x * mask[:, :, None, None], 2, axis=0)
+    valid = np.delete(x * mask[:, :, None, None], 2, axis=0)
     x[~mask] = np.nan
-    assert_close(ops.feature_similarity(x, mask), ops.feature_similarity(kept))
+    assert_close(
+        ops.feature_similarity(x, mask), ops.feature_similarity(valid)
+    )
 
 
 def test_no_gradient_flows_through():

@@ -5,6 +5,6 @@ import pytest
 
 def refusal(function, *args, **kwargs):
     """The message of the ValueError that a call must raise."""
-    with pytest.raises(ValueError) as error:  # noqa: PT011  compared whole
+    with pytest.raises(ValueError) as error:  # noqa: PT011  compared in full
         function(*args, **kwargs)
     return str(error.value)

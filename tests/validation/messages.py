@@ -1,4 +1,4 @@
-"""The messages of the errors, as whole texts."""
+"""The full messages of the errors."""
 
 AXIS = (
     "`axis` must be one integer, the channel axis. Received: axis={value}. "
