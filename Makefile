@@ -8,8 +8,10 @@ EXTRAS := cpu,nvrtc,tutorials,test,converters,lint
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
 # The tests of the two passes that do not choose which way they run.
-COMPOSED := tests/test_layers.py tests/test_ops_properties.py \
-	tests/test_faults.py
+COMPOSED := tests/conformance/test_values.py tests/conformance/test_modes.py \
+	tests/conformance/test_precision.py tests/keras_regressions \
+	tests/ops/test_properties.py tests/engine/test_reductions.py \
+	tests/layers/test_batch_normalization.py
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -44,7 +46,7 @@ test-version-%:
 	@if $(PYENV_ALL) $(PYTHON_$*) --version >/dev/null 2>&1; then \
 		$(MAKE) --no-print-directory .venv-$*/.ready && \
 		KERAS_NORMS_NATIVE=never .venv-$*/bin/python -m pytest -q \
-			--noconftest -p no:cacheprovider tests/test_versions.py; \
+			--noconftest -p no:cacheprovider tests/repository/test_versions.py; \
 	else \
 		echo "SKIPPED: $(PYTHON_$*) is not installed, so test-version-$* \
 	does not run."; \

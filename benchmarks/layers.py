@@ -1,17 +1,15 @@
 """Layers against others: `python -m benchmarks.layers`.
 
-Group norm and batch norm (training), forward and forward + backward, in copies
-of x by one thread (`numpy.copyto`), medians of interleaved rounds of one run,
-each of some layers one on the other, as in a model.
-Each layer runs composed of TensorFlow's operations, and by the native library.
-Baselines: Keras, TensorFlow's fused batch norm, and PyTorch where it is
-installed, in both of its layouts. Written as csv with versions. These machines
-are noisy: only ratios count.
+Times group norm and batch norm in training, forward and forward + backward,
+as multiples of a copy of x by one thread (`numpy.copyto`). Each candidate is a
+stack of layers, as in a model, with the composed and with the native backend.
+The baselines are Keras, TensorFlow's fused batch norm and, where it is
+installed, PyTorch in both of its layouts. The csv has medians of interleaved
+rounds and versions. Machines are noisy, so only ratios are meaningful.
 """
 
 import argparse
 import os
-import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -38,7 +36,7 @@ CALLS = {"GroupNormalization": {}, "BatchNormalization": {"training": True}}
 
 
 def ours(mode, name, shape, dtype, jit, backward):
-    """A candidate that is traced one way or the other."""
+    """A candidate that is traced with or without the native library."""
     function = benchmark.candidate(
         getattr(layers, name), CALLS[name], shape, dtype, jit, backward
     )
@@ -48,7 +46,7 @@ def ours(mode, name, shape, dtype, jit, backward):
 
 
 def tensorflow_fused(shape, dtype, backward):
-    """`tf.compat.v1.nn.fused_batch_norm`, of rank 4 only."""
+    """`tf.compat.v1.nn.fused_batch_norm`, which requires rank 4."""
     weights = [
         [tf.ones(shape[-1]), tf.zeros(shape[-1])]
         for _ in range(benchmark.LAYERS)
@@ -63,19 +61,19 @@ def tensorflow_fused(shape, dtype, backward):
     return benchmark.training(apply, sources, shape, dtype, False, backward)
 
 
-def torchs(name, shape, dtype, backward, channels_last):
-    """PyTorch's function of the same name."""
+def pytorch(name, shape, dtype, backward, channels_last):
+    """The function of PyTorch with the same name."""
     import torch
 
     torch.set_num_threads(os.cpu_count())
     batch, *sizes, channels = shape
-    made = torch.randn(batch, channels, *sizes, dtype=getattr(torch, dtype))
+    noise = torch.randn(batch, channels, *sizes, dtype=getattr(torch, dtype))
     if channels_last and len(sizes) == 2:
-        made = made.contiguous(memory_format=torch.channels_last)
-    x = made.detach().requires_grad_(backward)
-    dy = torch.randn_like(made)
+        noise = noise.contiguous(memory_format=torch.channels_last)
+    x = noise.detach().requires_grad_(backward)
+    dy = torch.randn_like(noise)
     weights = [
-        torch.ones(channels, dtype=made.dtype, requires_grad=backward)
+        torch.ones(channels, dtype=noise.dtype, requires_grad=backward)
         for _ in range(2 * benchmark.LAYERS)
     ]
 
@@ -99,11 +97,13 @@ def candidates(name, shape, dtype, backward):
     theirs = getattr(keras.layers, name)
     found = {"copy": benchmark.copying(shape, dtype)}
     for mode, jit in (("graph", False), ("jit", True)):
-        how = (shape, dtype, jit, backward)
-        found[f"keras {mode}"] = benchmark.candidate(theirs, CALLS[name], *how)
-        found[f"composed {mode}"] = ours("never", name, *how)
+        settings = (shape, dtype, jit, backward)
+        found[f"keras {mode}"] = benchmark.candidate(
+            theirs, CALLS[name], *settings
+        )
+        found[f"composed {mode}"] = ours("never", name, *settings)
         if not loader.reason():
-            found[f"native {mode}"] = ours("always", name, *how)
+            found[f"native {mode}"] = ours("always", name, *settings)
     if name == "BatchNormalization" and len(shape) == 4:
         found["tensorflow fused"] = tensorflow_fused(shape, dtype, backward)
     try:
@@ -112,13 +112,14 @@ def candidates(name, shape, dtype, backward):
         return found
     for last in (True, False) if len(shape) == 4 else (False,):
         layout = "torch channels last" if last else "torch contiguous"
-        found[layout] = torchs(name, shape, dtype, backward, last)
+        found[layout] = pytorch(name, shape, dtype, backward, last)
     return found
 
 
 def measure(name, shape, dtype, backward, rounds):
-    """Rows of the csv for one case."""
+    """Yields the rows of the csv for one case."""
     times = benchmark.medians(candidates(name, shape, dtype, backward), rounds)
+    copies = timing.ratios(times, "copy")
     for candidate, time in times.items():
         yield {
             "layer": name,
@@ -127,22 +128,20 @@ def measure(name, shape, dtype, backward, rounds):
             "pass": "forward+backward" if backward else "forward",
             "candidate": candidate,
             "ms": round(time, 4),
-            "copies": round(time / times["copy"], 2),
+            "copies": round(copies[candidate], 2),
         }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--dtypes", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument(
-        "--shapes", type=int, default=len(SHAPES), help="the first so many"
+        "--shapes", type=int, default=len(SHAPES), help="number of shapes"
     )
-    path = pathlib.Path(__file__).parent / "results" / "layers.csv"
-    parser.add_argument("--csv", type=pathlib.Path, default=path)
+    timing.add_arguments(parser, "layers.csv", rounds=7)
     options = parser.parse_args()
     timing.keep_memory()
-    rows, environment = [], timing.environment()
+    rows, environment = [], timing.layer_environment()
     cases = [
         (name, shape, dtype, backward)
         for dtype in options.dtypes

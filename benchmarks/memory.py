@@ -1,9 +1,8 @@
 """Activation tensors held for the backward pass, by slope over depth.
 
-`python -m benchmarks.memory [--dtype mixed_bfloat16]`: trains stacks of
-[norm + relu] layers, 8 and 24 deep, each in a process of its own, and reports
-the growth of the peak of resident memory per layer, in tensors of the size of
-one activation.
+`python -m benchmarks.memory [--dtype mixed_bfloat16]` trains stacks of 8 and
+24 [norm + relu] layers, each in a new process. It reports the growth of the
+peak resident memory per layer, in tensors of the size of one activation.
 """
 
 import argparse
@@ -11,7 +10,7 @@ import os
 import subprocess
 import sys
 
-# 8 MB in 16 bits: a layer's graph itself takes about a fifth of that.
+# 8 MB in 16 bits. The graph of a layer takes about a fifth of that.
 SHAPE = (16, 64, 64, 64)
 DEPTHS = (8, 24)
 KINDS = {
@@ -41,7 +40,7 @@ def tensors_per_layer(name, kind, dtype):
     return (deep - shallow) / (DEPTHS[1] - DEPTHS[0]) / size
 
 
-def work(name, kind, depth, dtype):
+def train(name, kind, depth, dtype):
     """Runs the step and prints the peak."""
     import resource
 
@@ -83,7 +82,7 @@ def main():
     options = parser.parse_args()
     if options.worker:
         name, kind, depth = options.worker
-        work(name, kind, int(depth), options.dtype)
+        train(name, kind, int(depth), options.dtype)
         return
     print(f"tensors held per [norm + relu] layer, {options.dtype}")
     for name in ("GroupNormalization", "BatchNormalization"):

@@ -1,15 +1,14 @@
 """Methods against batch norm: `python -m benchmarks.methods`.
 
-Training, forward and backward with the gradients of input and weights, in
-graph mode and under `jit_compile=True`, in one run. Writes medians and ratios
-(times batch norm) as csv with versions. These machines are noisy: only ratios
-count.
+Times training, forward and backward with the gradients of input and weights,
+in graph mode and with `jit_compile=True`, in one run. The csv has medians,
+ratios to batch norm and versions. Machines are noisy, so only ratios are
+meaningful.
 """
 
 import argparse
 import functools
 import os
-import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -51,12 +50,7 @@ def main():
     parser.add_argument(
         "--shape", type=int, nargs="+", default=[32, 56, 56, 64]
     )
-    parser.add_argument("--rounds", type=int, default=25)
-    parser.add_argument(
-        "--csv",
-        type=pathlib.Path,
-        default=pathlib.Path(__file__).parent / "results" / "methods.csv",
-    )
+    timing.add_arguments(parser, "methods.csv", rounds=25)
     options = parser.parse_args()
     timing.keep_memory()
     rows = []
@@ -66,6 +60,7 @@ def main():
             for name in METHODS
         }
         times = benchmark.medians(candidates, options.rounds)
+        ratios = timing.ratios(times, BASELINE)
         for name, time in times.items():
             rows.append(
                 {
@@ -73,10 +68,10 @@ def main():
                     "shape": "x".join(map(str, options.shape)),
                     "mode": mode,
                     "ms": round(time, 3),
-                    "times_batch_norm": round(time / times[BASELINE], 2),
+                    "times_batch_norm": round(ratios[name], 2),
                 }
             )
-    environment = timing.environment()
+    environment = timing.layer_environment()
     timing.write(options.csv, [{**row, **environment} for row in rows])
     print(f"{'method':42} {'mode':6} times batch norm")
     for row in rows:

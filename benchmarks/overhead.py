@@ -1,13 +1,12 @@
-"""What a call costs that has next to nothing to compute.
+"""The overhead of a call with almost no arithmetic.
 
-`python -m benchmarks.overhead`: one layer on a small input, in graph mode,
-against `tf.nn.relu`, forward, and forward + backward; medians of interleaved
-rounds of one run, as csv with versions.
+`python -m benchmarks.overhead` times one layer on a small input, in graph
+mode, forward and forward + backward, against `tf.nn.relu`. The csv has medians
+of interleaved rounds, ratios and versions.
 """
 
 import argparse
 import os
-import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -37,23 +36,24 @@ LAYERS = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1001)
-    path = pathlib.Path(__file__).parent / "results" / "overhead.csv"
-    parser.add_argument("--csv", type=pathlib.Path, default=path)
+    timing.add_arguments(parser, "overhead.csv", rounds=1001)
     options = parser.parse_args()
-    rows, environment = [], timing.environment()
+    rows, environment = [], timing.layer_environment()
     for backward in (False, True):
-        how = (SHAPE, "float32", False, backward)
-        candidates = {BASELINE: benchmark.training(tf.nn.relu, [], *how)}
+        settings = (SHAPE, "float32", False, backward)
+        candidates = {BASELINE: benchmark.training(tf.nn.relu, [], *settings)}
         for name, (layer, call) in LAYERS.items():
-            candidates[name] = benchmark.candidate(layer, call, *how, layers=1)
+            candidates[name] = benchmark.candidate(
+                layer, call, *settings, layers=1
+            )
         times = benchmark.medians(candidates, options.rounds, layers=1)
+        ratios = timing.ratios(times, BASELINE)
         rows += [
             {
                 "layer": name,
                 "pass": "forward+backward" if backward else "forward",
                 "ms": round(time, 4),
-                "times_relu": round(time / times[BASELINE], 2),
+                "times_relu": round(ratios[name], 2),
                 **environment,
             }
             for name, time in times.items()

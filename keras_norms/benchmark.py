@@ -4,14 +4,12 @@
 has more shapes, baselines and csv.
 """
 
-import statistics
-import time
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_norms import layers
+from keras_norms import timing
 
 SHAPES = ((32, 32, 32, 64), (8, 56, 56, 256))
 
@@ -35,23 +33,10 @@ LAYERS = 16
 
 
 def medians(candidates, rounds, layers=None):
-    """Median milliseconds of each function, by name, for one of its layers.
-
-    Rounds are interleaved, so that what else the machine does falls on all
-    alike; only ratios within one call mean anything.
-    """
-    for function in candidates.values():
-        function()
-        function()
-    times = {name: [] for name in candidates}
-    for _ in range(rounds):
-        for name, function in candidates.items():
-            start = time.perf_counter()
-            function()
-            times[name].append(time.perf_counter() - start)
+    """Median milliseconds of each candidate, divided by its layers."""
     return {
-        name: 1e3 * statistics.median(values) / (layers or LAYERS)
-        for name, values in times.items()
+        name: 1e3 * seconds / (layers or LAYERS)
+        for name, seconds in timing.medians(candidates, rounds).items()
     }
 
 
@@ -125,13 +110,13 @@ def main(rounds=7):
                         },
                         rounds,
                     )
-                    unit = times["copy"]
+                    copies = timing.ratios(times, "copy")
                     print(
                         f"{name:20}{'x'.join(map(str, shape)):15}"
                         f"{'jit' if jit else 'graph':6}"
                         f"{'forward+backward' if backward else 'forward':18}"
-                        f"{times['theirs'] / unit:7.1f}"
-                        f"{times['ours'] / unit:7.1f}"
+                        f"{copies['theirs']:7.1f}"
+                        f"{copies['ours']:7.1f}"
                         f"{times['theirs'] / times['ours']:6.1f}x"
                     )
     print("Keras, ours: in copies of x. Noisy machines: compare ratios.")

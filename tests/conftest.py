@@ -1,4 +1,4 @@
-"""One number of replicas a process: TensorFlow allows no second one."""
+"""Sets the number of replicas: TensorFlow allows one number per process."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The table, the figure and its reading, from errors[method][images]."""
+"""The table, the figure and the conclusion from errors[method][images]."""
 
 import matplotlib
 import numpy as np
@@ -6,7 +6,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 
-# Of Okabe and Ito: told apart whatever one's colour vision.
+# The palette of Okabe and Ito, which suits every type of color vision.
 STYLES = [
     ("#d55e00", "o"),
     ("#0072b2", "s"),
@@ -16,7 +16,7 @@ STYLES = [
 
 
 def summary(errors):
-    """Mean and sample deviation over seeds (0 of one) by method and size."""
+    """Mean and sample deviation over seeds (0 for one), by method and size."""
     return {
         name: {
             images: (np.mean(runs), np.std(runs, ddof=min(1, len(runs) - 1)))
@@ -27,7 +27,7 @@ def summary(errors):
 
 
 def table(errors):
-    """Markdown, a row a method."""
+    """A Markdown table with a row per method."""
     lines = [["images per replica", *next(iter(errors.values()))]]
     lines.append(["-" * 24, *["-" * 12] * (len(lines[0]) - 1)])
     for name, row in summary(errors).items():
@@ -41,7 +41,7 @@ def table(errors):
 
 
 def draw(errors, path, dataset):
-    """As the paper draws it: batches shrink to the right."""
+    """Draws the paper's figure, in which batches shrink to the right."""
     plot, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     for (name, row), (colour, marker) in zip(
         summary(errors).items(), STYLES, strict=True
@@ -74,10 +74,10 @@ GROUP, BATCH_GROUP = "group norm", "batch-group norm"
 
 
 def conclusion(errors):
-    """What papers say of the ends of the figure, and what this one shows.
+    """The papers' claims about the ends of the figure, and verdicts.
 
-    A difference counts beyond two standard errors, roughly: seeds are few.
-    That there is none is told only by errors of less than a point.
+    A difference counts if it exceeds two standard errors, which is rough for
+    few seeds. The claim of no difference also needs a margin below a point.
     """
     rows = summary(errors)
     few, many = min(errors[GROUP]), max(errors[GROUP])
@@ -112,26 +112,26 @@ def conclusion(errors):
                 (LOCAL, many),
             ),
             shows(
-                "They leave group norm as it is (Wu and He 2018)",
+                "They do not change group norm (Wu and He 2018)",
                 0,
                 (GROUP, few),
                 (GROUP, many),
             ),
             shows(
-                "With few images group norm wins (Wu and He 2018)",
+                "With few images group norm is better (Wu and He 2018)",
                 1,
                 (LOCAL, few),
                 (GROUP, few),
             ),
             shows(
-                "With few, joining replicas helps (Peng et al. 2018)",
+                "With few, synchronization helps (Peng et al. 2018)",
                 1,
                 (LOCAL, few),
                 (CROSS, few),
             ),
             shows(
-                "With few, batch-group beats group norm (Summers and Dinneen "
-                "2020)",
+                "With few, batch-group norm is better than group norm "
+                "(Summers and Dinneen 2020)",
                 1,
                 (GROUP, few),
                 (BATCH_GROUP, few),

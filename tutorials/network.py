@@ -5,7 +5,7 @@ from keras import layers
 
 
 def convolution(x, width, strides=1):
-    """Three by three, without a bias: a normalization that follows has one."""
+    """3 by 3 without a bias, because the next normalization has one."""
     return layers.Conv2D(
         width,
         3,
@@ -17,10 +17,10 @@ def convolution(x, width, strides=1):
 
 
 def residual_network(shape, classes, normalization, width=32, blocks=3):
-    """A stem, then blocks, each of half the height and width.
+    """A stem, then blocks that halve the height and width.
 
-    `normalization` makes a layer from keyword arguments: `activation` has the
-    layer apply it in the same pass.
+    `normalization` creates a layer from keyword arguments. The layer applies
+    `activation` in the same pass.
     """
     inputs = keras.Input(shape)
     x = normalization(activation="relu")(convolution(inputs, width))

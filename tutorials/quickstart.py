@@ -1,15 +1,16 @@
 """Test error against images per replica, method by method.
 
-The experiment of the group normalization paper (Wu and He 2018, figure 1),
-small: two replicas train a residual network, each seeing 2, 8 or 32 images a
-step, with a learning rate in proportion and the same number of epochs, so 16
-times fewer steps at 32 than at 2. Then the last model is saved in both ways
-and each copy is read back by a process of its own.
+A small version of the experiment of the group normalization paper (Wu and He
+2018, figure 1). Two replicas train a residual network with 2, 8 or 32 images
+per replica and step. The learning rate is proportional to the batch, and the
+number of epochs is the same, so there are 16 times fewer steps at 32 than at
+2. Then the last model is saved in both formats, and a new process loads each
+copy.
 
-What is unlike the paper: maps shrink to one pixel for the digits, so that
-batch statistics of 2 images are there of 2 numbers; running averages forget
-faster than by default, runs being short; the rate is half the paper's and
-starts at a quarter of that.
+Differences from the paper: the maps of the digits shrink to one pixel, where
+the batch statistics of 2 images come from 2 numbers. The momentum of running
+statistics is lower than the default, because runs are short. The learning rate
+is half that of the paper, and starts at a quarter of it.
 """
 
 import argparse
@@ -34,7 +35,7 @@ RATE = 0.05  # at 32 images per replica
 
 
 def methods(momentum=0.9):
-    """Makers of layers by name; the default momentum is for longer runs."""
+    """Functions that create layers, by the name of the method."""
     return {
         "local batch norm": lambda **kwargs: BatchNormalization(
             momentum=momentum, **kwargs
@@ -52,16 +53,16 @@ def methods(momentum=0.9):
 class Runs:
     """All trainings of one method.
 
-    One model serves them all, with new weights for each: to trace a training
-    function for two replicas takes longer than to train with it.
+    One model serves all of them, with new weights for each, because tracing a
+    training function for two replicas takes longer than training with it.
     """
 
     def __init__(self, strategy, shape, classes, normalization, seeds):
         self.strategy = strategy
         self.first_weights = []
         with strategy.scope():
-            # All at once: a new seed makes TensorFlow compile all it runs
-            # anew.
+            # The weights of all seeds come first, because after a new seed
+            # TensorFlow compiles all functions again.
             for seed in range(seeds):
                 keras.utils.set_random_seed(seed)
                 self.model = residual_network(shape, classes, normalization)
@@ -70,12 +71,12 @@ class Runs:
                 keras.optimizers.SGD(RATE, momentum=0.9),
                 keras.losses.SparseCategoricalCrossentropy(from_logits=True),
                 metrics=["accuracy"],
-                # Two virtual CPUs are no accelerator that XLA compiles for.
+                # XLA cannot compile for two virtual CPUs.
                 jit_compile=False,
             )
 
     def test_error(self, train, test, images, seed, epochs):
-        """The error in percent after a training from scratch."""
+        """Trains from scratch and returns the test error in percent."""
         with self.strategy.scope():
             self.model.set_weights(self.first_weights[seed])
             for variable in self.model.optimizer.variables:
@@ -83,8 +84,8 @@ class Runs:
         first = RATE * images / 32
 
         def rate(epoch):
-            # A warm-up: at the full rate from the start, some runs of few
-            # and large steps never recover.
+            # A warm-up: with the full rate from the start, some runs with few
+            # large steps diverge.
             return first * (1 - epoch / epochs if epoch else 0.25)
 
         size = images * REPLICAS
@@ -101,22 +102,24 @@ class Runs:
 def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--dataset", default="digits", help="any TFDS set of labelled images"
+        "--dataset",
+        default="digits",
+        help="any TFDS data set of labeled images",
     )
     parser.add_argument(
         "--full", action="store_true", help="five batch sizes, five seeds"
     )
     parser.add_argument("--output", type=pathlib.Path, default="quickstart")
     parser.add_argument(
-        "--data-dir", help="of TFDS; the default lies in the output folder"
+        "--data-dir", help="of TFDS; by default in the output folder"
     )
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--seeds", type=int, help="how many")
+    parser.add_argument("--seeds", type=int, help="number of seeds")
     parser.add_argument(
         "--batch-sizes", type=int, nargs="+", help="images per replica"
     )
     parser.add_argument(
-        "--examples", type=int, help="only so many, of training and of test"
+        "--examples", type=int, help="number of training and of test images"
     )
     options = parser.parse_args(argv)
     sizes = [2, 4, 8, 16, 32] if options.full else [2, 8, 32]
@@ -129,8 +132,8 @@ def arguments(argv):
 def main(argv=None):
     options = arguments(argv)
     start = time.monotonic()
-    # Before anything else of TensorFlow runs. Images are small: replicas share
-    # the cores better than the parts of one operation.
+    # These must come before any other call of TensorFlow. Images are small, so
+    # replicas use the cores better than the threads of one operation.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
@@ -140,7 +143,8 @@ def main(argv=None):
     train, test, shape, classes = data.load(
         options.dataset, options.data_dir, options.examples
     )
-    # Two strategies in one process do not agree: one does it all.
+    # TensorFlow allows one number of replicas per process, so one strategy
+    # serves all methods.
     strategy = tf.distribute.MirroredStrategy(
         [f"CPU:{replica}" for replica in range(REPLICAS)]
     )
@@ -168,8 +172,8 @@ def main(argv=None):
     _, height, width, _ = runs.model.layers[-2].input.shape
     few = options.batch_sizes[0]
     print(
-        f"The last maps are {height} by {width}: a local batch norm of {few} "
-        f"images takes its statistics there of {few * height * width} numbers."
+        f"The last maps are {height} by {width}, where a local batch norm of "
+        f"{few} images computes statistics of {few * height * width} numbers."
         "\n"
     )
 

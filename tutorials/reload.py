@@ -1,4 +1,4 @@
-"""Both ways to save a model, each read back by a process of its own."""
+"""Saves a model in both formats and loads each copy in a new process."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import numpy as np
 
 TOLERANCE = 1e-4
 
-# What an application with the package does, and a server without it.
+# The code of an application with the package, and of a server without it.
 KERAS = """
 import sys
 import keras
@@ -28,7 +28,7 @@ assert "keras_norms" not in sys.modules
 
 
 def check(model, images, folder):
-    """Saves in `folder`; whether both copies predict as the model does."""
+    """Whether both saved copies have the predictions of the model."""
     expected = model(images, training=False)
     np.save(folder / "images.npy", images)
     model.save(folder / "model.keras")

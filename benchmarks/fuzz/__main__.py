@@ -12,7 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def outcomes(seeds, jobs):
-    """Cases and their outcomes, from this process or from others."""
+    """Yields cases and their outcomes, by this process or by a pool."""
     from benchmarks.fuzz.check import outcome_of
 
     if jobs == 1:

@@ -11,14 +11,14 @@ LIMITS = {"int8": 127, "uint8": 255, "int32": 1e6, "int64": 1e6}
 @dataclasses.dataclass
 class Arrays:
     x: tf.Tensor
-    dy: np.ndarray  # float64; cast to the dtype of y by `layers.step`
+    dy: np.ndarray  # float64; `layers.actual` casts it to the dtype of y
     mask: np.ndarray | None
-    centers: np.ndarray  # the mean that each channel is drawn about
-    rng: np.random.Generator  # for weights, in the order that they are built
+    centers: np.ndarray  # the mean of the distribution of each channel
+    rng: np.random.Generator  # for weights, in the order of their creation
 
 
 def draw(case):
-    """The arrays of a case, the same each time."""
+    """Draws the arrays of a case, which depend on its seed only."""
     rng = np.random.default_rng([case.seed, 1])
     axis = case.axis % len(case.shape)
     x = rng.normal(size=case.shape)
@@ -70,7 +70,8 @@ def _mask(case, rng, axis):
 def fits_channels(sizes, shape, axis):
     """Whether a mask can also be read as Keras's, which covers the channels.
 
-    Keras's reading wins then; tests/test_channel_masks.py has such masks.
+    Keras's reading wins then. tests/conformance/test_channel_masks.py tests
+    them.
     """
     if axis == len(shape) - 1 or len(sizes) != len(shape) - 1:
         return False
@@ -100,7 +101,7 @@ def _not_finite(case, rng, x, mask, axis):
 
 
 def weight(case, arrays, variable):
-    """A value for a weight of a layer, by its name."""
+    """Draws a value for a weight of a layer, by its name."""
     name, shape, rng = variable.name, tuple(variable.shape), arrays.rng
     if name in ("moving_mean", "renorm_mean"):
         return arrays.centers + case.scale * rng.normal(size=shape)
@@ -126,5 +127,5 @@ def weight(case, arrays, variable):
 
 def gate_reads_inputs(case):
     kind = case.arguments.get("scale_calibration")
-    enhances = case.layer == "InstanceEnhancementBatchNormalization"
-    return enhances or kind == "instance_enhancement"
+    enhancement = case.layer == "InstanceEnhancementBatchNormalization"
+    return enhancement or kind == "instance_enhancement"

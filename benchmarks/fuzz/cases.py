@@ -1,4 +1,4 @@
-"""Random cases: a layer, its arguments, an input and the way it is called."""
+"""Random cases: a layer, its arguments, an input and a mode of execution."""
 
 import dataclasses
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 ACTIVATIONS = ("relu", "silu", "gelu", "leaky_relu", "sigmoid", "tanh", "elu")
-# Their constants are float32 in TensorFlow, also for float64.
+# Activations whose constants TensorFlow rounds to float32.
 FLOAT32_ACTIVATIONS = ("gelu", "leaky_relu")
 POLICIES = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
 POLICIES += ("float16", "bfloat16")
@@ -38,7 +38,7 @@ COMPANIONS = ("ThresholdedLinearUnit", "WeightStandardization")
 
 @dataclasses.dataclass
 class Case:
-    """What one seed stands for. Arrays are drawn from the seed again."""
+    """The case of a seed, from which also the arrays are drawn."""
 
     seed: int
     layer: str
@@ -55,7 +55,7 @@ class Case:
     scale: float
     mean: float  # in deviations
     values: str  # "normal", "constant", "constant channel", "outliers", ...
-    bad: str | None  # "masked", "channel": where values are not finite
+    bad: str | None  # "masked" or "channel": where values are not finite
 
     @property
     def trains(self):
@@ -71,12 +71,12 @@ class Case:
 
 
 class Draw:
-    """Choices of one random generator."""
+    """Random choices by one generator."""
 
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
 
-    def of(self, options, weights=None):
+    def choice(self, options, weights=None):
         if weights is not None:
             weights = np.asarray(weights) / np.sum(weights)
         return options[int(self.rng.choice(len(options), p=weights))]
@@ -94,27 +94,29 @@ class Draw:
 def draw(seed):
     """The case of a seed."""
     d = Draw([seed, 0])
-    layer = d.of(LAYERS + COMPANIONS, [4] * len(LAYERS) + [1, 1])
+    layer = d.choice(LAYERS + COMPANIONS, [4] * len(LAYERS) + [1, 1])
     shape, axis = _shape(d)
-    dtype = d.of(INPUT_DTYPES, [1, 1, 4, 2])
+    dtype = d.choice(INPUT_DTYPES, [1, 1, 4, 2])
     if d.chance(0.05):
-        dtype = d.of(INTEGER_DTYPES)
-    policy = d.of(POLICIES, [5, 3, 1, 1, 0.5, 0.5])
+        dtype = d.choice(INTEGER_DTYPES)
+    policy = d.choice(POLICIES, [5, 3, 1, 1, 0.5, 0.5])
     if dtype == "float64" and d.chance(0.7):
         policy = "float64"
     arguments = _arguments(d, layer, shape[axis])
     wide = "float64" in (dtype, policy)
     if wide and arguments.get("activation") in FLOAT32_ACTIVATIONS:
         arguments["activation"] = "silu"
-    mask = d.of((None, "random", "none true", "empty examples"), [6, 3, 1, 2])
+    mask = d.choice(
+        (None, "random", "none true", "empty examples"), [6, 3, 1, 2]
+    )
     native = d.chance(0.5)
     scale, mean = _range(d, dtype)
     if native and "float64" in (dtype, policy):
         # The library's means in float64 have no residual.
         mean = min(mean, 1.0)
     values = ("normal", "constant", "constant channel", "outliers", "shifted")
-    values = d.of(values, [8, 1, 1, 1, 2])
-    bad = d.of((None, "masked", "channel"), [12, 2, 1])
+    values = d.choice(values, [8, 1, 1, 1, 2])
+    bad = d.choice((None, "masked", "channel"), [12, 2, 1])
     if dtype in INTEGER_DTYPES:
         bad = None
     return Case(
@@ -125,12 +127,12 @@ def draw(seed):
         axis,
         dtype,
         policy,
-        training=d.of(
+        training=d.choice(
             ("true", "false", "tensor true", "tensor false", "frozen"),
             [8, 3, 1, 1, 0.3],
         ),
         native=native,
-        run=d.of(
+        run=d.choice(
             ("eager", "graph", "unknown batch", "jit"),
             [100, 4, 4, 0.5],
         ),
@@ -145,19 +147,19 @@ def draw(seed):
 
 def _shape(d):
     rank = d.integer(2, 6)
-    sizes = [d.of((1, 2, 3, 4, 5, 7, 8)) for _ in range(rank - 2)]
+    sizes = [d.choice((1, 2, 3, 4, 5, 7, 8)) for _ in range(rank - 2)]
     if sizes and d.chance(0.3):
-        sizes[d.integer(0, len(sizes) - 1)] = d.of((9, 16, 17, 33, 130))
-    batch = d.of((1, 2, 3, 4, 5, 6, 8, 9, 17))
+        sizes[d.integer(0, len(sizes) - 1)] = d.choice((9, 16, 17, 33, 130))
+    batch = d.choice((1, 2, 3, 4, 5, 6, 8, 9, 17))
     if d.chance(0.02):
         batch = 0
     elif sizes and d.chance(0.02):
         sizes[0] = 0
-    channels = d.of((1, 2, 3, 4, 6, 8, 12, 16, 33))
+    channels = d.choice((1, 2, 3, 4, 6, 8, 12, 16, 33))
     while batch * np.prod(sizes) * channels > 12000:
         largest = int(np.argmax(sizes))
         sizes[largest] = max(1, sizes[largest] // 2)
-    axis = d.of((-1, 1, d.integer(1, rank - 1)), [3, 2, 1])
+    axis = d.choice((-1, 1, d.integer(1, rank - 1)), [3, 2, 1])
     shape = [batch, *sizes]
     shape.insert(axis if axis > 0 else rank - 1, channels)
     if axis > 0 and d.chance(0.3):
@@ -166,15 +168,15 @@ def _shape(d):
 
 
 def _range(d, dtype):
-    """The deviation, and the mean in deviations."""
-    mean = d.of((0.0, 1.0, 10.0, 1e3, 1e4, 1e6), [6, 3, 2, 1, 1, 1])
+    """Draws the deviation, and the mean in deviations."""
+    mean = d.choice((0.0, 1.0, 10.0, 1e3, 1e4, 1e6), [6, 3, 2, 1, 1, 1])
     if dtype in ("float16", "bfloat16"):
         mean = min(mean, 10.0)
-        return d.of((1.0, 1e-2, 100.0), [6, 1, 1]), mean
+        return d.choice((1.0, 1e-2, 100.0), [6, 1, 1]), mean
     if dtype in INTEGER_DTYPES:
-        return d.of((1.0, 5.0, 30.0)), 0.0
+        return d.choice((1.0, 5.0, 30.0)), 0.0
     scales = (1.0, 1e-3, 1e3, 1e-6, 1e6, 1e-12, 1e12)
-    scale = d.of(scales, [12, 2, 2, 1, 1, 0.5, 0.5])
+    scale = d.choice(scales, [12, 2, 2, 1, 1, 0.5, 0.5])
     # Squares must stay within the range of float32.
     return scale, min(mean, 10.0) if scale > 1e9 else mean
 
@@ -183,18 +185,18 @@ def _arguments(d, layer, channels):
     if layer == "ThresholdedLinearUnit":
         return {}
     if layer == "WeightStandardization":
-        return {"epsilon": d.of((1e-5, 0.0, 1e-3, 0.1))}
+        return {"epsilon": d.choice((1e-5, 0.0, 1e-3, 0.1))}
     arguments = _common(d)
     if layer not in STATELESS:
-        arguments["momentum"] = d.of((0.99, 0.9, 0.0, 1.0, 0.5))
+        arguments["momentum"] = d.choice((0.99, 0.9, 0.0, 1.0, 0.5))
         if d.chance(0.4):
-            weight = d.of((0.0, 1.0, 0.2, d.between(0, 1)))
+            weight = d.choice((0.0, 1.0, 0.2, d.between(0, 1)))
             arguments["inference_weight"] = weight
         if d.chance(0.15) and layer not in BATCH_NORMS:
             arguments["synchronized"] = True
     divisors = [n for n in range(1, channels + 1) if channels % n == 0]
     if layer in ("GroupNormalization", "BatchGroupNormalization"):
-        arguments["groups"] = d.of([*divisors, -1])
+        arguments["groups"] = d.choice([*divisors, -1])
         if d.chance(0.02):
             arguments["groups"] = d.integer(1, channels + 2)
     if layer == "BatchGroupNormalization" and d.chance(0.6):
@@ -211,13 +213,13 @@ def _arguments(d, layer, channels):
 
 
 def _common(d):
-    arguments = {"epsilon": d.of((1e-3, 1e-5, 0.0, 1.0, 1e-8))}
+    arguments = {"epsilon": d.choice((1e-3, 1e-5, 0.0, 1.0, 1e-8))}
     if d.chance(0.15):
         arguments["center"] = False
     if d.chance(0.15):
         arguments["scale"] = False
     if d.chance(0.3):
-        arguments["activation"] = d.of(ACTIVATIONS)
+        arguments["activation"] = d.choice(ACTIVATIONS)
     if d.chance(0.005):
         arguments["epsilon"] = -1.0
     return arguments
@@ -231,10 +233,10 @@ def _batch_norm(d, layer):
     if ghosts or (layer == "BatchNormalization" and d.chance(0.3)):
         arguments["ghost_batch_size"] = d.integer(1, 6)
         statistics = ("batch", "sequential", "average")
-        arguments["ghost_statistics"] = d.of(statistics)
+        arguments["ghost_statistics"] = d.choice(statistics)
     if d.chance(0.35):
         arguments["renorm"] = True
-        arguments["renorm_momentum"] = d.of((0.99, 0.5, 0.0, 1.0))
+        arguments["renorm_momentum"] = d.choice((0.99, 0.5, 0.0, 1.0))
         clipping = {}
         if d.chance(0.5):
             clipping["rmax"] = d.between(1, 3)
@@ -248,23 +250,27 @@ def _batch_norm(d, layer):
 
 def _dynamic(d):
     return {
-        "scope": d.of(("example", "batch")),
-        "reduction": d.of((1, 1.5, 2, 24)),
-        "hidden_activation": d.of(("relu", "tanh", None)),
-        "output_activation": d.of((None, "tanh", "sigmoid")),
+        "scope": d.choice(("example", "batch")),
+        "reduction": d.choice((1, 1.5, 2, 24)),
+        "hidden_activation": d.choice(("relu", "tanh", None)),
+        "output_activation": d.choice((None, "tanh", "sigmoid")),
         "use_bias": d.chance(0.7),
         "separate": d.chance(0.5),
-        "inference_statistics": d.of(("running", "batch"), [3, 1]),
+        "inference_statistics": d.choice(("running", "batch"), [3, 1]),
     }
 
 
 def _unified(d):
     return {
-        "condensation_threshold": d.of((0.7, 1, d.between(-1, 1)), [1, 1, 3]),
-        "warmup_steps": d.of((0, 100)),
-        "when_condensed": d.of(("keep_statistics", "use_running")),
-        "similarity": d.of(("features", "pooled")),
+        "condensation_threshold": d.choice(
+            (0.7, 1, d.between(-1, 1)), [1, 1, 3]
+        ),
+        "warmup_steps": d.choice((0, 100)),
+        "when_condensed": d.choice(("keep_statistics", "use_running")),
+        "similarity": d.choice(("features", "pooled")),
         "calibrate_center": d.chance(0.6),
         "calibrate_scale": d.chance(0.6),
-        "scale_calibration": d.of(("representative", "instance_enhancement")),
+        "scale_calibration": d.choice(
+            ("representative", "instance_enhancement")
+        ),
     }

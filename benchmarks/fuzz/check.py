@@ -1,7 +1,7 @@
-"""One case: what the layer gives, against what the oracle and its samples do.
+"""Compares the results of a layer with those of the oracle.
 
-An error is explained where it is at most `LIMIT` times the rounding
-sensitivity of the case, plus two units in the last place of the output.
+An error is explained if it is at most `LIMIT` times the rounding sensitivity
+of the case, plus two units in the last place of the output.
 """
 
 import dataclasses
@@ -20,7 +20,7 @@ from benchmarks.fuzz import layers
 from benchmarks.fuzz import oracle
 
 LIMIT = 32.0
-PLAIN = 16  # units in the last place: what needs no explanation
+NEGLIGIBLE = 16  # units in the last place, which need no explanation
 
 
 @dataclasses.dataclass
@@ -40,7 +40,7 @@ class Difference:
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of a case."""
+    """The outcome of a case."""
 
     kind: str  # "passed", "refused", "crashed"
     message: str = ""
@@ -54,18 +54,18 @@ class Outcome:
 
 
 def outcome_of(seed):
-    """The case of a seed, and its outcome."""
-    # Of graphs that are traced anew, here for each case.
+    """Draws and runs the case of a seed."""
+    # TensorFlow warns about repeated tracing, which every case needs.
     logging.getLogger("tensorflow").setLevel("ERROR")
     case = cases.draw(seed)
     with warnings.catch_warnings():
-        # Of batches condensed all along, and of casts beyond the range.
+        # Warnings about condensed batches, and about casts that overflow.
         warnings.simplefilter("ignore")
         return case, run(case)
 
 
 def run(case):
-    """The outcome of a case; whatever it raises is one."""
+    """Runs a case. Every exception is an outcome."""
     try:
         arrays = arrays_of.draw(case)
         if case.layer in companions.ACTUAL:
@@ -115,8 +115,9 @@ def compare(case, actual, expected):
             return Outcome("crashed", f"{name} has shape {shapes}")
         if is_weak(samples, expected.gain):
             outcome.weak.append(name)
-        given = per_row, expected.gain, unit, tiny, largest
-        found = difference(have, samples, *given)
+        found = difference(
+            have, samples, per_row, expected.gain, unit, tiny, largest
+        )
         if found is not None:
             outcome.differences.append(Difference(name, *found))
     return outcome
@@ -129,13 +130,13 @@ def limits(dtype):
     if dtype == tf.float16:
         tiny = float(info.smallest_subnormal)
     else:
-        # Numbers about the smallest are flushed to zero on the way.
+        # Numbers near the smallest are flushed to zero in between.
         tiny = 1e4 * float(info.tiny)
     return float(info.eps), float(tiny), float(info.max)
 
 
 def is_weak(samples, gain):
-    """Whether an error of a tenth of an output would be explained."""
+    """Whether the sensitivity explains an error of a tenth of an output."""
     with np.errstate(invalid="ignore", over="ignore"):
         spread = np.abs(samples - samples[0]).max(0) / gain
     finite = np.isfinite(spread)
@@ -146,7 +147,7 @@ def is_weak(samples, gain):
 
 
 def difference(have, samples, per_row, gain, unit, tiny, largest):
-    """The worst error, None where it needs no explanation."""
+    """The worst error, or None if it needs no explanation."""
     if not have.size:
         return None
     with np.errstate(invalid="ignore", over="ignore"):
@@ -160,10 +161,10 @@ def difference(have, samples, per_row, gain, unit, tiny, largest):
     compared &= (size < largest / 4) & (size < 1e37)
     error = np.where(np.isnan(error), np.inf, error)
     beyond = error - 2 * unit * np.abs(want) - 2 * tiny
-    plain = compared & (beyond > 0) & (error > PLAIN * unit * size)
-    if not plain.any():
+    relevant = compared & (beyond > 0) & (error > NEGLIGIBLE * unit * size)
+    if not relevant.any():
         return None
-    ratio = np.where(plain, beyond / np.maximum(spread, 1e-300), 0.0)
+    ratio = np.where(relevant, beyond / np.maximum(spread, 1e-300), 0.0)
     worst = np.unravel_index(np.argmax(ratio), ratio.shape)
     largest = max(np.abs(want[compared]).max(), 1e-300)
     found = error[worst], size[worst], ratio[worst], spread[worst] / largest

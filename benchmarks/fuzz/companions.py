@@ -1,4 +1,4 @@
-"""Weight standardization and the thresholded linear unit: their oracles."""
+"""Oracles of weight standardization and the thresholded linear unit."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ WRAPPED = ("Dense", "Conv1D", "Conv2D", "Conv2DTranspose", "DepthwiseConv2D")
 
 
 def run(case, arrays):
-    """What a companion gives, and what it must give."""
+    """The actual and the expected results of a companion layer."""
     mode = "auto" if case.native else "never"
     with keras_norms.ops.using_native(mode):
         if case.layer == "ThresholdedLinearUnit":
@@ -28,14 +28,14 @@ def _threshold(case, arrays):
     )
     layer.build(case.shape)
     layer.tau.assign(case.scale * arrays.rng.normal(size=case.channels))
-    # Keras casts inputs and, for mixed precision, weights.
+    # Keras casts inputs and, in mixed precision, weights.
     compute = layer.compute_dtype
     dy = tf.cast(tf.constant(arrays.dy), compute)
     with tf.GradientTape() as tape:
         if arrays.x.dtype.is_floating:
             tape.watch(arrays.x)
         y = layer(arrays.x)
-    # TensorFlow warns of gradients of integers.
+    # TensorFlow warns about gradients of integers.
     floating = arrays.x.dtype.is_floating
     source = arrays.x if floating else dy, layer.tau.value
     dx, dtau = tape.gradient(y, source, dy, unconnected_gradients="zero")
@@ -47,14 +47,14 @@ def _threshold(case, arrays):
     tau = tf.cast(tf.cast(layer.tau.value, compute), "float64").numpy()
     dy = oracle.positions(tf.cast(dy, "float64").numpy(), case.axis)
     above = x > tau
-    # TensorFlow sums gradients of 16 bits in 16 bits.
+    # TensorFlow sums gradients in 16 bits in that dtype.
     gain, unit = 1.0, limits_of(compute) / 2
     if compute == "float64":
         gain, unit = GAIN, 2.0**-53
     noise = Noise(case.seed, unit, gain)
-    parts = noise(noise.repeated(np.where(above, 0.0, dy)))
-    size = tf.reduce_sum(tf.abs(parts), (1, 2))
-    dtau = tf.reduce_sum(parts, (1, 2)) + noise.relative(size.shape) * size
+    terms = noise(noise.repeated(np.where(above, 0.0, dy)))
+    size = tf.reduce_sum(tf.abs(terms), (1, 2))
+    dtau = tf.reduce_sum(terms, (1, 2)) + noise.relative(size.shape) * size
     values = {
         "y": noise.repeated(np.maximum(x, tau)),
         "dx": noise.repeated(np.where(above, dy, 0.0)),
@@ -72,33 +72,33 @@ def limits_of(dtype):
 
 
 def _standardize(case, arrays):
-    """The kernel that the wrapped layer computes with, and its gradient."""
+    """The standardized kernel of the wrapped layer, and its gradient."""
     rng = arrays.rng
     kind = WRAPPED[int(rng.integers(len(WRAPPED)))]
     size, inputs = int(rng.integers(1, 4)), int(rng.integers(1, 9))
     outputs = int(rng.integers(1, 9))
     arguments = {"use_bias": False, "dtype": case.policy}
     if kind == "Dense":
-        made, shape = keras.layers.Dense(outputs, **arguments), (2, inputs)
+        wrapped, shape = keras.layers.Dense(outputs, **arguments), (2, inputs)
     elif kind == "DepthwiseConv2D":
-        made = keras.layers.DepthwiseConv2D(size, **arguments)
+        wrapped = keras.layers.DepthwiseConv2D(size, **arguments)
         shape = (2, 5, 5, inputs)
     else:
-        made = getattr(keras.layers, kind)(outputs, size, **arguments)
+        wrapped = getattr(keras.layers, kind)(outputs, size, **arguments)
         shape = (2, *[5] * (1 if kind == "Conv1D" else 2), inputs)
-    layer = keras_norms.layers.WeightStandardization(made, **case.arguments)
+    layer = keras_norms.layers.WeightStandardization(wrapped, **case.arguments)
     layer.build(shape)
-    kernel = rng.normal(size=made.kernel.shape)
+    kernel = rng.normal(size=wrapped.kernel.shape)
     if case.values == "constant":
         kernel = 0.0 * kernel
     kernel = case.scale * (kernel + case.mean)
-    made.kernel.assign(kernel)
-    value = made.kernel.value
+    wrapped.kernel.assign(kernel)
+    value = wrapped.kernel.value
     with tf.GradientTape() as tape:
         tape.watch(value)
-        made.kernel  # noqa: B018  what is standardized is read from it
+        wrapped.kernel  # noqa: B018  reading it selects the kernel
         standardized = layer._standardized(value)
-    upstream = rng.normal(size=made.kernel.shape)
+    upstream = rng.normal(size=wrapped.kernel.shape)
     upstream = tf.cast(tf.constant(upstream), standardized.dtype)
     gradient = tape.gradient(standardized, value, upstream)
     actual = {"w": standardized, "d w": gradient}
@@ -116,16 +116,18 @@ def _standardize(case, arrays):
     w, g = noise.repeated(flat(value)), noise(noise.repeated(flat(upstream)))
     with tf.GradientTape() as tape:
         tape.watch(w)
-        away = w - tf.stop_gradient(tf.reduce_mean(w, 1, keepdims=True))
-        away = noise(away)
-        mean = noise(tf.reduce_mean(away, 1, keepdims=True))
-        size = tf.reduce_mean(tf.abs(tf.stop_gradient(away)), 1, keepdims=True)
+        centered = w - tf.stop_gradient(tf.reduce_mean(w, 1, keepdims=True))
+        centered = noise(centered)
+        mean = noise(tf.reduce_mean(centered, 1, keepdims=True))
+        size = tf.reduce_mean(
+            tf.abs(tf.stop_gradient(centered)), 1, keepdims=True
+        )
         mean += noise.relative(size.shape) * tf.stop_gradient(size)
-        away = noise(away - mean)
-        variance = tf.reduce_mean(noise(tf.square(away)), 1, keepdims=True)
+        centered = noise(centered - mean)
+        variance = tf.reduce_mean(noise(tf.square(centered)), 1, keepdims=True)
         deviation = tf.sqrt(tf.maximum(noise(variance), 1e-30))
         scale = noise(1.0 / noise(deviation + layer.epsilon))
-        result = noise(away * scale)
+        result = noise(centered * scale)
     gradient = noise(tape.gradient(result, w, g))
     actual = {name: flat(have) for name, have in actual.items()}
     dtype = standardized.dtype

@@ -1,4 +1,4 @@
-"""What a layer gives: built, called and differentiated as a case has it."""
+"""The actual results of a layer, for the settings of a case."""
 
 import numpy as np
 import tensorflow as tf
@@ -8,7 +8,7 @@ from benchmarks.fuzz import arrays as arrays_of
 
 
 def build(case, arrays):
-    """The layer of a case with random weights, and these by name."""
+    """Builds the layer of a case with random weights, returned by name."""
     arguments = dict(case.arguments)
     layer = getattr(keras_norms.layers, case.layer)(
         axis=case.axis, dtype=case.policy, **arguments
@@ -26,17 +26,17 @@ def build(case, arrays):
 
 
 def actual(case, layer, trainable, arrays):
-    """Values by name, in their own dtypes, and dy as it was given."""
+    """Results by name, in their dtypes, and dy in float64."""
     dy = tf.cast(tf.constant(arrays.dy), layer.compute_dtype)
     names = ["y", "dx", *(f"d {v.name}" for v in trainable)]
     inputs = {"x": arrays.x, "dy": dy}
     if arrays.mask is not None:
         inputs["mask"] = tf.constant(arrays.mask)
-    plain = {}
+    arguments = {}
     if hasattr(layer, "moving_mean"):
-        plain["training"] = case.training != "false"
+        arguments["training"] = case.training != "false"
         if case.training.startswith("tensor"):
-            del plain["training"]
+            del arguments["training"]
             training = tf.constant(case.training == "tensor true")
             inputs["training"] = training
 
@@ -46,8 +46,8 @@ def actual(case, layer, trainable, arrays):
         with tf.GradientTape() as tape:
             if x.dtype.is_floating:
                 tape.watch(x)
-            y = layer(x, **inputs, **plain)
-        # TensorFlow warns of gradients of integers.
+            y = layer(x, **inputs, **arguments)
+        # TensorFlow warns about gradients of integers.
         sources = [
             x if x.dtype.is_floating else dy,
             *(v.value for v in trainable),
@@ -66,8 +66,10 @@ def actual(case, layer, trainable, arrays):
         raise AssertionError(
             f"y has dtype {results['y'].dtype}, not {layer.compute_dtype}"
         )
-    of_step = {id(v) for v in trainable}
-    after = {v.name: v.value for v in layer.weights if id(v) not in of_step}
+    differentiated = {id(v) for v in trainable}
+    after = {
+        v.name: v.value for v in layer.weights if id(v) not in differentiated
+    }
     return results | after, tf.cast(dy, "float64").numpy()
 
 

@@ -1,16 +1,16 @@
-"""What each layer computes, from its documented formula.
+"""The output of each layer, from its documented formula.
 
-Each function returns `linear`, the output before the activation, `[samples,
-N, S, C]`. `used` are the moments that take the place of the batch's: in
-training those of the batch or of ghost batches, at inference the running ones
-or their blend with each example's.
+`linear` returns the output before the activation, of the shape `[samples, N,
+S, C]`. `used` are the moments that normalize: in training those of the batch
+or of ghost batches, at inference the running statistics or their blend with
+the moments of each example.
 """
 
 import tensorflow as tf
 
 
 class Method:
-    """Batch norm, group norm and the like."""
+    """Batch normalization, and the base class of the other methods."""
 
     groups = -1
 
@@ -24,7 +24,7 @@ class Method:
         self.shape = (noise.samples, statistics.examples, statistics.channels)
 
     def weight(self, name, other):
-        """A weight of each channel, for tables."""
+        """A weight per channel in the shape of statistics, or `other`."""
         if name not in self.w:
             return other
         return self.noise.broadcast(
@@ -45,27 +45,27 @@ class Method:
         return self.noise(tf.math.rsqrt(self.noise(variance + epsilon)))
 
     def affine(self, centered, scale, shift, present):
-        """`scale * centered + shift`, 0 where there is nothing."""
-        scale = self.s.over_positions(self.noise(self.whole(scale)))
+        """Returns `scale * centered + shift`, and 0 in empty rows."""
+        scale = self.s.over_positions(self.noise(self.expand(scale)))
         if self.case.training == "tensor false":
-            # x is read about a value some deviations from the batch's mean.
+            # The layer reads x about a pivot near the mean of the batch.
             variance = tf.stop_gradient(self.s.moments(None).variance)
-            away = 8.0 * tf.sqrt(variance)
-            away = tf.where(tf.math.is_finite(away), away, 0.0)
+            distance = 8.0 * tf.sqrt(variance)
+            distance = tf.where(tf.math.is_finite(distance), distance, 0.0)
             rounded = self.noise.relative(centered.shape)
-            centered += rounded * self.s.over_positions(away)
+            centered += rounded * self.s.over_positions(distance)
         y = self.noise(
             self.noise(centered * scale) + self.s.over_positions(shift)
         )
         return tf.where(present[:, None], y, 0.0)
 
-    def whole(self, table):
-        """A number, or one a channel, in the shape of tables."""
-        return table + tf.zeros(self.shape, "float64")
+    def expand(self, value):
+        """Broadcasts a value to the shape of statistics."""
+        return value + tf.zeros(self.shape, "float64")
 
     @property
     def block(self):
-        """How many examples statistics are pooled over in training."""
+        """The number of examples that training pools over."""
         return self.arguments.get(
             "examples_per_group", self.arguments.get("ghost_batch_size")
         )
@@ -73,8 +73,8 @@ class Method:
     def training_moments(self):
         return self.s.moments(self.block, self.groups)
 
-    def own_moments(self):
-        """Of each example, as inference blends them."""
+    def instance_moments(self):
+        """The moments of each example, which inference blends."""
         return self.s.moments(1, self.groups)
 
     def running_moments(self):
@@ -86,10 +86,10 @@ class Method:
         weight = self.arguments.get("inference_weight", 0.0)
         if weight == 0.0:
             return running
-        return self.s.blend(self.own_moments(), running, weight)
+        return self.s.blend(self.instance_moments(), running, weight)
 
     def linear(self, used, training):
-        scale, shift = self.gamma, self.whole(self.beta)
+        scale, shift = self.gamma, self.expand(self.beta)
         if training and self.arguments.get("renorm"):
             scale, shift = self._renorm(used)
         scale = self.rstd(used) * scale
@@ -102,21 +102,21 @@ class Method:
         r = tf.sqrt(used.variance + self.epsilon) / stddev
         r = tf.maximum(r, clip.get("rmin", 0.0))
         r = tf.minimum(r, clip.get("rmax", float("inf")))
-        away = used.pivot - self.w["renorm_mean"][:, None] + used.offset
-        d = self.noise(away) / stddev
+        difference = used.pivot - self.w["renorm_mean"][:, None] + used.offset
+        d = self.noise(difference) / stddev
         limit = clip.get("dmax", float("inf"))
         d = tf.clip_by_value(d, -limit, limit)
         r, d = map(self.noise, map(tf.stop_gradient, (r, d)))
         return r * self.gamma, self.noise(d * self.gamma) + self.beta
 
     def run(self):
-        """`linear` of the case."""
+        """Returns `linear` for the case."""
         if self.case.trains:
             return self.linear(self.training_moments(), True)
         return self.linear(self.inference_moments(), False)
 
-    def followed(self):
-        """Mean and variance of the batch that running averages follow."""
+    def running_target(self):
+        """Mean, variance and count that the running statistics approach."""
         moments = self.s.moments(None)
         return moments.mean, moments.variance, moments.count
 
@@ -127,7 +127,7 @@ class GroupNormalization(Method):
         return self.arguments.get("groups", -1)
 
     def run(self):
-        return self.linear(self.own_moments(), False)
+        return self.linear(self.instance_moments(), False)
 
 
 class BatchGroupNormalization(Method):
@@ -148,45 +148,46 @@ class FilterResponseNormalization(Method):
         square = tf.where(present, self.noise(square), 1.0)
         scale = self.noise(tf.math.rsqrt(self.noise(square + epsilon)))
         scale = scale * self.gamma
-        shift = self.whole(self.beta)
+        shift = self.expand(self.beta)
         return self.affine(self.noise(self.s.x), scale, shift, present)
 
 
 class BatchInstanceNormalization(Method):
     def linear(self, used, training):
-        own = self.s.moments(1)
+        instance = self.s.moments(1)
         batch = self.noise(
             self.s.centered(used) * self.s.over_positions(self.rstd(used))
         )
-        instance = self.noise(
-            self.s.centered(own) * self.s.over_positions(self.rstd(own))
+        normalized = self.noise(
+            self.s.centered(instance)
+            * self.s.over_positions(self.rstd(instance))
         )
-        instance = tf.where(own.present[:, None], instance, 0.0)
+        normalized = tf.where(instance.present[:, None], normalized, 0.0)
         rho = self.s.over_positions(self.weight("rho", None))
-        xhat = self.noise(rho * batch) + self.noise((1.0 - rho) * instance)
-        shift = self.whole(self.beta)
+        xhat = self.noise(rho * batch) + self.noise((1.0 - rho) * normalized)
+        shift = self.expand(self.beta)
         return self.affine(xhat, self.gamma, shift, used.present)
 
 
 class SwitchableNormalization(Method):
     def linear(self, used, training):
-        own, layer = self.s.moments(1), self.s.moments(1, 1)
-        of = [own, layer, used]
+        instance, layer = self.s.moments(1), self.s.moments(1, 1)
+        methods = [instance, layer, used]
         share = self.noise(tf.nn.softmax(self.noise(self.w["mean_logits"])))
         share = share[:, :, None, None]
         centered = sum(
             self.noise(share[:, k : k + 1] * self.s.centered(moments))
-            for k, moments in enumerate(of)
+            for k, moments in enumerate(methods)
         )
         share = tf.nn.softmax(self.noise(self.w["variance_logits"]))
         share = self.noise(share)[:, :, None, None]
         variance = sum(
             self.noise(share[:, k] * moments.variance)
-            for k, moments in enumerate(of)
+            for k, moments in enumerate(methods)
         )
-        mixed = type(own)(None, None, variance, used.count)
+        mixed = type(instance)(None, None, variance, used.count)
         scale = self.rstd(mixed) * self.gamma
-        shift = self.whole(self.beta)
+        shift = self.expand(self.beta)
         return self.affine(centered, scale, shift, used.present)
 
 
@@ -209,10 +210,10 @@ class DynamicNormalization(Method):
             both = self._module("", tf.concat([mean, deviation], axis=2))
             dgamma, dbeta = tf.split(both, 2, axis=2)
         scale = self.rstd(used) * self.noise(self.gamma + dgamma)
-        shift = self.whole(self.noise(self.beta + dbeta))
+        shift = self.expand(self.noise(self.beta + dbeta))
         return self.affine(self.s.centered(used), scale, shift, used.present)
 
-    def _module(self, prefix, table):
+    def _module(self, prefix, inputs):
         activations = {
             "relu": tf.nn.relu,
             "tanh": tf.tanh,
@@ -221,11 +222,11 @@ class DynamicNormalization(Method):
         }
         for name in ("hidden", "output"):
             kernel = self.noise(self.w[f"{prefix}{name}_kernel"])
-            table = self.noise(tf.matmul(table, kernel))
+            inputs = self.noise(tf.matmul(inputs, kernel))
             bias = self.w.get(f"{prefix}{name}_bias")
             if bias is not None:
-                table = self.noise(table + self.noise(bias)[:, None])
+                inputs = self.noise(inputs + self.noise(bias)[:, None])
             activation = self.arguments[f"{name}_activation"]
-            result = self.noise(activations[activation](table))
-            table = self.noise.slope(table, result)
-        return table
+            result = self.noise(activations[activation](inputs))
+            inputs = self.noise.slope(inputs, result)
+        return inputs

@@ -1,4 +1,4 @@
-"""What a case must give: y, gradients and state, with rounding samples."""
+"""The expected results of a case: y, gradients and state, with noise."""
 
 import dataclasses
 
@@ -34,7 +34,7 @@ KINKED = ("relu", "leaky_relu", "elu")
 class Expected:
     values: dict[str, np.ndarray]  # by name: samples of y, dx, weights, state
     skipped: dict[str, str]  # names that cannot be compared, and why
-    gain: float = 1.0  # by how much the noise of samples is too large
+    gain: float = 1.0  # the factor by which the noise is too large
 
 
 def activate(name, t):
@@ -57,61 +57,61 @@ def activate(name, t):
 
 
 def positions(array, axis):
-    """[N, ..., C], or with channels elsewhere, as [N, S, C]."""
+    """Reshapes inputs with any channel axis to [N, S, C]."""
     array = np.moveaxis(array, axis, -1)
     size = int(np.prod(array.shape[1:-1]))
     return array.reshape(array.shape[0], size, array.shape[-1])
 
 
 def rounding(case):
-    """Half a unit in the last place of what a layer computes in."""
+    """Half a unit in the last place of the dtype of the computation."""
     return 2.0**-53 if case.dtype == "float64" else 2.0**-24
 
 
 def expected(case, arrays, weights, dy):
-    """From x in its own dtype, weights by name, and dy as it was given."""
+    """The expected results for the arrays, weights by name, and dy."""
     axis = case.axis % len(case.shape)
     gain = GAIN if case.dtype == "float64" else 1.0
     noise = Noise(case.seed, rounding(case), gain)
     x = positions(tf.cast(arrays.x, "float64").numpy(), axis)
-    kept = np.ones((*x.shape[:2], 1))
+    mask = np.ones((*x.shape[:2], 1))
     if arrays.mask is not None:
         full = arrays_of.spread(arrays.mask, case.shape, axis)
-        kept = positions(full, axis)[:, :, :1] * 1.0
-        x = np.where((kept > 0) | np.isfinite(x), x, 0.0)
+        mask = positions(full, axis)[:, :, :1] * 1.0
+        x = np.where((mask > 0) | np.isfinite(x), x, 0.0)
     x = noise.repeated(x)
-    # Weights arrive in the dtype of the statistics.
-    arrive = "float64" if case.dtype == "float64" else "float32"
-    w = {n: noise.repeated(v.astype(arrive)) for n, v in weights.items()}
+    # Weights are cast to the dtype of the statistics.
+    dtype = "float64" if case.dtype == "float64" else "float32"
+    w = {n: noise.repeated(v.astype(dtype)) for n, v in weights.items()}
     trainable = [n for n in w if not is_state(n)]
     method = METHODS.get(case.layer, methods.Method)
     with tf.GradientTape() as tape:
         tape.watch([x, *(w[name] for name in trainable)])
-        s = Statistics(x, kept, noise, case.epsilon)
+        s = Statistics(x, mask, noise, case.epsilon)
         m = method(case, s, w, noise)
         linear = m.run()
         name = case.arguments.get("activation")
         y = activate(name, linear)
         if name is not None:
-            # Exponentials are good to a few roundings.
+            # Exponentials have errors of a few roundings.
             y = noise.slope(linear, y, 4.0 * (1.0 + tf.abs(linear)))
     dy = noise(noise.repeated(positions(dy, axis)))
     sources = [x, *(w[name] for name in trainable)]
     dx, *dw = tape.gradient(y, sources, dy, unconnected_gradients="zero")
-    # TensorFlow has elu as a difference from 1.
+    # TensorFlow computes elu as a difference from 1.
     size = (1.0 if name is None else 4.0) * tf.abs(linear)
     size = size + float(name == "elu")
     y = y + noise.relative(y.shape) * size
-    # Nothing is promised of the gradient of what is not finite.
+    # The gradient of a non-finite value is not specified.
     dx = tf.where(tf.math.is_finite(x), dx, float("nan"))
     values = {"y": y, "dx": noise(dx)}
     finite = tf.reduce_all(tf.math.is_finite(y), axis=(0, 1, 2))
     for weight, gradient in zip(trainable, dw, strict=True):
-        # Of what made an output that is not finite, nothing is promised.
-        promised = finite if gradient.shape[1:] == finite.shape else None
-        if promised is None or weight.endswith(("kernel", "bias", "logits")):
-            promised = tf.reduce_all(finite)
-        gradient = tf.where(promised, noise(gradient), float("nan"))
+        # A gradient is not specified if an output is not finite.
+        specified = finite if gradient.shape[1:] == finite.shape else None
+        if specified is None or weight.endswith(("kernel", "bias", "logits")):
+            specified = tf.reduce_all(finite)
+        gradient = tf.where(specified, noise(gradient), float("nan"))
         values[f"d {weight}"] = gradient
     skipped = {}
     if "moving_mean" in w:
@@ -139,7 +139,7 @@ def _at_kink(linear, gain):
         return False
     with np.errstate(invalid="ignore"):
         away = np.abs(linear - linear[:1]).max(axis=(0, 2), keepdims=True)
-        # Zeros of rows without positions are 0 in every way.
+        # Empty rows are exactly 0 in every sample.
         near = np.abs(linear[:1]) <= 64 * away / gain
         return bool((near & (away > 0)).any())
 

@@ -5,39 +5,39 @@ import tensorflow as tf
 
 
 def state_after(case, method):
-    """The layer's state after the call by name, and what is not compared."""
+    """The state after the call, by name, and the names to skip."""
     w, noise, skipped = method.w, method.noise, {}
     names = [name for name in STATE if name in w]
     if not case.trains:
         return {name: w[name] for name in names}, skipped
-    mean, variance, count = method.followed()
+    mean, variance, count = method.running_target()
     mean = mean[:, 0] if mean.shape[1] else 0.0 * w["moving_mean"]
     variance = (
         variance[:, 0] if variance.shape[1] else 0.0 * w["moving_variance"]
     )
-    some = bool(count.size and count[0, 0] > 0)
+    present = bool(count.size and count[0, 0] > 0)
     mean, variance = noise(mean), noise(variance)
     if case.arguments.get("ghost_batch_size") is not None:
         mean, variance = _ghosts(case, method, mean, variance)
-    valid = np.isfinite((mean + variance).numpy()[0]) & some
+    valid = np.isfinite((mean + variance).numpy()[0]) & present
     new = {}
     if "similarity" in w:
         condensed, unclear = method.condensed()
         if unclear and case.arguments["condensation_threshold"] < 1:
             reason = "the similarity is at the threshold"
-            uses = case.arguments["when_condensed"] == "use_running"
-            skipped = dict.fromkeys(ALL if uses else names, reason)
+            uses_running = case.arguments["when_condensed"] == "use_running"
+            skipped = dict.fromkeys(ALL if uses_running else names, reason)
         valid = valid & (not condensed)
         new["similarity"] = method.similarity()
         new["steps"] = w["steps"] + 1.0
         new["condensed"] = w["condensed"] + float(condensed)
         new["updates"] = w["updates"] + float(valid.any())
-    new |= _moved(case, method, mean, variance, valid)
+    new |= _updated_statistics(case, method, mean, variance, valid)
     return {name: new[name] for name in names}, skipped
 
 
 class _All(frozenset):
-    """Every name, to `dict.fromkeys`: see `check.compare`."""
+    """The names that stand for all outputs in `check.compare`."""
 
 
 ALL = _All({"*"})
@@ -48,13 +48,13 @@ STATE = (
 )
 
 
-def _moved(case, method, mean, variance, valid):
+def _updated_statistics(case, method, mean, variance, valid):
     w, noise = method.w, method.noise
 
     def step(name, value, momentum):
-        kept = noise(w[name] * momentum)
-        moved = noise(kept + noise(value * (1.0 - momentum)))
-        return tf.where(valid, moved, w[name])
+        old = noise(w[name] * momentum)
+        updated = noise(old + noise(value * (1.0 - momentum)))
+        return tf.where(valid, updated, w[name])
 
     momentum = case.arguments.get("momentum", 0.99)
     new = {
@@ -62,12 +62,12 @@ def _moved(case, method, mean, variance, valid):
         "moving_variance": step("moving_variance", variance, momentum),
     }
     if case.arguments.get("renorm"):
-        # The root of no variance, but for what means are rounded by.
+        # Also the root of a zero variance, up to the rounding of means.
         rounded = tf.square(noise.relative(mean.shape) * mean)
         stddev = tf.sqrt(noise(variance + case.epsilon) + rounded)
-        own = case.arguments.get("renorm_momentum", 0.99)
-        new["renorm_mean"] = step("renorm_mean", mean, own)
-        new["renorm_stddev"] = step("renorm_stddev", stddev, own)
+        renorm_momentum = case.arguments.get("renorm_momentum", 0.99)
+        new["renorm_mean"] = step("renorm_mean", mean, renorm_momentum)
+        new["renorm_stddev"] = step("renorm_stddev", stddev, renorm_momentum)
         new["moving_stddev"] = step("moving_stddev", stddev, momentum)
         square = noise(tf.square(new["moving_stddev"]))
         rounded = noise.relative(square.shape) * square
@@ -77,7 +77,7 @@ def _moved(case, method, mean, variance, valid):
 
 
 def _ghosts(case, method, mean, variance):
-    """What the averages follow by the convention of `ghost_statistics`."""
+    """The target by the convention of `ghost_statistics`."""
     statistics = case.arguments["ghost_statistics"]
     if statistics == "batch" or not method.s.examples:
         return mean, variance
@@ -94,24 +94,24 @@ def _ghosts(case, method, mean, variance):
         )
         return mean, noise(variance)
     momentum = case.arguments.get("momentum", 0.99)
-    followed = []
-    for name, table in (
+    updated = []
+    for name, statistics in (
         ("moving_mean", moments.mean),
         ("moving_variance", moments.variance),
     ):
         average = w[name]
         for first in firsts:
             if count[first]:
-                step = noise(table[:, first]) * (1.0 - momentum)
+                step = noise(statistics[:, first]) * (1.0 - momentum)
                 average = noise(average * momentum + noise(step))
-        # All of it is one step from the average as it was.
-        followed.append(average + noise.relative(average.shape) * w[name])
-    # One step towards these must end where the steps ended.
+        # The layer computes one step from the old running statistics.
+        updated.append(average + noise.relative(average.shape) * w[name])
+    # One update with this target must equal all updates.
     if momentum < 1.0:
         return tuple(
             (after - momentum * w[name]) / (1.0 - momentum)
             for name, after in zip(
-                ("moving_mean", "moving_variance"), followed, strict=True
+                ("moving_mean", "moving_variance"), updated, strict=True
             )
         )
     return w["moving_mean"], w["moving_variance"]

@@ -1,7 +1,8 @@
 """Checks the kernels on a GPU against float64, and times them.
 
-`python -m benchmarks.gpu`: with PyTorch or CuPy, and JAX where it is; neither
-TensorFlow nor Keras. Times take PyTorch. On a machine without a GPU:
+`python -m benchmarks.gpu` needs PyTorch or CuPy, and uses JAX if it is
+installed. It needs neither TensorFlow nor Keras. Timing needs PyTorch. On a
+machine without a GPU:
 
     make -C tf_ops gpu emulated
     LD_LIBRARY_PATH=tf_ops/build/emulated \\
@@ -13,19 +14,20 @@ import os
 import pathlib
 import sys
 
+from benchmarks.gpu import arrays
 from benchmarks.gpu import cases
 from benchmarks.gpu import check
 from benchmarks.gpu import library
-from benchmarks.gpu import memory as memories
+from benchmarks.timing import RESULTS
 from benchmarks.timing import write
 
 
-def say(words):
-    print(words, flush=True)
+def say(line):
+    print(line, flush=True)
 
 
 def with_jax(options):
-    """Our JAX modules, or None where there is no JAX."""
+    """The JAX modules, or None if JAX is not installed."""
     try:
         from benchmarks.gpu import jax_all
 
@@ -37,10 +39,10 @@ def with_jax(options):
 
 
 def checked(kernels, memory, jax, options):
-    """Whether all is right."""
+    """Whether all results are correct."""
     large = memory.name != "numpy" and not options.few
-    tried = cases.cases(options.few, large, options.seed)
-    found = check.check(tried, kernels, memory, options.seed)
+    checks = cases.cases(options.few, large, options.seed)
+    found = check.check(checks, kernels, memory, options.seed)
     if large and memory.name == "torch":
         from benchmarks.gpu import large as larger
 
@@ -59,25 +61,25 @@ def checked(kernels, memory, jax, options):
 
 
 def timed(kernels, memory, jax, options):
-    """Whether all could be timed."""
+    """Whether all cases could be timed."""
     if memory.name != "torch":
         say("no times: they take PyTorch and a GPU")
         return options.only != "time"
     from benchmarks.gpu import report
-    from benchmarks.gpu import timed
+    from benchmarks.gpu import suite
     from benchmarks.gpu import timing
 
     torch = memory.torch
     # The default stream cannot be captured in a graph.
     with torch.cuda.stream(torch.cuda.Stream()):
         bench = timing.Bench(torch, memory.device)
-        times = timed.Timed(bench, kernels, memory, options.compile_seconds)
-        times.all(options.few)
+        times = suite.Suite(bench, kernels, memory, options.compile_seconds)
+        times.run(options.few)
     torch.cuda.empty_cache()
     environment = report.environment(memory, times.copy)
     written(times.rows, environment, options.csv)
-    if jax:  # last, for it may end the process
-        times.jax(jax.times(timed.FEW[:1] if options.few else timed.SHAPES))
+    if jax:  # last, because it may end the process
+        times.jax(jax.times(suite.FEW[:1] if options.few else suite.SHAPES))
         written(times.rows, environment, options.csv)
     for line in (*times.notes, *report.tables(times.rows)):
         say(line)
@@ -96,16 +98,24 @@ def arguments():
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    path = pathlib.Path(__file__).parents[1] / "results" / "gpu.csv"
     seed = int.from_bytes(os.urandom(4), "little")
     add = parser.add_argument
     add("--only", choices=("check", "time"))
     add("--few", action="store_true", help="fewer cases and shapes")
-    add("--csv", type=pathlib.Path, default=path)
-    add("--memory", choices=tuple(memories.MEMORIES))
-    add("--library", type=pathlib.Path, help="one that is not to be built")
-    add("--seed", type=int, default=seed, help="of what is checked")
-    add("--compile-seconds", type=float, default=150, help="torch.compile's")
+    add("--csv", type=pathlib.Path, default=RESULTS / "gpu.csv")
+    add("--memory", choices=tuple(arrays.MEMORIES))
+    add(
+        "--library",
+        type=pathlib.Path,
+        help="one that is built already",
+    )
+    add("--seed", type=int, default=seed, help="of the inputs")
+    add(
+        "--compile-seconds",
+        type=float,
+        default=150,
+        help="for torch.compile",
+    )
     add("--no-jax", action="store_true")
     return parser.parse_args()
 
@@ -113,7 +123,7 @@ def arguments():
 def main():
     options = arguments()
     try:
-        memory = memories.chosen(options.memory)
+        memory = arrays.chosen(options.memory)
         if options.library is None:
             say(library.build())
         path = options.library or library.LIBRARY

@@ -1,16 +1,16 @@
-"""PyTorch's own, on the same tensors: passes as ours in work.py.
+"""PyTorch's normalizations on the tensors of workloads.py.
 
-Its group norm takes gamma and beta of x's type alone, ours float32.
+Its group norm needs gamma and beta in the dtype of x. Ours takes float32.
 """
 
-from benchmarks.gpu.work import EPSILON
-from benchmarks.gpu.work import GROUPS
-from benchmarks.gpu.work import LAST
-from benchmarks.gpu.work import Passes
+from benchmarks.gpu.workloads import EPSILON
+from benchmarks.gpu.workloads import GROUPS
+from benchmarks.gpu.workloads import LAST
+from benchmarks.gpu.workloads import Passes
 
 
 def passes(work, layout, function, dtype):
-    """Of function(x, gamma, beta) with weights of a type; by autograd."""
+    """The passes of function(x, gamma, beta), by autograd."""
     torch = work.torch
     weights = [
         weight.to(dtype).requires_grad_()
@@ -36,16 +36,16 @@ def group_norm(work, layout):
 
 
 def compiled(work):
-    """By torch.compile, for one shape, channels last."""
+    """The group norm by torch.compile, for one shape, channels last."""
     from torch._functorch import config
 
-    # What retain_graph=True is refused for.
+    # Donated buffers do not allow retain_graph=True.
     config.donated_buffer = False
     work.torch._dynamo.reset()
     function = work.torch.compile(_group_norm(work), dynamic=False)
-    made = passes(work, LAST, function, work.type)
-    made.backward(0)
-    return made
+    compiled_passes = passes(work, LAST, function, work.type)
+    compiled_passes.backward(0)
+    return compiled_passes
 
 
 def batch_norm(work):

@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from benchmarks.gpu import determinism
 from benchmarks.gpu import oracles
-from benchmarks.gpu import twice
+from benchmarks.gpu.arrays import exact
+from benchmarks.gpu.arrays import stored
 from benchmarks.gpu.findings import NARROW
 from benchmarks.gpu.findings import TABLE
 from benchmarks.gpu.findings import Findings
-from benchmarks.gpu.memory import exact
-from benchmarks.gpu.memory import stored
 
 
 class Trial:
@@ -16,7 +16,9 @@ class Trial:
 
     def __init__(self, case, kernels, memory, random, findings):
         self.case, self.findings, view = case, findings, case.view
-        self.run = twice.Twice(case, kernels, memory, findings).run
+        self.run = determinism.RepeatedCalls(
+            case, kernels, memory, findings
+        ).run
         shape = tuple(view)
         self.x_shape = shape
         self.table_shape = (view.rows, view.channels)

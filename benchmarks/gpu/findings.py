@@ -1,14 +1,14 @@
-"""How close results must be, and how close they are."""
+"""The errors of results, and their bounds."""
 
 import numpy as np
 
-TABLE = 2e-6  # what float32 tables may be off
-# What rounding to a type may add: half a unit in the last place.
+TABLE = 2e-6  # the bound of errors of statistics in float32
+# The error by rounding to a dtype: half a unit in the last place.
 NARROW = {"float32": 1e-6, "float16": 6e-4, "bfloat16": 5e-3}
 
 
 class Findings:
-    """The worst errors, by what they are of and type; and failures."""
+    """The worst errors by result and dtype, and the failures."""
 
     def __init__(self, failures=()):
         self.worst = {}
@@ -16,7 +16,7 @@ class Findings:
         self.count = 0
 
     def close(self, what, case, got, want, bound, size=1.0):
-        """|got - want| within bound * max(size, 1); a NaN is not."""
+        """Fails unless |got - want| <= bound * max(size, 1)."""
         self.count += 1
         error = np.abs(got - want) / np.maximum(size, 1)
         worst = float(np.max(error, initial=0))

@@ -1,4 +1,4 @@
-"""All that is done with JAX; importing this takes JAX."""
+"""Checks and times of the JAX handlers. Importing this imports JAX."""
 
 import jax
 
@@ -6,9 +6,9 @@ from benchmarks.gpu import cases
 from benchmarks.gpu import check as check_
 from benchmarks.gpu import jax_check
 from benchmarks.gpu import jax_ffi
-from benchmarks.gpu import jax_timed
+from benchmarks.gpu import jax_suite
 from benchmarks.gpu import library
-from benchmarks.gpu.memory import Numpy
+from benchmarks.gpu.arrays import Numpy
 
 
 def platforms():
@@ -23,8 +23,9 @@ def register(say):
 
 
 def check(seed, findings):
-    """Each handler on each platform, on some of the cases: compiling them for
-    every shape takes the time.
+    """Checks each handler on each platform.
+
+    Some of the cases, because compilation for every shape takes long.
     """
     some = list(cases.cases(few=True))[::4]
     for platform in platforms():
@@ -37,4 +38,4 @@ def check(seed, findings):
 
 def times(shapes):
     if "gpu" in platforms():
-        yield from jax_timed.times(shapes)
+        yield from jax_suite.times(shapes)

@@ -8,7 +8,7 @@ import math
 from benchmarks.gpu.findings import NARROW
 from benchmarks.gpu.findings import TABLE
 from benchmarks.gpu.library import View
-from benchmarks.gpu.work import bytes_of
+from benchmarks.gpu.workloads import bytes_of
 
 VIEWS = (
     (View(32, 64 * 64, 256, 1), "float32"),

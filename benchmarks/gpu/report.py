@@ -1,29 +1,28 @@
-"""Tables of what was timed."""
+"""Tables of the times."""
 
-import datetime
-import platform
 import subprocess
+
+from benchmarks import timing
 
 SHORT = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 OTHERS = ("torch", "torch NCHW", "torch.compile")
 LEGEND = """\
-us: medians. GB/s: of 2 reads and 1 write of x forward, 4 and 1 backward; %: of
-what copying x takes; once: of 1 read forward, 2 backward. x CL, x NCHW,
-x comp: times of PyTorch's, channels last, NCHW and compiled, in ours."""
+us: medians. GB/s: of 2 reads and 1 write of x forward, 4 and 1 backward. %: of
+the bandwidth of a copy. once: the same for 1 read forward, 2 backward. x CL,
+x NCHW, x comp: PyTorch's time divided by ours, for channels last, NCHW and
+torch.compile."""
 
 
 def environment(memory, copy):
-    """What a figure depends on, for each row of a csv."""
+    """What a figure depends on, for every row of the csv."""
     torch = memory.torch
-    return {
-        "date": datetime.date.today().isoformat(),
-        "gpu": torch.cuda.get_device_name(),
-        "driver": _driver(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "cuda": torch.version.cuda,
-        "copy_gb_per_s": round(copy / 1e9, 1),
-    }
+    return timing.environment(
+        "torch",
+        gpu=torch.cuda.get_device_name(),
+        driver=_driver(),
+        cuda=torch.version.cuda,
+        copy_gb_per_s=round(copy / 1e9, 1),
+    )
 
 
 def _driver():
@@ -36,7 +35,7 @@ def _driver():
 
 
 class Times:
-    """Rows, to be found by what they are of."""
+    """Rows by case, pass, candidate and kind of timing."""
 
     def __init__(self, rows):
         self.found = {
@@ -51,7 +50,7 @@ class Times:
         }
 
     def subjects(self, what, how):
-        """(shape, dtype, activation) of rows."""
+        """The (shape, dtype, activation) of all rows of a kind."""
         keys = [key for key in self.found if (key[0], key[6]) == (what, how)]
         return list(dict.fromkeys(key[1:4] for key in keys))
 
@@ -98,7 +97,7 @@ def group_norms(times):
 
 
 def small(times):
-    """With the host's launches, and in a graph."""
+    """Small shapes, with the launch by the host and in a graph."""
     columns = "       us   x CL x NCHW x comp"
     names = [
         f"{direction}, {how}"
@@ -108,13 +107,13 @@ def small(times):
     yield f"{'small':30}" + " | ".join(f"{name:30}" for name in names)
     yield f"{'':30}" + " | ".join([columns] * 4)
     for subject in times.subjects("group_norm", "alone"):
-        parts = []
+        cells = []
         for direction in ("forward", "backward"):
             key = ("group_norm", *subject, direction)
             for how in ("alone", "graph"):
                 ratios = (times.times_ours(*key, o, how) for o in OTHERS)
-                parts.append(times.us(*key, "ours", how) + "".join(ratios))
-        yield _subject(*subject) + " | ".join(parts)
+                cells.append(times.us(*key, "ours", how) + "".join(ratios))
+        yield _subject(*subject) + " | ".join(cells)
 
 
 def layouts(times):
@@ -126,8 +125,8 @@ def layouts(times):
             for direction in ("forward", "backward")
         ]
         if passes[0] in times.found:
-            parts = (times.us(*each) + times.share(*each) for each in passes)
-            yield _subject(*subject) + " | ".join(parts)
+            cells = (times.us(*each) + times.share(*each) for each in passes)
+            yield _subject(*subject) + " | ".join(cells)
 
 
 def steps(times):
@@ -163,16 +162,17 @@ def jax(times):
 
 
 def noise(times):
-    """How far two times of the same are apart."""
-    apart = sorted(
+    """The difference between two times of the same kernel."""
+    differences = sorted(
         abs(times.found[*key[:5], "ours", key[6]]["us"] / row["us"] - 1)
         for key, row in times.found.items()
         if key[5] == "ours again" and key[6] == "queued"
     )
-    if apart:
-        middle, most = apart[len(apart) // 2], apart[-1]
+    if differences:
+        middle, most = differences[len(differences) // 2], differences[-1]
         yield (
-            f"noise, of ours timed twice: {100 * middle:.1f}% in the median, "
+            f"noise between two times of ours: {100 * middle:.1f}% in the "
+            f"median, "
             f"{100 * most:.1f}% at most"
         )
 

@@ -1,20 +1,51 @@
-"""Medians by the device's events, of candidates in turns, out of the cache."""
+"""Times kernels by the events of the device, with inputs outside its cache."""
 
-import statistics
+from benchmarks import timing
 
 # Inputs of each candidate, used in rotation.
 SETS = 3
 COPY = 2**30  # bytes
 
 
-class Bench:
-    """All times are in microseconds.
+class EventClock:
+    """Measures calls on the current stream by events, read after all calls.
 
-    Candidates are functions of a number in range(SETS), which says what inputs
-    to take; they go to the current stream.
+    Args:
+        bench: the Bench.
+        flush: flushes the cache before each call.
+        synchronize: waits before each call, so that the time includes the
+            launch by the host. Otherwise the call is queued behind other work.
     """
 
-    rounds, warm = 31, 5
+    def __init__(self, bench, flush=True, synchronize=False):
+        self.bench = bench
+        self.flush, self.synchronize = flush, synchronize
+
+    def measure(self, function, turn):
+        if self.flush:
+            self.bench.flush()
+        if self.synchronize:
+            self.bench.synchronize()
+        start, stop = self.bench.event(), self.bench.event()
+        start.record()
+        function(turn % SETS)
+        stop.record()
+        return start, stop
+
+    def seconds(self, mark):
+        start, stop = mark
+        stop.synchronize()
+        return 1e-3 * start.elapsed_time(stop)
+
+
+class Bench:
+    """The device, its cache and its events. All times are in microseconds.
+
+    Candidates are functions of a number in range(SETS), which selects their
+    inputs. They run on the current stream.
+    """
+
+    rounds, warmup = 31, 5
 
     def __init__(self, torch, device="cuda"):
         self.torch, self.device = torch, device
@@ -22,7 +53,7 @@ class Bench:
         self.buffer = torch.empty(size, device=device)
 
     def cache(self):
-        """Bytes of the last cache."""
+        """Bytes of the last-level cache."""
         properties = self.torch.cuda.get_device_properties(self.device)
         return getattr(properties, "L2_cache_size", 0)
 
@@ -33,63 +64,43 @@ class Bench:
         self.torch.cuda.synchronize()
 
     def flush(self):
-        """Leaves nothing in the cache that is of use, or yet to be written.
+        """Evicts inputs and pending writes from the cache.
 
-        It also takes the device longer than the host takes to queue what comes
-        next.
+        It also takes the device longer than the host takes to queue the next
+        call.
         """
         self.buffer.zero_()
         self.buffer.sum()
 
     def medians(self, candidates, alone=False):
-        """Of one call.
+        """Median time of one call of each candidate.
 
         Args:
             candidates: functions by name.
-            alone: waits before each call, so that what the host takes to
-                launch it counts; else it is queued behind other work.
+            alone: includes the launch by the host.
         """
-        times = {name: [] for name in candidates}
-        for turn in range(self.warm + self.rounds):
-            marks = {}
-            for name, call in candidates.items():
-                self.flush()
-                if alone:
-                    self.synchronize()
-                marks[name] = self._marked(call, turn % SETS)
-            self.synchronize()
-            for name, (start, stop) in marks.items():
-                times[name].append(1e3 * start.elapsed_time(stop))
-        return {
-            name: statistics.median(all_times[self.warm :])
-            for name, all_times in times.items()
-        }
+        return self._medians(candidates, EventClock(self, synchronize=alone))
 
-    def _marked(self, call, *which):
-        start, stop = self.event(), self.event()
-        start.record()
-        call(*which)
-        stop.record()
-        return start, stop
+    def _medians(self, candidates, clock):
+        times = timing.medians(candidates, self.rounds, self.warmup, clock)
+        return {name: 1e6 * seconds for name, seconds in times.items()}
 
     def replayed(self, call, calls=8 * SETS):
-        """Of one call among many in a CUDA graph, with what it reads in the
-        cache: launches cost least there.
+        """Median time of one of many calls in a CUDA graph.
+
+        The inputs are in the cache, and launches cost least there.
         """
         graph = self.torch.cuda.CUDAGraph()
         stream = self.torch.cuda.current_stream()
         with self.torch.cuda.graph(graph, stream=stream):
             for i in range(calls):
                 call(i % SETS)
-        marks = [
-            self._marked(graph.replay) for _ in range(self.warm + self.rounds)
-        ]
-        self.synchronize()
-        times = [start.elapsed_time(stop) for start, stop in marks]
-        return 1e3 * statistics.median(times[self.warm :]) / calls
+        candidates = {"graph": lambda i: graph.replay()}
+        clock = EventClock(self, flush=False)
+        return self._medians(candidates, clock)["graph"] / calls
 
     def copy_bandwidth(self):
-        """Bytes read and written in a second by PyTorch's copy."""
+        """Bytes per second that PyTorch's copy reads and writes."""
         source, target = (
             self.torch.empty(COPY // 4, device=self.device).normal_()
             for _ in range(2)

@@ -1,1 +1,1 @@
-"""The claims of the four papers, tried on data that needs no download."""
+"""Tests the claims of the four papers on data that needs no download."""

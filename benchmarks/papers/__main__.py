@@ -1,7 +1,7 @@
-"""Tries the papers' claims: `python -m benchmarks.papers`, or `make papers`.
+"""Tests the papers' claims: `python -m benchmarks.papers`, or `make papers`.
 
-Trains, draws, and writes README.md with a table of claims. What is in the
-results already is not trained again: a run that was cut short goes on.
+Trains, draws figures, and writes README.md with a table of claims. Results
+that exist already are kept, so an interrupted run can be resumed.
 """
 
 import argparse
@@ -19,8 +19,8 @@ HERE = pathlib.Path(__file__).parent
 COLUMNS = [
     *("dataset", "experiment", "method", "condition", "seed"),
     *(
-        f"{part}_{measure}"
-        for part in ("validation", "test", "train")
+        f"{split}_{measure}"
+        for split in ("validation", "test", "train")
         for measure in ("error", "loss")
     ),
     *("errors", "similarities"),
@@ -38,20 +38,22 @@ def arguments(argv):
         help="TFDS sets of labelled images; cifar10 and cifar100 download",
     )
     parser.add_argument("--experiments", nargs="+", default=list(EXPERIMENTS))
-    parser.add_argument("--seeds", type=int, default=10, help="how many")
+    parser.add_argument(
+        "--seeds", type=int, default=10, help="number of seeds"
+    )
     parser.add_argument("--epochs", type=int)
     parser.add_argument(
-        "--examples", type=int, help="only so many, of training and of test"
+        "--examples", type=int, help="number of training and of test images"
     )
     parser.add_argument(
         "--smoke",
         action="store_true",
-        help="two seeds, one epoch, 64 examples, a configuration of each",
+        help="one configuration each, two seeds, one epoch, 64 examples",
     )
     parser.add_argument("--workers", type=int, default=2, help="processes")
     parser.add_argument("--output", type=pathlib.Path, default=HERE)
     parser.add_argument(
-        "--data-dir", help="of TFDS; the default lies in the output folder"
+        "--data-dir", help="of TFDS; by default in the output folder"
     )
     options = parser.parse_args(argv)
     options.data_dir = options.data_dir or options.output / "data"
@@ -68,9 +70,9 @@ def read(path):
 
 
 def remaining(options, rows):
-    """Configurations and the seeds of them that are still to be trained."""
-    known_by = ("dataset", "experiment", "method", "condition", "seed")
-    done = {tuple(row[name] for name in known_by) for row in rows}
+    """Yields configurations and their seeds that have no results yet."""
+    key_columns = ("dataset", "experiment", "method", "condition", "seed")
+    done = {tuple(row[name] for name in key_columns) for row in rows}
     for dataset in options.data:
         for name in options.experiments:
             configs = list(EXPERIMENTS[name]())
@@ -93,14 +95,14 @@ def main(argv=None):
         (*task, options.data_dir, options.examples, options.epochs)
         for task in remaining(options, read(path))
     ]
-    # One after the other: sets are made where they are not.
+    # Data sets that do not exist yet must be created by one process.
     from tutorials import data
 
     for name in options.data:
         data.load(name, options.data_dir)
     context = multiprocessing.get_context("spawn")
     with (
-        # Not for ever: TensorFlow keeps what it has traced.
+        # New processes, because TensorFlow never frees traced functions.
         context.Pool(
             options.workers, workers.prepare, maxtasksperchild=20
         ) as pool,

@@ -1,8 +1,8 @@
-"""What the papers claim, and what these runs say of it.
+"""The claims of the papers, and their verdicts by these runs.
 
-Each claim takes `Results` and gives a difference paired by seed, in points of
-test error unless it says otherwise, and what the claim expects of it: below 0,
-above 0, or none (within a point).
+Each claim computes a difference paired by seed from `Results`, in points of
+test error unless the remark says otherwise. The claim expects a difference
+below 0, above 0, or none (within a point).
 """
 
 import dataclasses
@@ -19,12 +19,12 @@ GHOST, UNWEIGHED = "ghost batch norm", "0.0"
 NORM, DN_B, DN_C = "batch norm", "DN-B", "DN-C"
 UNIFIED, BARE = "keep statistics, calibrations", "keep statistics"
 CALIBRATED, READING_B = "calibrations", "use running, calibrations"
-NONE = 1.0  # points within which a difference is none
+NONE = 1.0  # points; smaller differences count as none
 
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """A sentence, where it stands, the paper's number, and how to try it."""
+    """A sentence, its source, the number of the paper, and a measurement."""
 
     text: str
     source: str
@@ -49,7 +49,7 @@ class Claim:
 
 
 def between(experiment, one, other):
-    """The first less the second, each a method and a condition."""
+    """The first minus the second, each a method and a condition."""
 
     def measure(results):
         first, second = (
@@ -63,12 +63,12 @@ def between(experiment, one, other):
 def best_ghost(results):
     size = results.chosen("ghost_size", GHOST, "error")
     ghosts = results.values("ghost_size", GHOST, size)
-    whole = results.values("ghost_size", GHOST, BATCH)
-    return ghosts - whole, f"size {size} of {BATCH}"
+    batch = results.values("ghost_size", GHOST, BATCH)
+    return ghosts - batch, f"size {size} of {BATCH}"
 
 
 def _weighed(results, size, column, sign=1):
-    """What weighing changes at the share that validates best."""
+    """The change by example weighing with the weight that validates best."""
     method = f"ghost batches of {size}"
     weight = results.chosen("weighing", method)
     after, before = (
@@ -101,7 +101,7 @@ def weighed_ghosts(results):
 
 
 def steadier(experiment, far, near, of=DN_B):
-    """By how much less than batch norm it suffers."""
+    """The increase of the error, minus that of batch norm."""
 
     def measure(results):
         suffers = [
@@ -120,7 +120,7 @@ def steadier(experiment, far, near, of=DN_B):
 
 
 def unified(method, without=NORM):
-    """At the threshold that validates best, against what has none."""
+    """The threshold that validates best, against no threshold."""
 
     def measure(results):
         threshold = results.chosen("unified", method, "error")
@@ -137,7 +137,7 @@ def calibrations(results):
 
 
 def epochs_to(errors, level):
-    """The first with an error of at most that; one more than all if none."""
+    """The first epoch with at most this error, or one after the last."""
     reached = errors <= level
     before = np.where(
         reached.any(axis=1), reached.argmax(axis=1), errors.shape[1]
@@ -149,7 +149,7 @@ def faster(results):
     plain = results.series("unified", NORM, 1.0, "errors")
     threshold = results.chosen("unified", UNIFIED, "error")
     ours = results.series("unified", UNIFIED, threshold, "errors")
-    # Where batch norm is after half of the epochs.
+    # The error of batch norm after half of the epochs.
     level = plain[:, plain.shape[1] // 2 - 1].mean()
     remark = f"epochs to {level:.1f}%, threshold {threshold}"
     return epochs_to(ours, level) - epochs_to(plain, level), remark

@@ -1,8 +1,9 @@
-"""What is trained, for each claim.
+"""The configurations that are trained for each claim.
 
-Two replicas are joined in one device's batch: batch norm that does not
-synchronize is ghost batch norm with a replica's images, cross-replica batch
-norm is batch norm (tests/test_replicas.py holds them to that).
+One device trains on the joined batch of two replicas. Batch norm without
+synchronization is then ghost batch norm with the images of one replica, and
+cross-replica batch norm is batch norm (tests/conformance/test_replicas.py
+tests this).
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ BARE = {"calibrate_center": False, "calibrate_scale": False}
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One training, but for its seed."""
+    """One training, except for its seed."""
 
     experiment: str
     method: str
@@ -33,7 +34,7 @@ class Config:
     weighs: bool = False
 
     def keys(self, dataset):
-        """What a row of results is known by, but for its seed."""
+        """The key of a row of results, except for its seed."""
         return dataset, self.experiment, self.method, str(self.condition)
 
 
@@ -68,7 +69,7 @@ def batch_size():
 
 
 def ghost_size():
-    """Error against the size of ghost batches, each weighed afterwards."""
+    """Error against the size of ghost batches, with example weighing."""
     for size in (2, 4, 8, 16, 32, BATCH):
         yield Config(
             "ghost_size",
@@ -81,7 +82,7 @@ def ghost_size():
 
 
 def weight_decay():
-    """Decay of gamma and beta, or not, with and without shortcuts."""
+    """Weight decay on gamma and beta or not, with and without shortcuts."""
     for residual in (True, False):
         for family in ("plain", "residual"):
             decays = family == "residual"
@@ -118,7 +119,7 @@ def dynamic():
             ("DN-C", "DynamicNormalization", {"scope": "batch"}),
         ):
             if arguments:
-                # 24 would leave 16 channels a bottleneck of one.
+                # With 24, 16 channels would have a bottleneck of 1.
                 arguments = {**arguments, "reduction": 4}
             condition = rate if name == "dynamic_rate" else batch
             yield Config(
@@ -127,13 +128,13 @@ def dynamic():
 
 
 def unified():
-    """Readings of unified batch norm; one threshold after the other."""
-    one = {"condensation_threshold": 1.0}
+    """The readings of unified batch norm, with each threshold."""
+    no_threshold = {"condensation_threshold": 1.0}
     short = {"warmup_steps": 30}  # of some 300 to 500 steps
     running = {"when_condensed": "use_running"}
     readings = {
-        "batch norm": {**one, **BARE},
-        "calibrations": one,
+        "batch norm": {**no_threshold, **BARE},
+        "calibrations": no_threshold,
         "keep statistics": {**short, **BARE},
         "keep statistics, calibrations": short,
         "use running": {**short, **running, **BARE},

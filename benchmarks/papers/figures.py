@@ -1,4 +1,4 @@
-"""A figure for each experiment, a panel for each set of data."""
+"""One figure per experiment, with one panel per data set."""
 
 import matplotlib
 import numpy as np
@@ -11,14 +11,14 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib import ticker
 
-# Of Okabe and Ito: told apart whatever one's colour vision.
+# The palette of Okabe and Ito, which suits every type of color vision.
 COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 MARKERS = "os^DvP"
 SIZE = 4.2  # inches of a panel
 
 
 def panels(results, title, count=1):
-    """Axes `[kinds, sets]`, and the figure they are of."""
+    """Creates a figure, and its axes of shape `[count, data sets]`."""
     figure, axes = plt.subplots(
         count,
         len(results),
@@ -35,7 +35,7 @@ def panels(results, title, count=1):
 
 
 def lines(axis, results, experiment, column="test_error", methods=None):
-    """Means and 95% intervals against the condition, a line a method."""
+    """Plots means and 95% intervals by condition, one line per method."""
     for index, method in enumerate(methods or results.methods(experiment)):
         conditions = results.conditions(experiment, method)
         found = [
@@ -54,7 +54,7 @@ def lines(axis, results, experiment, column="test_error", methods=None):
 
 
 def logarithmic(axis, results, experiment):
-    """Ticks where something was trained."""
+    """A logarithmic axis with ticks at the trained conditions."""
     method = results.methods(experiment)[0]
     ticks = [float(c) for c in results.conditions(experiment, method)]
     axis.set_xscale("log", base=2)
@@ -63,7 +63,7 @@ def logarithmic(axis, results, experiment):
 
 
 def steep(axis):
-    """A logarithmic axis of values with plain numbers at it."""
+    """A logarithmic axis of values with decimal numbers as labels."""
     axis.set_yscale("log")
     axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 5)))
     axis.yaxis.set_major_formatter("{x:g}")
@@ -71,7 +71,7 @@ def steep(axis):
 
 
 def below(figure, axes):
-    """One legend for all panels, where it covers nothing."""
+    """Draws one legend for all panels, below them."""
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=3)
 

@@ -11,13 +11,13 @@ MARK = "<!-- results -->"
 
 
 def table(results):
-    """Markdown: a row a claim, for each set ours and the verdict."""
+    """A Markdown table with a row per claim, and a verdict per data set."""
     head = list(HEAD)
     for each in results:
         head += [each.dataset, "verdict"]
     lines = [head, ["---"] * len(head)]
-    for tried in claims.CLAIMS.values():
-        for claim in tried:
+    for group in claims.CLAIMS.values():
+        for claim in group:
             cells = [f"{claim.text} ({claim.source})", claim.paper]
             for each in results:
                 try:
@@ -31,7 +31,7 @@ def table(results):
 
 
 def write(rows, output):
-    """Draws what was trained and fills the table in; returns the table."""
+    """Draws the figures, writes README.md and returns the table."""
     datasets = list(dict.fromkeys(row["dataset"] for row in rows))
     results = [Results(rows, dataset) for dataset in datasets]
     text = importlib.resources.files(__package__).joinpath("template.md")
@@ -40,7 +40,7 @@ def write(rows, output):
         try:
             figures.draw(results, experiment, output / f"{experiment}.png")
         except KeyError:
-            continue  # Not all of it was trained.
-    made = table(results)
-    (output / "README.md").write_text(text.replace(MARK, made))
-    return made
+            continue  # Some of its results do not exist.
+    claims_table = table(results)
+    (output / "README.md").write_text(text.replace(MARK, claims_table))
+    return claims_table

@@ -1,4 +1,4 @@
-"""Results by what they are known by, and differences paired by seed."""
+"""Results by key, and differences paired by seed."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from scipy import stats
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """A mean over seeds and half of its 95% interval (Student's t)."""
+    """A mean over seeds and half of its 95% confidence interval."""
 
     mean: float
     margin: float
@@ -30,7 +30,7 @@ def difference(values):
 
 
 def _natural(name):
-    """Numbers in names by size: ghost batches of 4, then of 16."""
+    """A sort key by which ghost batches of 4 come before those of 16."""
     return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)]
 
 
@@ -46,12 +46,12 @@ class Results:
                 self._rows.setdefault(keys, {})[int(row["seed"])] = row
 
     def values(self, experiment, method, condition, column="test_error"):
-        """Numbers by seed, in the order of seeds."""
+        """A column by seed, in the order of seeds."""
         rows = self._rows[experiment, method, str(condition)]
         return np.array([float(rows[s][column]) for s in sorted(rows)])
 
     def series(self, experiment, method, condition, column):
-        """[seeds, epochs]."""
+        """A column of values by epoch, of shape [seeds, epochs]."""
         rows = self._rows[experiment, method, str(condition)]
         texts = [rows[seed][column].split() for seed in sorted(rows)]
         return np.array(texts, float)
@@ -60,7 +60,7 @@ class Results:
         return self.values(*keys, **more).mean()
 
     def conditions(self, experiment, method):
-        """Those of a method, from the smallest."""
+        """The conditions of a method in ascending order."""
         found = [
             condition
             for (name, of, condition) in self._rows
@@ -69,7 +69,7 @@ class Results:
         return sorted(found, key=float) or self._missing(experiment, method)
 
     def methods(self, experiment):
-        """By name, each once."""
+        """The methods of an experiment, sorted by name."""
         names = (of for (name, of, _) in self._rows if name == experiment)
         return sorted(set(names), key=_natural) or self._missing(experiment)
 
@@ -77,7 +77,7 @@ class Results:
         raise KeyError(f"not trained on {self.dataset}: {', '.join(keys)}")
 
     def chosen(self, experiment, method, measure="loss"):
-        """The condition that is best on the validation half."""
+        """The condition with the best results on the validation half."""
         return min(
             self.conditions(experiment, method),
             key=lambda condition: self.mean(

@@ -17,16 +17,15 @@ from tutorials import data
 from tutorials.network import convolution
 
 WIDTH = 16
-EPSILON = 1e-3  # of the recorded results, for all layers
-MOMENTUM = 0.9  # of running averages: the default is for longer runs
+EPSILON = 1e-3  # for all layers, as in the recorded results
+MOMENTUM = 0.9  # the default is for longer runs
 WEIGHTS = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0)
 
 
 def network(shape, classes, normalization, residual):
     """A stem, then blocks of two convolutions down to maps of 2 by 2."""
-
     inputs = keras.Input(shape)
-    # Large images are halved at once, for time.
+    # Large images are halved at once, to save time.
     x = convolution(inputs, WIDTH, strides=1 if shape[0] <= 16 else 2)
     x = normalization(activation="relu")(x)
     for _ in range(int(math.log2(x.shape[1] / 2))):
@@ -90,14 +89,15 @@ def prepare(config, shape, classes, steps):
 
 
 def run(config, dataset, seeds, data_dir=None, examples=None, epochs=None):
-    """Rows of results; one model serves all seeds, traced once."""
+    """Yields rows of results. One model, traced once, serves all seeds."""
     keras.backend.clear_session()
     epochs = epochs or experiments.EPOCHS
     (x, y), (test_x, test_y), classes = arrays(dataset, data_dir, examples)
     batch = min(config.batch, len(y))
     per_epoch = len(y) // batch
     model, first_weights = None, []
-    # All seeds' first: a new seed makes TensorFlow compile all it runs anew.
+    # The weights of all seeds come first, because after a new seed TensorFlow
+    # compiles all functions again.
     for seed in seeds:
         keras.utils.set_random_seed(seed)
         model, optimizer = prepare(
@@ -111,8 +111,8 @@ def run(config, dataset, seeds, data_dir=None, examples=None, epochs=None):
         steps_per_execution=per_epoch,
         jit_compile=False,
     )
-    # What is chosen afterwards (a size, a weight, a threshold) is chosen on
-    # one half of the test and judged on the other.
+    # Sizes, weights and thresholds are selected on one half of the test set
+    # and evaluated on the other.
     half = len(test_y) // 2
     sets = {
         "validation": [(test_x[:half], test_y[:half])],
@@ -172,7 +172,7 @@ def evaluate(model, sets):
 
 
 def weighed(model, sets):
-    """The same for each share of inference example weighing."""
+    """Errors and losses for each weight of inference example weighing."""
     measured = {weight: {} for weight in WEIGHTS}
     for name, batches in sets.items():
         for measure, metric in (("error", "accuracy"), ("loss", model.loss)):

@@ -1,8 +1,8 @@
-"""What runs in each process."""
+"""The functions that run in each process."""
 
 
 def prepare():
-    """Of a process: images are small, so each of them takes one core."""
+    """Gives each process one core, because images are small."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -13,5 +13,5 @@ def train(task):
     from benchmarks import timing
     from benchmarks.papers import training
 
-    environment = timing.environment()
+    environment = timing.layer_environment()
     return [{**row, **environment} for row in training.run(*task)]

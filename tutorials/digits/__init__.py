@@ -1,4 +1,4 @@
-"""The builder, registered with TFDS by its import."""
+"""Importing the builder registers it with TFDS."""
 
 from tutorials.digits.digits_dataset_builder import Digits
 

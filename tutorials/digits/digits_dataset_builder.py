@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits, which come with it, as a TFDS set."""
+"""The handwritten digits of scikit-learn as a TFDS data set."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -8,20 +8,20 @@ TRAIN = 797
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
-    """797 and 1000 grey images of 8 by 8 pixels from 0 to 16, ten classes.
+    """797 and 1000 gray images of 8 by 8 pixels from 0 to 16, ten classes.
 
-    The split is a permutation of fixed seed: the file's own order goes from
-    one group of writers to the next.
+    The split is a random permutation with a fixed seed, because the file is
+    sorted by groups of writers.
     """
 
     VERSION = tfds.core.Version("1.0.0")
-    # There is nothing to download. TFDS would look for addresses with
-    # importlib_resources, which it does not declare.
+    # There is nothing to download. TFDS would search for addresses with
+    # importlib_resources, which it does not declare as a dependency.
     url_infos = None
 
     def _info(self):
-        # The newer way, a metadata folder beside this file, needs
-        # importlib_resources, which TFDS does not declare.
+        # The newer format, a metadata folder next to this file, needs
+        # importlib_resources, which TFDS does not declare as a dependency.
         return tfds.core.DatasetInfo(
             builder=self,
             description="Handwritten digits of the UCI repository.",

@@ -1,4 +1,4 @@
-"""Patches of photographs that come with scikit-image and scikit-learn."""
+"""Patches of the photographs in scikit-image and scikit-learn."""
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -21,15 +21,16 @@ PHOTOGRAPHS = {
     "rocket": data.rocket,
 }
 PATCH = 32
-# Patches lie within squares of this size, which are the training's or the
-# test's like those of a chessboard: no pixel is in both.
+# Patches lie within squares of this size. As on a chessboard, squares of one
+# color are for training and the others for the test, so they share no pixel.
 SQUARE = 64
 TRAIN, TEST = 100, 80  # patches of each photograph
 
 
 class Photographs(tfds.core.GeneratorBasedBuilder):
-    """1300 and 1040 colour patches of 32 by 32 pixels; the photograph is the
-    class, of 13.
+    """1300 and 1040 color patches of 32 by 32 pixels of 13 photographs.
+
+    The class of a patch is its photograph.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -59,7 +60,7 @@ class Photographs(tfds.core.GeneratorBasedBuilder):
         }
 
     def _generate_examples(self, colour, count):
-        """From the squares of one colour."""
+        """Yields patches from the squares of one color."""
         random = np.random.default_rng(colour)
         for name, read in PHOTOGRAPHS.items():
             photograph = read()

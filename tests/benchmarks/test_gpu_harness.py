@@ -1,0 +1,235 @@
+"""benchmarks/gpu on the emulation: what it finds, and what the driver says."""
+
+import ctypes
+import fcntl
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmarks.gpu import arrays
+from benchmarks.gpu import cases
+from benchmarks.gpu import check
+from benchmarks.gpu import library
+from benchmarks.gpu import oracles
+from tf_ops.cuda import nvrtc
+
+ROOT = pathlib.Path(__file__).parents[2]
+BUILD = ROOT / "tf_ops" / "build" / "test"
+LIBRARY = BUILD / "gpu" / library.LIBRARY.name
+CASE = cases.Case(cases.View(2, 6, 8, 1), "bfloat16", "silu", (2,))
+
+RANDOM = np.random.default_rng(0)
+
+CALL = """
+import sys
+from benchmarks.gpu import arrays, library
+
+library.TYPES["float64"] = 1
+path, kernel, dtype, grows = sys.argv[1:]
+held = arrays.Numpy()
+kernels = library.Kernels(held, path, grows=grows == "grows")
+names = ("x", "count", "mean", "variance", "residual")
+arrays = {name: held.poisoned(1024) for name in names}
+try:
+    kernels.run(kernel, library.View(2, 3, 5, 1), dtype, **arrays)
+except RuntimeError as error:
+    print(error)
+else:
+    print("ran:", arrays["count"][:8].view("float32"))
+"""
+RAN = "ran: [3. 3.]"
+
+
+@pytest.fixture(scope="module")
+def built():
+    """The library and the emulated driver, by one process at a time."""
+    tools = shutil.which("g++") and shutil.which("make")
+    if not tools or nvrtc.library() is None:
+        pytest.skip("no compiler for the kernels: g++, make and NVRTC")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(
+            [
+                *("make", f"-j{os.cpu_count()}", "-C", ROOT / "tf_ops"),
+                *("gpu", "emulated", f"PYTHON={sys.executable}"),
+                *(f"OUT={BUILD}", "GPUS=sm_80 sm_90 compute_90"),
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+
+
+def python(*arguments, driver=BUILD / "emulated", capability=90):
+    """What Python prints, with a driver of CUDA for a GPU of a capability."""
+    paths = [driver, os.environ.get("LD_LIBRARY_PATH")]
+    environment = {
+        **os.environ,
+        "LD_LIBRARY_PATH": ":".join(str(path) for path in paths if path),
+        "EMULATED_CAPABILITY": str(capability),
+    }
+    result = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout[-2000:] + result.stderr
+    return result.stdout.strip()
+
+
+def called(kernel="moments", dtype="float32", grows=True, **how):
+    how_far = "grows" if grows else "stays"
+    return python("-c", CALL, str(LIBRARY), kernel, dtype, how_far, **how)
+
+
+@pytest.mark.usefixtures("built")
+# Without and with what Hopper brought.
+@pytest.mark.parametrize("capability", [80, 90])
+def test_the_kernels_are_right(capability):
+    printed = python(
+        *("-m", "benchmarks.gpu", "--only", "check", "--few", "--no-jax"),
+        *("--memory", "numpy", "--library", str(LIBRARY)),
+        capability=capability,
+    )
+    assert " results checked, 0 failures, seed " in printed
+
+
+@pytest.mark.usefixtures("built")
+@pytest.mark.parametrize("capability", [87, 90, 120])
+def test_code_for_a_gpu_is_found(capability):
+    assert called(capability=capability) == RAN
+
+
+@pytest.mark.usefixtures("built")
+def test_a_gpu_that_nothing_was_built_for():
+    assert called(capability=60) == (
+        "no kernels for a GPU of compute capability 6.0 were built"
+    )
+
+
+@pytest.mark.usefixtures("built")
+def test_no_driver():
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        pass
+    else:
+        pytest.skip("there is a driver")
+    assert called(driver=None) == (
+        "CUDA's driver cannot be loaded: libcuda.so.1: cannot open shared "
+        "object file: No such file or directory"
+    )
+
+
+@pytest.mark.usefixtures("built")
+def test_scratch():
+    # 16 bytes for each channel of each row.
+    assert called(grows=False) == "no memory for 160 bytes of sums"
+    assert called() == RAN
+
+
+@pytest.mark.usefixtures("built")
+def test_what_there_is_no_kernel_for():
+    assert called("norms") == "there is no kernel norms"
+    assert called(dtype="float64") == "float64 is for CPUs alone"
+
+
+class Stub:
+    """Kernels that do something else to the arrays they are given."""
+
+    def __init__(self, act):
+        self.act = act
+
+    def forget(self):
+        pass
+
+    def __getattr__(self, kernel):
+        return lambda view, dtype, **given: self.act(given)
+
+
+def failures(act):
+    return check.check([CASE], Stub(act), arrays.Numpy(), seed=0)
+
+
+def test_what_is_not_written_is_found():
+    found = failures(lambda given: None)
+    assert np.isnan(list(found.worst.values())).all()
+    assert len(found.failures) == found.count == 14
+
+
+def past(given):
+    if "result" in given:
+        given["result"][-1] = 0
+
+
+def over(given):
+    given["x"][0] ^= 1
+
+
+def at_random(given):
+    if "result" in given:
+        given["result"][:8] = RANDOM.integers(256, size=8)
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (past, "apply: written past result"),
+        (over, "moments: x was written to"),
+        (at_random, "group_norm: result differs between runs"),
+    ],
+)
+def test_what_is_written_wrongly_is_found(act, words):
+    found = failures(act).failures
+    assert any(failure.startswith(words) for failure in found)
+
+
+@pytest.mark.parametrize("name", library.ACTIVATIONS)
+def test_slopes_are_those_of_the_activations(name):
+    z, h = np.linspace(-6, 6, 50), 1e-5
+    up, down = (oracles.activation(name, z + e) for e in (h, -h))
+    expected = (up - down) / (2 * h)
+    np.testing.assert_allclose(oracles.slope(name, z), expected, atol=1e-9)
+
+
+def test_the_gradient_of_a_group_norm_is_that_of_its_oracle():
+    random = np.random.default_rng(0)
+    x, g, way = random.normal(size=(3, 2, 3, 6, 4))
+    gamma, beta = random.normal(size=(2, 6))
+
+    def loss(x, gamma=gamma):
+        return (g * oracles.GroupNorm(x, 3, 1e-3, gamma, beta).z).sum()
+
+    norm = oracles.GroupNorm(x, 3, 1e-3, gamma, beta)
+    (dx, _), (d_gamma, _), (d_beta, _) = norm.gradient(g)
+    h = 1e-5
+    along = (loss(x + h * way) - loss(x - h * way)) / (2 * h)
+    np.testing.assert_allclose((dx * way).sum(), along, rtol=1e-7)
+    np.testing.assert_allclose(loss(x), d_gamma @ gamma + d_beta @ beta)
+
+
+@pytest.mark.parametrize(
+    ("value", "bits"),
+    [
+        (1 + 2**-8, 0x3F80),  # ties to even
+        (1 + 3 * 2**-8, 0x3F82),
+        (1 + 2**-8 + 2**-20, 0x3F81),
+        (-np.inf, 0xFF80),
+        (3.4e38, 0x7F80),
+        (np.nan, 0x7FC0),
+    ],
+)
+def test_bfloat16_is_rounded_to_nearest(value, bits):
+    stored = arrays.stored(np.array([value]), "bfloat16")
+    assert stored[0] == bits
+    again = arrays.stored(arrays.exact(stored, "bfloat16"), "bfloat16")
+    assert again[0] == bits

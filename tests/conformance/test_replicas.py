@@ -1,0 +1,276 @@
+"""Replicas of MirroredStrategy: equal to one device on the joined batch.
+
+TensorFlow allows one number of replicas per process: two here, and this file
+is run again with three and four in other processes.
+"""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_norms
+from keras_norms import ops
+from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.conformance.descriptors import Descriptor
+from tests.conformance.replica_run import Run
+from tests.conftest import REPLICAS
+from tests.references import formulas
+from tests.references import oracles
+
+SHARDS = {
+    2: [(4, 4), (3, 1), (4, 0), (0, 3)],
+    3: [(3, 1, 4), (2, 0, 3)],
+    4: [(2, 2, 2, 2), (3, 1, 4, 0), (0, 0, 1, 0)],
+}[REPLICAS]
+SYNCHRONIZED = [
+    Descriptor("CrossReplicaBatchNormalization", {}),
+    Descriptor("BatchNormalization", {"synchronized": True}),
+    Descriptor(
+        "BatchGroupNormalization",
+        {"synchronized": True, "groups": 2},
+        groups=2,
+    ),
+    *(
+        dataclasses.replace(
+            descriptor,
+            arguments={**descriptor.arguments, "synchronized": True},
+        )
+        for descriptor in DESCRIPTORS
+        if descriptor.formula and descriptor.running
+    ),
+]
+if REPLICAS > 2:
+    # The other layers run with two replicas only, to save time.
+    SYNCHRONIZED = SYNCHRONIZED[:3] + [
+        d for d in SYNCHRONIZED if d.name.startswith("Representative")
+    ]
+CROSS = SYNCHRONIZED[0]
+every_synchronized = pytest.mark.parametrize(
+    "descriptor", SYNCHRONIZED, ids=[d.id for d in SYNCHRONIZED]
+)
+
+
+@pytest.mark.parametrize("shards", SHARDS, ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+@every_synchronized
+def test_equals_one_device_on_the_joined_batch(
+    strategy, shards, masked, descriptor
+):
+    run = Run(
+        strategy,
+        descriptor,
+        shards,
+        masked=masked,
+        dtype="float64",
+        arguments={"momentum": 0.9},
+    )
+    wanted, have = run.expected(), run.joined()
+    assert set(wanted) == set(have)
+    for name, want in wanted.items():
+        scale = max(1.0, np.abs(want).max())
+        np.testing.assert_allclose(have[name], want, atol=1e-12 * scale)
+    layer = run.layer
+    x, _, mask = run.inputs()
+    mean, variance = formulas.running_target(x, run.weights, -1, mask)
+    np.testing.assert_allclose(layer.moving_mean, 0.1 * mean, atol=1e-13)
+    np.testing.assert_allclose(
+        layer.moving_variance, 0.9 + 0.1 * variance, atol=1e-12
+    )
+    for moving in layer.non_trainable_variables:
+        first, *others = map(np.asarray, run.local(moving.value))
+        for other in others:
+            np.testing.assert_array_equal(first, other)
+    if "Unified" in descriptor.name:
+        want = ops.feature_similarity(x, mask)
+        np.testing.assert_allclose(layer.similarity, want, atol=1e-13)
+
+
+@every_synchronized
+def test_one_all_reduce_forward_and_one_backward(strategy, descriptor):
+    """Unified batch norm needs one more, for the sums of features."""
+    run = Run(strategy, descriptor, SHARDS[0])
+    assert run.collectives() == 2 + ("Unified" in descriptor.name)
+
+
+@pytest.mark.parametrize("shards", SHARDS, ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+def test_mean_far_from_zero(strategy, shards, masked):
+    run = Run(strategy, CROSS, shards, mean=1e4, masked=masked)
+    have = run.joined()
+    for name, want in run.expected().items():
+        scale = max(1.0, np.abs(want).max())
+        np.testing.assert_allclose(have[name], want, atol=5e-6 * scale)
+
+
+@pytest.mark.parametrize("shards", SHARDS, ids=str)
+def test_unsynchronized_replicas_average_running_statistics(strategy, shards):
+    """Each normalizes by itself; running statistics are the same on all."""
+    run = Run(
+        strategy,
+        Descriptor("BatchNormalization", {}),
+        shards,
+        dtype="float64",
+        arguments={"momentum": 0.9},
+    )
+    means, variances = [], []
+    for index, (x, dy) in enumerate(zip(run.x, run.dy, strict=True)):
+        if not len(x):
+            continue
+        gamma, beta = run.layer.gamma.numpy(), run.layer.beta.numpy()
+        own = oracles.normalize(x, dy, gamma, beta, -1, None, CHANNELS)
+        wanted = (own.y, own.dx, own.dgamma, own.dbeta)
+        for have, want in zip(run.results, wanted, strict=True):
+            np.testing.assert_allclose(have[index], want, atol=1e-12)
+        mean, variance = oracles.moments(x, -1)
+        means.append(mean * len(x) / sum(shards))
+        variances.append(variance * len(x) / sum(shards))
+    for moving, wanted in (
+        (run.layer.moving_mean, 0.1 * sum(means)),
+        (run.layer.moving_variance, 0.9 + 0.1 * sum(variances)),
+    ):
+        for value in run.local(moving.value):
+            np.testing.assert_allclose(value, wanted, atol=1e-12)
+    assert run.collectives() == 1
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize("others", [0, 1])
+def test_condensed_replicas_do_not_update_running_statistics(
+    strategy, first, others
+):
+    """A condensed replica is treated like an empty one."""
+    condensed = [first] + [others] * (REPLICAS - 1)
+    run = Run(
+        strategy,
+        Descriptor(
+            "UnifiedBatchNormalization",
+            {"calibrate_center": False, "calibrate_scale": False},
+            formula=formulas.unified,
+        ),
+        (3, 4, 2, 5)[:REPLICAS],
+        dtype="float64",
+        arguments={
+            "momentum": 0.9,
+            "warmup_steps": 0,
+            "condensation_threshold": 0.99,
+        },
+        means=[1e3 * each for each in condensed],
+    )
+    batches = [x for x, each in zip(run.x, condensed, strict=True) if not each]
+    total = sum(len(x) for x in batches)
+    mean, variance = np.zeros(CHANNELS), np.ones(CHANNELS)
+    for x in batches:
+        own, around = formulas.running_target(x, run.weights, -1)
+        mean += 0.1 * len(x) / total * own
+        variance += 0.1 * len(x) / total * (around - 1)
+    for moving, want in (
+        (run.layer.moving_mean, mean),
+        (run.layer.moving_variance, variance),
+    ):
+        for value in run.local(moving.value):
+            np.testing.assert_allclose(value, want, atol=1e-12)
+    assert run.layer.updates == (total > 0)
+
+
+@pytest.mark.skipif(REPLICAS != 4, reason="four replicas make two groups")
+def test_replicas_per_group(strategy):
+    shards = (3, 1, 2, 0)
+    run = Run(
+        strategy,
+        CROSS,
+        shards,
+        dtype="float64",
+        arguments={"replicas_per_group": 2, "momentum": 0.0},
+    )
+    assert run.collectives() == 2
+    means, variances = [], []
+    for pair in (slice(0, 2), slice(2, 4)):
+        x, dy = np.concatenate(run.x[pair]), np.concatenate(run.dy[pair])
+        gamma, beta = run.layer.gamma.numpy(), run.layer.beta.numpy()
+        wanted = oracles.normalize(x, dy, gamma, beta, -1, None, CHANNELS)
+        y, dx = (np.concatenate(have[pair]) for have in run.results[:2])
+        np.testing.assert_allclose(y, wanted.y, atol=1e-12)
+        np.testing.assert_allclose(dx, wanted.dx, atol=1e-12)
+        mean, variance = oracles.moments(x, -1)
+        means.append(mean * len(x) / 6)
+        variances.append(variance * len(x) / 6)
+    layer = run.layer
+    np.testing.assert_allclose(layer.moving_mean, sum(means), atol=1e-12)
+    np.testing.assert_allclose(
+        layer.moving_variance, sum(variances), atol=1e-12
+    )
+
+
+def test_replicas_per_group_must_divide_the_replicas(strategy):
+    wrong = REPLICAS + 1
+    with pytest.raises(ValueError, match="must be a multiple") as error:
+        Run(
+            strategy,
+            CROSS,
+            SHARDS[0],
+            arguments={"replicas_per_group": wrong},
+        )
+    assert (
+        "The number of replicas must be a multiple of `replicas_per_group`. "
+        f"Received: replicas_per_group={wrong} with {REPLICAS} replicas. Use "
+        f"a divisor of {REPLICAS}, or None to merge all of them."
+    ) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BatchNormalization",
+        "CrossReplicaBatchNormalization",
+        "GhostBatchNormalization",
+        "BatchGroupNormalization",
+        "GroupNormalization",
+        "UnifiedBatchNormalization",
+        "DynamicNormalization",
+    ],
+)
+def test_reloaded_model_has_equal_predictions(strategy, name, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.normal(2, 3, size=(16 * REPLICAS, 4, CHANNELS)).astype("float32")
+    arguments = {"groups": 2} if "Group" in name else {}
+    if "Unified" in name:
+        arguments = {"warmup_steps": 0, "condensation_threshold": 0.3}
+    with strategy.scope():
+        model = keras.Sequential(
+            [
+                keras.Input((4, CHANNELS)),
+                getattr(keras_norms.layers, name)(**arguments),
+                keras.layers.Dense(2),
+            ]
+        )
+        model.compile("sgd", "mse")
+    y = np.zeros((len(x), 4, 2))
+    model.fit(x, y, batch_size=4 * REPLICAS, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    predicted = model.predict(x, verbose=0)
+    reloaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(
+        reloaded.predict(x, verbose=0), predicted, atol=1e-6
+    )
+    with strategy.scope():
+        resumed = keras.models.load_model(tmp_path / "model.keras")
+    resumed.fit(x, y, batch_size=4 * REPLICAS, verbose=0)
+
+
+@pytest.mark.skipif(REPLICAS != 2, reason="two replicas start the others")
+@pytest.mark.parametrize(
+    ("replicas", "tests"), [(3, "not reloaded"), (4, "group or all_reduce")]
+)
+def test_other_numbers_of_replicas(replicas, tests):
+    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", tests]
+    environment = {**os.environ, "KERAS_NORMS_TEST_REPLICAS": str(replicas)}
+    result = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert result.returncode == 0, result.stdout

@@ -1,0 +1,157 @@
+"""The full messages of the errors."""
+
+AXIS = (
+    "`axis` must be one integer, the channel axis. Received: axis={value}. "
+    "Name one axis; to normalize over several, reshape the inputs so that one "
+    "axis holds the channels."
+)
+BATCH_AXIS = (
+    "`axis` must not be the batch axis. Received: axis=0. Use -1 for channels "
+    "last, 1 for channels first."
+)
+RANK = (
+    "Inputs must have a batch axis and a channel axis, rank 2 or more. "
+    "Received: an input of shape {}, rank {}. Add the missing axis, for "
+    "example with `keras.ops.expand_dims`."
+)
+BOUNDS = (
+    "Axis {} is out of bounds for input shape (2, 3, 4): the channel axis "
+    "lies between 1 and 2, or between -2 and -1. Received: axis={}. Use "
+    "-1 for channels last, 1 for channels first."
+)
+UNDEFINED = (
+    "Axis {} of input tensor should have a defined dimension but the "
+    "layer received an input with shape {}. State the number of channels "
+    "in `keras.Input`, or name another axis."
+)
+GROUPS = (
+    "Received an invalid value for argument `groups`, expected a positive "
+    "integer (or -1 for a group a channel, instance normalization). Received: "
+    "groups={value}. Use a divisor of the number of channels."
+)
+MORE_GROUPS = (
+    "Number of groups (5) cannot be more than the number of channels (4). "
+    "Received: groups=5. Use a divisor of 4, or -1 for a group a channel."
+)
+NO_DIVISOR = (
+    "The number of channels (4) must be a multiple of the number of groups "
+    '(3); Keras words the rule as "must be a multiple of the number of '
+    'channels". Received: groups=3. Use a divisor of 4, or -1 for a group a '
+    "channel."
+)
+NOT_NEGATIVE = (
+    "`{name}` must be a finite number, 0 or more. Received: {name}={value}. "
+    "Use a small number such as 1e-3."
+)
+FRACTION = (
+    "`{name}` must be a number between 0 and 1. Received: {name}={value}. Use "
+    "a value in that range."
+)
+EXAMPLES = (
+    "`{name}` must be a positive integer, or None for the whole batch. "
+    "Received: {name}={value}. Use 1 or more examples."
+)
+EXCLUSIVE = (
+    "`{name}` makes statistics of less than a replica's batch, `synchronized` "
+    "of more: they exclude each other. Received: {name}=2, synchronized=True. "
+    "Leave one of them out."
+)
+REPLICAS = (
+    "`replicas_per_group` must be a positive integer, or None for all "
+    "replicas. Received: replicas_per_group={value}. Use a divisor of the "
+    "number of replicas."
+)
+SYNCHRONIZED = (
+    "CrossReplicaBatchNormalization is synchronized. Received: "
+    "synchronized=False. Use BatchNormalization for statistics of each "
+    "replica by itself."
+)
+VIRTUAL = (
+    "`virtual_batch_size` is called `ghost_batch_size` here, and need not "
+    "divide the batch. Received: virtual_batch_size=4. Rename the argument."
+)
+KEYS = (
+    "Received invalid keys for `renorm_clipping` argument: {value}. "
+    "Supported keys: ['rmax', 'rmin', 'dmax']. Remove the "
+    "others."
+)
+SWAPPED = (
+    "rmax should be greater than rmin in the `renorm_clipping` argument. "
+    "Received: rmax=1.0, rmin=2.0. Swap them?"
+)
+NEGATIVE = (
+    "dmax should be non-negative in the `renorm_clipping` argument. Received: "
+    "dmax=-1.0. Use 0 for no shift at all."
+)
+CLIPPING = (
+    "`renorm_clipping` must be a dictionary of numbers. Received: "
+    "renorm_clipping={value}. Supported keys: ['rmax', 'rmin', 'dmax']."
+)
+BOOLEAN = (
+    "`{name}` must be True or False. Received: {name}={value}. Use one of "
+    "them."
+)
+REAL = (
+    "Inputs must be real numbers. Received: an input of dtype {}. Normalize "
+    "real and imaginary parts by themselves; turn text into numbers first."
+)
+WEIGHT = (
+    "`weight` must be a number, or a table that broadcasts to [rows, "
+    "channels]. Received: a weight of shape (4,). Use `weight[None]` for one "
+    "a channel, `weight[:, None]` for one a row."
+)
+ALGEBRA = (
+    "The algebra must return `Coefficients(center, scale, shift)`. Received: "
+    "{}. `keras_norms.ops.affine(moments, ...)` makes the usual ones."
+)
+STRAY = (
+    "Gradients reach the input and the parameters of the two passes only, and "
+    "other variables were read there. Received: ['stray:0']. Pass them as "
+    "parameters (a layer of its own extends the property `parameters`), and "
+    "apply an activation that has weights after the layer."
+)
+WHOLE = (
+    "Moments of the whole batch cannot be split into blocks. Received: "
+    "examples=2. Pool moments of examples, those of `instance_moments`."
+)
+MASK = (
+    "The mask must cover the leading axes of the inputs without their channel "
+    "axis, {sizes}, at least the batch. Received: mask.shape={mask}, "
+    "inputs.shape={inputs}, axis={axis}. A mask says which positions count, "
+    "for all channels of each."
+)
+INSTALL = (
+    "keras_norms needs TensorFlow 2.20 or later, which is not installed. "
+    "Install it with `pip install keras-norms[cpu]`, or with `pip install "
+    "keras-norms[gpu]` for NVIDIA GPUs on Linux; or set KERAS_BACKEND to a "
+    "backend of Keras that is installed."
+)
+
+COSINE = (
+    "`{name}` is compared with a cosine and must be a number between -1 and "
+    "1. Received: {name}={value}. Use 1 for never."
+)
+STEPS = (
+    "`{name}` must be an integer, 0 or more, a number of training steps. "
+    "Received: {name}={value}. Use 0 for none."
+)
+REDUCTION = (
+    "`reduction` must be a finite number, 1 or more: a layer of C channels "
+    "has a bottleneck of C / reduction, but at least 1. Received: "
+    "reduction={value}. Use 1 for none."
+)
+ONE_OF = (
+    "`{{name}}` must be one of {}. Received: {{name}}={{value}}. Use one of "
+    "these."
+)
+STATISTICS = ONE_OF.format(["batch", "sequential", "average"])
+SCOPES = ONE_OF.format(["example", "batch"])
+RUNNING = ONE_OF.format(["running", "batch"])
+READINGS = ONE_OF.format(["keep_statistics", "use_running"])
+SIMILARITIES = ONE_OF.format(["features", "pooled"])
+SCALES = ONE_OF.format(["representative", "instance_enhancement"])
+WRAPPED = (
+    "WeightStandardization wraps convolutions (transposed and depthwise ones "
+    "too) and Dense layers. Received: layer={} of type {}. Wrap the layers of "
+    "a model that hold the kernels."
+)
