@@ -102,7 +102,7 @@ def candidates(name, shape, dtype, backward):
         how = (shape, dtype, jit, backward)
         found[f"keras {mode}"] = benchmark.candidate(theirs, CALLS[name], *how)
         found[f"composed {mode}"] = ours("never", name, *how)
-        if not loader.reason():
+        if not loader.unusable_reason():
             found[f"native {mode}"] = ours("always", name, *how)
     if name == "BatchNormalization" and len(shape) == 4:
         found["tensorflow fused"] = tensorflow_fused(shape, dtype, backward)

@@ -164,7 +164,7 @@ MASK = (
 INSTALL = (
     "keras_norms needs TensorFlow 2.20 or later, which is not installed. "
     "Install it with `pip install keras-norms[cpu]`, or with `pip install "
-    "keras-norms[gpu]` for NVIDIA GPUs on Linux; or set KERAS_BACKEND to a "
+    "keras-norms[gpu]` for NVIDIA GPUs on Linux, or set KERAS_BACKEND to a "
     "backend of Keras that is installed."
 )
 

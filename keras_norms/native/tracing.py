@@ -1,4 +1,4 @@
-"""What TensorFlow traces at the moment: everything without a public API."""
+"""The state of TensorFlow's tracing, and all uses of its private modules."""
 
 import sys
 import weakref
@@ -7,22 +7,20 @@ import keras
 
 
 def in_graph():
-    """Whether operations are added to a graph, not run."""
+    """Whether operations are added to a graph instead of executed."""
     import tensorflow as tf
 
     return not tf.executing_eagerly()
 
 
 def exporting():
-    """Whether what is traced now is to be loaded without this package.
+    """Whether the current graph may be loaded without this package.
 
-    A concrete function that is asked for by name is a graph that leaves the
-    process: converters freeze it (`tf2onnx`, OpenVINO, `TFLiteConverter`,
-    `convert_variables_to_constants_v2`). Functions that are called run here.
+    Converters (`tf2onnx`, OpenVINO, `TFLiteConverter`,
+    `convert_variables_to_constants_v2`) call `get_concrete_function` and
+    freeze its graph. A function that is called runs in this process.
     """
-    import tensorflow as tf
-
-    if tf.executing_eagerly():
+    if not in_graph():
         return False
     try:
         from tensorflow.python.saved_model import save_context
@@ -30,7 +28,7 @@ def exporting():
         saving = False
     else:
         saving = save_context.in_save_context()
-    return saving or any(map(_leaves_the_process, _frames()))
+    return saving or any(map(_is_exporter, _frames()))
 
 
 def _frames():
@@ -40,20 +38,20 @@ def _frames():
         frame = frame.f_back
 
 
-def _leaves_the_process(frame):
-    """Whether a function on the stack makes a graph for use elsewhere."""
+def _is_exporter(frame):
+    """Whether a function on the stack makes a graph for another process."""
     module = frame.f_globals.get("__name__", "")
     if module.startswith("tensorflow."):
         return frame.f_code.co_name == "get_concrete_function"
-    # Keras's archives trace by calls before they save.
+    # Before it saves, an archive of Keras calls functions to trace them.
     archive = keras.export.ExportArchive.__module__.rpartition(".")[0]
     return module.startswith(archive)
 
 
 def compiling():
-    """Whether what runs now is being compiled by XLA.
+    """Whether XLA compiles the current operations.
 
-    Compilers and op-by-op execution need different sums, see `Layout.sum`,
+    `Layout.sum` uses different sums for compilers and for op-by-op execution,
     and only compilers need `materialized` tensors.
     """
     backend = keras.backend.backend()
@@ -63,7 +61,8 @@ def compiling():
 
     if tf.executing_eagerly():
         return False
-    # TensorFlow has no public way to ask; not knowing costs speed, and digits.
+    # TensorFlow has no public function for this. Without the module, sums are
+    # slower and less accurate under XLA.
     try:
         from tensorflow.python.ops import control_flow_util
     except ImportError:
@@ -73,27 +72,26 @@ def compiling():
 
 
 def in_branch():
-    """Whether what is traced now is a branch of a conditional."""
+    """Whether a branch of a conditional is traced."""
     try:
-        from tensorflow.python.ops import control_flow_v2_func_graphs
+        from tensorflow.python.ops import control_flow_v2_func_graphs as cond
     except ImportError:
         return True
     import tensorflow as tf
 
     graph = tf.compat.v1.get_default_graph()
     while graph is not None:
-        branch = control_flow_v2_func_graphs.CondBranchFuncGraph
-        if isinstance(graph, branch):
+        if isinstance(graph, cond.CondBranchFuncGraph):
             return True
         graph = getattr(graph, "outer_graph", None)
     return False
 
 
 def custom_gradient(function):
-    """Has TensorFlow take the gradient that `function` returns with its value.
+    """A function whose gradient in TensorFlow is the one that it returns.
 
-    The gradient receives dense tensors. Other backends derive one of their
-    own.
+    `function` returns its value and its gradient. The gradient receives dense
+    tensors. The other backends of Keras differentiate the value.
     """
     if keras.backend.backend() != "tensorflow":
         return lambda *arguments: function(*arguments)[0]
@@ -103,25 +101,25 @@ def custom_gradient(function):
     def differentiable(*arguments):
         value, gradient = function(*arguments)
 
-        def of_dense(*upstream, **variables):
+        def dense_gradient(*upstream, **variables):
             return gradient(*map(dense, upstream), **variables)
 
-        return value, of_dense
+        return value, dense_gradient
 
     def run(*arguments):
         value = differentiable(*arguments)
         if in_graph():
-            _give_to_graph(tf.nest.flatten(value)[0])
+            _store_gradient_on_graph(tf.nest.flatten(value)[0])
         return value
 
     return run
 
 
 def dense(gradient):
-    """A gradient as a tensor, also where a gather passes `tf.IndexedSlices`.
+    """Converts a gradient to a tensor, including `tf.IndexedSlices`.
 
-    TensorFlow's own conversion warns about memory where sizes are unknown.
-    Here the gradient is as large as x in any case.
+    TensorFlow's conversion would warn about memory if sizes are unknown. Here
+    the gradient is as large as x in any case.
     """
     import tensorflow as tf
 
@@ -132,11 +130,11 @@ def dense(gradient):
     )
 
 
-def _give_to_graph(output):
-    """Has the graph of a custom gradient's output own the gradient.
+def _store_gradient_on_graph(output):
+    """Moves the custom gradient of `output` from a registry to its graph.
 
-    TensorFlow registers it for the whole process, and it holds its graph:
-    every model that was ever traced would stay in memory.
+    TensorFlow registers the gradient for the process, and the gradient holds
+    its graph, so every model that was ever traced would stay in memory.
     """
     try:
         from tensorflow.python.framework import ops as framework
@@ -146,56 +144,56 @@ def _give_to_graph(output):
         entry = registered[name]
         gradient = entry["type"]
     except (ImportError, AttributeError, KeyError, ValueError):
-        return  # Another TensorFlow: it costs memory, not results.
+        return  # In another TensorFlow, memory is lost, but no result.
     graph = output.graph
     if not hasattr(graph, "_keras_norms_gradients"):
         graph._keras_norms_gradients = {}
     graph._keras_norms_gradients[name] = gradient
     owner = weakref.ref(graph, lambda _: registered.pop(name, None))
 
-    def of_graph(operation, *upstream):
+    def stored_gradient(operation, *upstream):
         return owner()._keras_norms_gradients[name](operation, *upstream)
 
-    entry["type"] = of_graph
+    entry["type"] = stored_gradient
 
 
 def new_tape():
-    """A tape for small tensors; `None` where the backend differentiates."""
+    """A tape for small tensors, or `None` on other backends of Keras."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf
 
-    # A gradient may be taken more than once.
-    return GraphTape.here() or tf.GradientTape(
+    # Persistent, because a gradient may be computed more than once.
+    return GraphTape.for_current_graph() or tf.GradientTape(
         persistent=True, watch_accessed_variables=False
     )
 
 
 def copy(tensor):
-    """The same values as another tensor of the graph."""
+    """Another tensor of the graph with the same values."""
     import tensorflow as tf
 
     return tf.identity(tensor)
 
 
 def multiply_no_nan(x, y):
-    """x y, and 0 where y is 0 and x is not finite."""
+    """x y, or 0 where y is 0 and x is not finite."""
     import tensorflow as tf
 
     return tf.math.multiply_no_nan(x, y)
 
 
 class GraphTape:
-    """Derivatives from the operations of a graph, by `GradientTape`'s methods.
+    """Differentiates a graph's operations, with `tf.GradientTape`'s methods.
 
-    A tape keeps its records where Python's garbage collector does not see
-    them. Held by the gradient of a graph, whose tensors it holds, it would
-    keep the graph in memory for good.
+    Python's garbage collector does not see the records of a `GradientTape`.
+    The gradient of a graph holds the tape, and the tape holds tensors of the
+    graph, so the graph would stay in memory forever.
     """
 
     @classmethod
-    def here(cls):
-        """One for the graph that is traced; None where there is none."""
+    def for_current_graph(cls):
+        """A tape for the graph that is traced, or `None` without one."""
         if not in_graph():
             return None
         try:
@@ -217,10 +215,10 @@ class GraphTape:
         return None
 
     def watch(self, sources):
-        """Operations are differentiated up to the sources in any case."""
+        """Does nothing: `gradient` differentiates up to any sources."""
 
     def gradient(self, targets, sources, upstream, unconnected_gradients):
-        """See `tf.GradientTape.gradient`; it may run in another graph."""
+        """See `tf.GradientTape.gradient`. It may run in another graph."""
         gradients = self._differentiate(
             list(targets),
             sources,
@@ -232,7 +230,7 @@ class GraphTape:
 
 
 def compiled(function):
-    """A graph of a function, where the backend makes them."""
+    """The function as a `tf.function`, if TensorFlow is the backend."""
     if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf
@@ -241,7 +239,7 @@ def compiled(function):
 
 
 def values(*variables):
-    """What variables hold now, as numbers; None where that cannot be told."""
+    """The values of variables as numbers, or `None` while they are unknown."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf
