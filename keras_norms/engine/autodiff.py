@@ -1,6 +1,6 @@
 """The gradient of a normalization, for TensorFlow.
 
-Besides small tensors, x in its own dtype is all that the backward pass keeps.
+The backward pass keeps x, in its own dtype, and small tensors.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from keras_norms.native import tracing
 Tensor = Any
 
 _UNKNOWN_VARIABLES = (
-    "Gradients reach the input and the parameters of the two passes only, and "
-    "other variables were read there. Received: {}. Pass them as parameters "
-    "(a layer of its own extends the property `parameters`), and apply an "
-    "activation that has weights after the layer."
+    "An algebra and an activation must read no variables, because gradients "
+    "are computed for the input and the parameters only. Received: {}. Pass "
+    "variables as parameters (a custom layer extends the property "
+    "`parameters`), and apply an activation that has weights after the layer."
 )
 
 
@@ -49,27 +49,27 @@ def differentiable(
 
     @tracing.custom_gradient
     def run(x, *tensors):
-        passes, own_params = create(backend, x, *tensors)
-        y, updates, saved = passes.forward(x, own_params)
+        computation, own_params = create(backend, x, *tensors)
+        y, updates, saved = computation.forward(x, own_params)
         updates = tf.nest.map_structure(tf.stop_gradient, updates)
 
         def gradient(dy, *_, variables=None):
             if variables:
-                found = [variable.name for variable in variables]
-                raise ValueError(_UNKNOWN_VARIABLES.format(found))
+                unknown = [variable.name for variable in variables]
+                raise ValueError(_UNKNOWN_VARIABLES.format(unknown))
             # Without the control dependency, common subexpression
             # elimination would keep the forward pass's copies of x (its cast
             # to float32, its shift) for the backward pass.
             with tf.control_dependencies([dy]):
-                x_again = tf.identity(x)
+                x_copy = tf.identity(x)
 
             def first(x, dy, *_):
-                dx, gradients = passes.backward(x, dy, saved)
+                dx, gradients = computation.backward(x, dy, saved)
                 return dx, *gradients
 
             if second_order is not None:
                 first = _with_gradient(first, x_and_params)
-            gradients = iter(first(x_again, dy, *map(tf.identity, tensors)))
+            gradients = iter(first(x_copy, dy, *map(tf.identity, tensors)))
             return [
                 next(gradients) if tensor.dtype.is_floating else None
                 for tensor in (x, *tensors)
@@ -99,8 +99,8 @@ def _with_gradient(
     @tracing.custom_gradient
     def run(x, dy, *tensors):
         def second(*upstream):
-            # Copies, since a loop's gradient reads these from another graph,
-            # and no tape sees that read.
+            # The gradient of a loop reads these tensors from another graph,
+            # and no tape records that read, so they are copied.
             x_, dy_, *tensors_ = map(tf.identity, (x, dy, *tensors))
             inputs = [t for t in (x_, *tensors_) if t.dtype.is_floating]
             with tf.GradientTape() as outer:

@@ -66,7 +66,7 @@ class Moments:
         examples = validation.examples("examples", examples)
         groups = validation.groups_of(groups, self.mean.shape[1])
         blocks = PoolingBlocks(self, examples, groups)
-        if blocks.are_entries:
+        if blocks.have_one_entry:
             return self
         count, weight = blocks.pooling_weights(self.count)
         pooled = merge_moments(
