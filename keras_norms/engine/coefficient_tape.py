@@ -73,9 +73,9 @@ class CoefficientTape:
         Returns: slope and offset, `None` without moments, and the gradients
             of the floating-point parameters.
         """
-        own = self.coefficients
+        targets = self.coefficients
         gradients = self._tape.gradient(
-            [own.center, own.scale, own.shift],
+            [targets.center, targets.scale, targets.shift],
             self._sources,
             [upstream.center, upstream.scale, upstream.shift],
             unconnected_gradients="zero",

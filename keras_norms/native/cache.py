@@ -62,8 +62,8 @@ def key():
             digest.update(f"{part}/{path.name}".encode())
             digest.update(path.read_bytes())
     digest.update(" ".join(tf.sysconfig.get_compile_flags()[1:]).encode())
-    parts = ("tf", tf.__version__, platform.machine(), digest.hexdigest()[:16])
-    return "-".join(parts)
+    machine, sources_hash = platform.machine(), digest.hexdigest()[:16]
+    return f"tf-{tf.__version__}-{machine}-{sources_hash}"
 
 
 def folder():

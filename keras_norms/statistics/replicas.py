@@ -152,9 +152,9 @@ def gather(tensor: Tensor) -> Tensor:
     """
     import tensorflow as tf
 
-    own = tf.range(count()) == index()
-    own = tf.reshape(own, [-1] + [1] * len(tensor.shape))
-    return total(tf.where(own, tensor[None], tf.zeros_like(tensor)[None]))
+    is_row = tf.range(count()) == index()
+    is_row = tf.reshape(is_row, [-1] + [1] * len(tensor.shape))
+    return total(tf.where(is_row, tensor[None], tf.zeros_like(tensor)[None]))
 
 
 def total(tensor: Tensor) -> Tensor:
