@@ -49,8 +49,8 @@ def differentiable(
 
     @tracing.custom_gradient
     def run(x, *tensors):
-        computation, own_params = create(backend, x, *tensors)
-        y, updates, saved = computation.forward(x, own_params)
+        passes, own_params = create(backend, x, *tensors)
+        y, updates, saved = passes.forward(x, own_params)
         updates = tf.nest.map_structure(tf.stop_gradient, updates)
 
         def gradient(dy, *_, variables=None):
@@ -61,15 +61,15 @@ def differentiable(
             # elimination would keep the forward pass's copies of x (its cast
             # to float32, its shift) for the backward pass.
             with tf.control_dependencies([dy]):
-                x_copy = tf.identity(x)
+                x_again = tf.identity(x)
 
             def first(x, dy, *_):
-                dx, gradients = computation.backward(x, dy, saved)
+                dx, gradients = passes.backward(x, dy, saved)
                 return dx, *gradients
 
             if second_order is not None:
                 first = _with_gradient(first, x_and_params)
-            gradients = iter(first(x_copy, dy, *map(tf.identity, tensors)))
+            gradients = iter(first(x_again, dy, *map(tf.identity, tensors)))
             return [
                 next(gradients) if tensor.dtype.is_floating else None
                 for tensor in (x, *tensors)
@@ -99,8 +99,8 @@ def _with_gradient(
     @tracing.custom_gradient
     def run(x, dy, *tensors):
         def second(*upstream):
-            # The gradient of a loop reads these tensors from another graph,
-            # and no tape records that read, so they are copied.
+            # Copies, since a loop's gradient reads these from another graph,
+            # and no tape sees that read.
             x_, dy_, *tensors_ = map(tf.identity, (x, dy, *tensors))
             inputs = [t for t in (x_, *tensors_) if t.dtype.is_floating]
             with tf.GradientTape() as outer:

@@ -73,9 +73,9 @@ class CoefficientTape:
         Returns: slope and offset, `None` without moments, and the gradients
             of the floating-point parameters.
         """
-        targets = self.coefficients
+        coefficients = self.coefficients
         gradients = self._tape.gradient(
-            [targets.center, targets.scale, targets.shift],
+            [coefficients.center, coefficients.scale, coefficients.shift],
             self._sources,
             [upstream.center, upstream.scale, upstream.shift],
             unconnected_gradients="zero",

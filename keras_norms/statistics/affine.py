@@ -21,9 +21,9 @@ class Coefficients:
 
     Args:
         center, scale, shift: `[rows, channels]`, or what broadcasts to it.
-        updates: other results of the algebra by name, such as new values of
-            the layer's non-trainable weights. They are constants for
-            differentiation.
+        updates: what else the algebra computes, such as new values of the
+            layer's non-trainable weights, by name. No gradient flows through
+            it.
     """
 
     center: Tensor
@@ -87,7 +87,8 @@ def where_present(
     moments: Moments, coefficients: Coefficients
 ) -> Coefficients:
     """The coefficients, with scale 0 and shift 0 in empty rows."""
-    # A scalar count is a count without a mask. If it is 0, y has no elements.
+    # A scalar count is a count without a mask. A row of no positions has no
+    # y either.
     if is_scalar(moments.count):
         return coefficients
     present = column(moments.count) > 0

@@ -125,8 +125,8 @@ def merge_moments(
         first = [slice(None)] * len(mean.shape)
         for axis in axes:
             first[axis] = slice(0, 1)
-        # Differences from one of the means are small if all means are large.
-        # For a block without entries, `total` makes that mean 0.
+        # Differences from the mean of the first entry are summed, against
+        # rounding. `total` of that entry is 0 where a block has no entry.
         origin = total(mean[tuple(first)])
         pooled = materialized(origin + total(weight * (mean - origin)))
         difference = (mean - pooled) + split(residual)

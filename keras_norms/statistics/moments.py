@@ -111,11 +111,10 @@ class Moments:
 
     def merge(self, other: "Moments") -> "Moments":
         """The moments of the union of two disjoint sets, entry by entry."""
-        first, second = (
-            like(column(moments.count), self.mean) for moments in (self, other)
-        )
-        total = first + second
-        share = second * reciprocal(total, total.dtype)
+        count = like(column(self.count), self.mean)
+        added = like(column(other.count), self.mean)
+        total = count + added
+        share = added * reciprocal(total, total.dtype)
         ranks = [len(getattr(m.count, "shape", ())) for m in (self, other)]
         count = total if 2 in ranks else total[:, 0]
         return self._mixture(other, count, share)
@@ -156,7 +155,8 @@ class Moments:
         if replicas.count() == 1 or replicas_per_group == 1:
             return self
         groups = self._of_replica_groups(replicas_per_group)
-        group = replicas.index() // (replicas.count() // groups[0].shape[0])
+        per_group = replicas.count() // groups[0].shape[0]
+        group = replicas.index() // per_group
         count, mean, variance, residual = (
             ops.take(each, group, axis=0) for each in groups
         )
