@@ -50,6 +50,8 @@ def python_names(text):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node.lineno, node.name
+            if isinstance(node, ast.FunctionDef):
+                yield node.lineno, f"{node.name}()"
         elif isinstance(node, ast.arg):
             yield node.lineno, node.arg
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
@@ -99,19 +101,25 @@ def cpp_prose(text):
 
 def retired_names(path, names):
     """One message for each retired name among (line, name) pairs."""
-    folder = path.partition("/")[0]
-    patterns = {**vocabulary.NAMES, **vocabulary.NAMES_IN.get(folder, {})}
-    exact = {name: fix for name, fix in patterns.items() if "*" not in name}
+    patterns = dict(vocabulary.NAMES)
+    for folder, more in vocabulary.NAMES_IN.items():
+        if path.startswith(f"{folder}/"):
+            patterns |= more
     globs = {name: fix for name, fix in patterns.items() if "*" in name}
     for line, name in sorted(set(names)):
-        fix = exact.get(name) or next(
-            (f for p, f in globs.items() if fnmatch.fnmatchcase(name, p)), None
-        )
-        if fix:
-            yield f"{path}:{line}: the name `{name}` -> {fix[0]} ({fix[1]})"
-        elif "_" in name:
-            words = name.replace("_", " ")
-            yield from forbidden_prose(path, words, line - 1)
+        fixes = [patterns[name]] if name in patterns else []
+        if not name.endswith("()"):
+            fixes += [
+                fix
+                for glob, fix in globs.items()
+                if fnmatch.fnmatchcase(name, glob)
+            ]
+            if "_" in name and not fixes:
+                words = name.replace("_", " ")
+                yield from forbidden_prose(path, words, line - 1)
+        for replacement, reason in fixes:
+            found = f"{path}:{line}: the name `{name}`"
+            yield f"{found} -> {replacement} ({reason})"
 
 
 @functools.cache
@@ -169,6 +177,7 @@ def test_no_forbidden_words():
         ("row_apart = 1", ["x.py:1: the name `row_apart` -> *_stride "]),
         ("def f(x, given): pass", ["x.py:1: the name `given` -> "]),
         ("import x as again", ["x.py:1: the name `again` -> "]),
+        ("def moved(): moved = 1", ["x.py:1: the name `moved()` -> "]),
         ("def test_it_is_told_of(): pass", ["x.py:1: 'told' -> "]),
         ("given.x(asked=told)", []),
     ],

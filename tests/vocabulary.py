@@ -3,7 +3,8 @@
 docs/glossary.md defines the terms that replace them.
 """
 
-# Patterns of whole names: the replacement, and the reason.
+# Patterns of whole names: the replacement, and the reason. A name with () is
+# that of a function.
 NAMES = {
     "*_apart": ("*_stride", "a stride has one name"),
     "apart": ("centered", "it is x - center"),
@@ -27,16 +28,16 @@ NAMES = {
     "Fold": ("BlockReduce", "it reduces over a block"),
     "Truth": ("MaskByte", "it is one byte of a mask"),
     "pinned": ("materialized", "pinned memory is another thing"),
-    "trained": ("training_coefficients", "a hook is named by its result"),
-    "followed": ("running_target", "a hook is named by its result"),
-    "moved": ("updated_state", "a hook is named by its result"),
-    "weighed": ("example_statistics", "a hook is named by its result"),
-    "observed": ("extra_inputs", "a hook is named by its result"),
-    "own": ("instance, or what the thing is", "an adjective names nothing"),
+    "trained()": ("training_coefficients", "a hook is named by its result"),
+    "followed()": ("running_target", "a hook is named by its result"),
+    "moved()": ("updated_state", "a hook is named by its result"),
+    "weighed()": ("example_statistics", "a hook is named by its result"),
+    "observed()": ("extra_inputs", "a hook is named by its result"),
+    "own()": ("instance", "a hook is named by its result"),
     "test_[a-h][0-9]_*": ("the fault's name", "the legend is not here"),
 }
 
-# The same for the names of some folders only, where they have been a term.
+# The same for names that are retired in one folder only.
 NAMES_IN = {
     "keras_norms": {
         "parts": ("unpacked", "it had three meanings"),
@@ -49,12 +50,14 @@ NAMES_IN = {
     },
     "tf_ops": {
         "parts": ("partials", "it had three meanings"),
-        "lane": ("thread_in_column", "a lane belongs to a warp"),
         "Line": ("AffineParams", "a line is also a cache line"),
         "Tables": ("AffineParams", "only text has tables"),
         "images": ("cubins", "images are what users feed the model"),
         "one": ("the output's name", "numbers name nothing"),
         "two": ("the output's name", "numbers name nothing"),
+    },
+    "tf_ops/cuda": {
+        "lane": ("thread_in_column", "a lane belongs to a warp"),
     },
 }
 
