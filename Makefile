@@ -1,4 +1,4 @@
-# Each target does all its own set-up, in .venv; the second time is quick.
+# Each target sets up .venv if it is missing or outdated.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 EXTRAS := cpu,nvrtc,tutorials,test,converters,lint
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 
-# The tests of the two passes that do not choose which way they run.
+# Tests of the two passes that select no backend, so that they can run with
+# either one.
 COMPOSED := tests/conformance/test_values.py tests/conformance/test_modes.py \
 	tests/conformance/test_precision.py tests/keras_regressions \
 	tests/ops/test_properties.py tests/engine/test_reductions.py \
@@ -23,16 +24,16 @@ quickstart: native
 test: native
 	$(PYTEST) -m "not slow"
 
-# The second stage: what takes long, the passes without the native library,
-# and its kernels alone.
+# The second stage: slow tests, the passes without the native library, and the
+# kernels without TensorFlow.
 test-slow: native
 	$(PYTEST) -m slow
 	KERAS_NORMS_NATIVE=never $(PYTEST) -m "not slow" $(COMPOSED)
 	$(MAKE) -C tf_ops -j $(JOBS) test sanitize
 
-# The third stage: a quick file with the oldest versions that setup.cfg allows,
-# and with the newest ones on newer Pythons, each in an environment of its own.
-# An interpreter is found on PATH, or by pyenv's shim of it.
+# The third stage: one fast file of tests, with the oldest versions that
+# setup.cfg allows, and with the newest ones on newer versions of Python. Each
+# runs in a separate environment. The interpreter is on PATH, or a shim of pyenv.
 VERSIONS := floor 3.12 3.13
 PYTHON_floor := python3.11
 PYTHON_3.12 := python3.12
@@ -76,7 +77,8 @@ $(READY): setup.cfg pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check -q -e ".[$(EXTRAS)]"
 	touch $@
 
-# An optimisation, never a requirement: without a compiler all goes on.
+# The library is an optimization. Without a compiler, the build fails and the
+# target continues.
 .PHONY: native
 native: $(READY)
 	-$(BIN)/python -m keras_norms build

@@ -102,7 +102,7 @@ def candidates(name, shape, dtype, backward):
             theirs, CALLS[name], *settings
         )
         found[f"composed {mode}"] = ours("never", name, *settings)
-        if not loader.reason():
+        if not loader.unusable_reason():
             found[f"native {mode}"] = ours("always", name, *settings)
     if name == "BatchNormalization" and len(shape) == 4:
         found["tensorflow fused"] = tensorflow_fused(shape, dtype, backward)

@@ -1,4 +1,4 @@
-"""`python -m keras_norms info | build | benchmark`."""
+"""The commands `python -m keras_norms info | build | benchmark`."""
 
 import argparse
 import os
@@ -8,7 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def info(_):
-    """What is installed, and what of it is active."""
+    """Prints the installed versions, and whether the library is active."""
     import keras
 
     import keras_norms
@@ -17,7 +17,7 @@ def info(_):
     from keras_norms.native import loader
     from keras_norms.native.errors import UnusableError
 
-    def or_why_not(function):
+    def result_or_problem(function):
         try:
             return function()
         except UnusableError as error:
@@ -26,26 +26,29 @@ def info(_):
     backend = keras.backend.backend()
     print(f"keras_norms {keras_norms.__version__}")
     print(f"keras {keras.__version__}, backend {backend}")
-    print(f"tensorflow {or_why_not(lambda: cache.tensorflow().__version__)}")
+    version = result_or_problem(lambda: cache.tensorflow().__version__)
+    print(f"tensorflow {version}")
     print(f"KERAS_NORMS_NATIVE={dispatch.mode()}")
-    for name, what in (
+    for name, use in (
         (cache.LIBRARY, "eager and graph mode"),
         (cache.XLA_LIBRARY, "under XLA"),
     ):
-        state = or_why_not(lambda name=name: loader.load(name) and "active")
+        state = result_or_problem(
+            lambda name=name: loader.load(name) and "active"
+        )
         if dispatch.mode() == "never":
-            state = "not used, as KERAS_NORMS_NATIVE=never asks"
+            state = "not used, because KERAS_NORMS_NATIVE is never"
         elif backend != "tensorflow":
-            state = f"not used, as Keras's backend is {backend}"
-        print(f"native library, {what}: {state}")
-    none = "none, as there was no NVRTC to build with"
-    gpus = or_why_not(lambda: ", ".join(cache.gpus()) or none)
-    print(f"its kernels for GPUs: {gpus}")
-    print(f"its folder: {or_why_not(cache.folder)}")
+            state = f"not used, because the backend of Keras is {backend}"
+        print(f"native library, {use}: {state}")
+    none = "none, because NVRTC was not installed during the build"
+    gpus = result_or_problem(lambda: ", ".join(cache.gpus()) or none)
+    print(f"GPU kernels of the library: {gpus}")
+    print(f"folder of the library: {result_or_problem(cache.folder)}")
 
 
 def build(options):
-    """Compiles the native library for the TensorFlow that is installed."""
+    """Compiles the native library for the installed version of TensorFlow."""
     from keras_norms.native import cache
     from keras_norms.native import loader
     from keras_norms.native.build import build
@@ -56,14 +59,14 @@ def build(options):
 
 
 def compare(_):
-    """Times the layers on this machine against those of Keras."""
+    """Compares the speed of the layers with Keras on this machine."""
     import keras
 
     backend = keras.backend.backend()
     if backend != "tensorflow":
         sys.exit(
-            "The benchmark times layers on Keras's TensorFlow backend. "
-            f"Received: the backend {backend}. Set KERAS_BACKEND=tensorflow."
+            "The benchmark needs the TensorFlow backend of Keras. Received: "
+            f"the backend {backend}. Set KERAS_BACKEND=tensorflow."
         )
     from keras_norms import benchmark
 
@@ -73,25 +76,27 @@ def compare(_):
 def main():
     parser = argparse.ArgumentParser(prog="python -m keras_norms")
     commands = parser.add_subparsers(required=True)
-    named = {"info": info, "build": build, "benchmark": compare}
-    for name, command in named.items():
+    functions = {"info": info, "build": build, "benchmark": compare}
+    for name, command in functions.items():
         sub = commands.add_parser(name, help=command.__doc__)
         sub.set_defaults(run=command)
         if command is build:
             sub.add_argument(
-                "--force", action="store_true", help="even if it is there"
+                "--force",
+                action="store_true",
+                help="build the library even if it is built already",
             )
             sub.add_argument(
                 "--no-xla",
                 dest="xla",
                 action="store_false",
-                help="without XLA's part",
+                help="do not build the library of XLA",
             )
             sub.add_argument(
                 "--no-gpus",
                 dest="gpus",
                 action="store_false",
-                help="without kernels for GPUs, in half of the time",
+                help="do not build the kernels for GPUs; takes half the time",
             )
     options = parser.parse_args()
     from keras_norms.native.errors import UnusableError
@@ -101,7 +106,7 @@ def main():
     except UnusableError as error:
         sys.exit(str(error))
     except Exception as error:
-        # Whatever is broken in an installation: a sentence, not a traceback.
+        # For any broken installation, print a sentence and no traceback.
         sys.exit(f"{type(error).__name__}: {error}")
 
 

@@ -1,7 +1,8 @@
-"""Layers against those of Keras on this machine, in one run.
+"""Compares the speed of the layers with Keras on this machine.
 
-`python -m keras_norms benchmark` prints it; `benchmarks/` of the repository
-has more shapes, baselines and csv.
+`python -m keras_norms benchmark` prints the comparison. The folder
+`benchmarks/` of the repository has more shapes and baselines, and writes csv
+files.
 """
 
 import keras
@@ -27,13 +28,22 @@ PAIRS = {
 }
 
 
-# One on the other, so that they share what a call of a graph costs in Python
-# and TensorFlow, as the layers of a model do.
+# The number of layers in a stack. They share the time that one call of a graph
+# takes in Python and TensorFlow, as the layers of a model do.
 LAYERS = 16
 
 
 def medians(candidates, rounds, layers=None):
-    """Median milliseconds of each candidate, divided by its layers."""
+    """The median time of each function, in milliseconds per layer.
+
+    Rounds are interleaved, so that other work of the machine affects all
+    functions equally. Only ratios within one call are meaningful.
+
+    Args:
+        candidates: functions without arguments, by name.
+        rounds: how often each function is timed.
+        layers: the number of layers that each function runs.
+    """
     return {
         name: 1e3 * seconds / (layers or LAYERS)
         for name, seconds in timing.medians(candidates, rounds).items()
@@ -43,9 +53,10 @@ def medians(candidates, rounds, layers=None):
 def candidate(
     layer_class, call_arguments, shape, dtype, jit, backward, layers=None
 ):
-    """A function of no arguments that runs so many layers once.
+    """A function without arguments that runs a stack of layers once.
 
-    With `backward`, the output and the gradients of input, gamma and beta.
+    With `backward`, it also computes the gradients of the input, gamma and
+    beta.
     """
     policy = dtype if dtype.startswith("float32") else f"mixed_{dtype}"
     stack = [layer_class(dtype=policy) for _ in range(layers or LAYERS)]
@@ -62,7 +73,11 @@ def candidate(
 
 
 def training(apply, weights, shape, dtype, jit, backward):
-    """A function of no arguments: `apply` of noise, and its gradients."""
+    """A function without arguments that runs `apply` on random numbers.
+
+    With `backward`, it also computes the gradients of the input and of the
+    weights.
+    """
     x = tf.cast(tf.random.normal(shape, seed=1), dtype)
     dy = tf.cast(tf.random.normal(shape, seed=2), dtype)
 
@@ -82,7 +97,10 @@ def training(apply, weights, shape, dtype, jit, backward):
 
 
 def copying(shape, dtype):
-    """One thread's LAYERS copies of x: the unit of times."""
+    """A function that copies x `LAYERS` times, in one thread.
+
+    Times are given in units of one copy.
+    """
     x = np.ones(shape, "float32" if dtype == "float32" else "float16")
     target = np.empty_like(x)
 
@@ -94,18 +112,18 @@ def copying(shape, dtype):
 
 
 def main(rounds=7):
-    """Prints times as multiples of a copy of x, and ratios to Keras."""
+    """Prints times in units of a copy of x, and their ratios."""
     head = ("layer", "shape", "mode", "pass", "Keras", "ours", "ratio")
     print("{:20}{:15}{:6}{:18}{:>7}{:>7}{:>7}".format(*head))
     for shape in SHAPES:
         for name, (theirs, ours, call) in PAIRS.items():
             for jit in (False, True):
                 for backward in (False, True):
-                    how = (call, shape, "float32", jit, backward)
+                    options = (call, shape, "float32", jit, backward)
                     times = medians(
                         {
-                            "theirs": candidate(theirs, *how),
-                            "ours": candidate(ours, *how),
+                            "theirs": candidate(theirs, *options),
+                            "ours": candidate(ours, *options),
                             "copy": copying(shape, "float32"),
                         },
                         rounds,
@@ -119,4 +137,5 @@ def main(rounds=7):
                         f"{copies['ours']:7.1f}"
                         f"{times['theirs'] / times['ours']:6.1f}x"
                     )
-    print("Keras, ours: in copies of x. Noisy machines: compare ratios.")
+    print("The times of Keras and ours are in units of a copy of x.")
+    print("On a machine that does other work, only the ratios are meaningful.")

@@ -170,7 +170,7 @@ UBN = "Wang et al. 2023"
 CLAIMS = {
     "batch_size": [
         Claim(
-            "Few images a replica make batch norm worse",
+            "Few images per replica make batch norm worse",
             GN,
             "+11.1 (ImageNet, 2 against 32)",
             1,

@@ -1,6 +1,6 @@
 """The gradient of a normalization, for TensorFlow.
 
-Besides small tensors, x in its own dtype is all that the backward pass keeps.
+The backward pass keeps x, in its own dtype, and small tensors.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from keras_norms.native import differentiation
 Tensor = Any
 
 _UNKNOWN_VARIABLES = (
-    "Gradients reach the input and the parameters of the two passes only, and "
-    "other variables were read there. Received: {}. Pass them as parameters "
-    "(a layer of its own extends the property `parameters`), and apply an "
-    "activation that has weights after the layer."
+    "An algebra and an activation must read no variables, because gradients "
+    "are computed for the input and the parameters only. Received: {}. Pass "
+    "variables as parameters (a custom layer extends the property "
+    "`parameters`), and apply an activation that has weights after the layer."
 )
 
 
@@ -62,8 +62,8 @@ def differentiable(
 
         def gradient(dy, *_, variables=None):
             if variables:
-                found = [variable.name for variable in variables]
-                raise ValueError(_UNKNOWN_VARIABLES.format(found))
+                unknown = [variable.name for variable in variables]
+                raise ValueError(_UNKNOWN_VARIABLES.format(unknown))
             # Without the control dependency, common subexpression
             # elimination would keep the forward pass's copies of x (its cast
             # to float32, its shift) for the backward pass.

@@ -1,4 +1,4 @@
-"""The two passes and their gradient, whoever computes them."""
+"""The interface of the backends, which compute the passes."""
 
 import abc
 from typing import Any
@@ -70,7 +70,7 @@ class Backend(abc.ABC):
         """Pass 4: dx = dy' scale + (x - origin) slope + offset."""
 
     def forward(self, x: Tensor, params: Params) -> tuple[Tensor, Any, Any]:
-        """y, the updates that the algebra asks for, and what is saved."""
+        """y, the updates of the algebra, and what `backward` needs."""
         moments, reusable = None, None
         if self.spec.needs_moments:
             moments, reusable = self.moments(x)

@@ -19,14 +19,14 @@ Tensor = Any
 class CoefficientTape:
     """Runs an algebra, and differentiates it.
 
-    Every tensor here is small, `[rows, channels]`, so no method writes a
-    gradient of its own.
+    All its tensors are small, `[rows, channels]`, so a tape differentiates
+    the algebra, and no method writes a gradient.
 
     Args:
         algebra: see `NormSpec`.
         moments: `Moments`, or `None`.
         params: `Params`.
-        broadcast: gives coefficients all rows and channels.
+        broadcast: broadcasts coefficients to all rows and channels.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ def _run(algebra, moments, params):
         raise ValueError(
             "The algebra must return `Coefficients(center, scale, shift)`. "
             f"Received: {type(coefficients).__name__}. "
-            "`keras_norms.ops.affine(moments, ...)` makes the usual ones."
+            "`keras_norms.ops.affine(moments, ...)` computes the usual ones."
         )
     return coefficients
 

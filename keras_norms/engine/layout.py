@@ -24,8 +24,8 @@ Tensor = Any
 # variances computed about it lose at most 6 bits.
 _SAMPLE = 64
 
-# Reading a row of so few positions once more costs no time. Its pivot is its
-# mean, and no bits are lost.
+# The pivot of a row with at most this many positions is its mean, so no bits
+# are lost. Reading so small a row twice costs no time.
 _SMALL = 1024
 
 
@@ -60,7 +60,7 @@ class Layout:
         else:
             self._shape = tuple(ops.shape(x))
             batch, *sizes = self._shape
-            self.examples = _fitting(batch, examples)
+            self.examples = _examples_per_row(batch, examples)
             self._view = (batch // self.examples, self.examples, *sizes)
             self._axes = [1, *(a + 1 for a in others[1:])]
             self._channel_axis = self.axis + 1
@@ -96,7 +96,7 @@ class Layout:
         return view if self._shape is None else ops.reshape(view, self._shape)
 
     def mask(self, mask: Tensor | None) -> Tensor | None:
-        """The view of a mask, see `validation.fitting` for its shapes."""
+        """The view of a mask, see `validation.mask_shape` for its shapes."""
         if mask is None:
             return None
         per_channel = validation.has_channels(mask, self._x.shape, self.axis)
@@ -169,7 +169,7 @@ class Layout:
         return take(view, [axis], 0, -(-size // _SAMPLE))
 
     def first(self, view: Tensor) -> Tensor:
-        """The first position of each row, `[rows, channels]`; 0 of none."""
+        """The first position of each row, `[rows, channels]`, or 0."""
         return self._reduce(take(view, self._axes, 0, 1))
 
     def mean(self, sample: Tensor) -> Tensor:
@@ -196,7 +196,7 @@ class Layout:
         return ops.reshape(view, (1, -1)) if self.examples is None else view
 
 
-def _fitting(batch: Any, examples: Any) -> Any:
+def _examples_per_row(batch: Any, examples: Any) -> Any:
     """The number of examples per row, which must divide the batch."""
     if isinstance(batch, int):
         return examples if batch % examples == 0 else 1

@@ -41,9 +41,9 @@ class NativeBackend(Backend):
     def cast_input(spec: NormSpec, x: Tensor) -> Tensor:
         """x as the kernels read it.
 
-        They write y in the dtype of x, so another dtype of y, or an
-        activation that is applied afterwards, needs an x of 32 bits: 16 bits
-        would round the output before the last step.
+        They write y in the dtype of x. If y has another dtype, or if an
+        activation is applied after the kernel, x must have 32 bits, because 16
+        bits would round the result before the last step.
         """
         other = spec.dtype != x.dtype.name
         if other or native.activation(spec.activation) is None:
@@ -129,8 +129,8 @@ class FusedGroupNorm(NativeBackend):
         present = params.present()
         affine = present.get("gamma"), present.get("beta")
         y, *statistics = native.group_norm(x, *affine, **self._attributes())
-        # A graph differentiates what it saves. No derivative flows through
-        # these: second derivatives are the composed backend's.
+        # The graph would differentiate the saved tensors. They are constants,
+        # because the composed backend computes second derivatives.
         statistics = [tf.stop_gradient(each) for each in statistics]
         saved = affine, statistics, list(present)
         return tf.cast(y, self.spec.dtype), {}, saved

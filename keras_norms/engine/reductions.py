@@ -1,6 +1,6 @@
-"""Steps before the final `sum` of a reduction, for speed and for accuracy.
+"""Partial sums before the final reduction, for speed and for accuracy.
 
-Each function adds up part of the positions and keeps the rank, so that the
+Each function sums over some of the positions and keeps the rank, so that the
 same final reduction completes the sum.
 """
 

@@ -1,4 +1,4 @@
-"""Compiles tf_ops for the TensorFlow that is installed."""
+"""Compiles tf_ops for the installed version of TensorFlow."""
 
 import concurrent.futures
 import os
@@ -11,102 +11,105 @@ from keras_norms.native import compiler
 from keras_norms.native import cubins
 from keras_norms.native import manifest
 from keras_norms.native.errors import UnusableError
-from keras_norms.native.errors import explained
+from keras_norms.native.errors import raising_unusable
 
 
 def build(force=False, xla=True, gpus=True, show=print):
-    """Builds the library, or finds that it is built.
+    """Builds the native library, unless it is built already.
 
-    Arguments:
-        force: whether to build what is there already.
-        xla: whether XLA's part is built too: it takes longest.
-        gpus: whether kernels for GPUs are, where there is NVRTC.
-        show: called with lines of progress.
+    Args:
+        force: whether to build a library that is built already.
+        xla: whether to build the library of XLA too, which takes longest.
+        gpus: whether to build the kernels for GPUs, if NVRTC is installed.
+        show: a function that is called with each line of progress.
 
     Returns: the folder of the libraries.
 
-    Raises: `UnusableError` without a compiler, with what the compiler said, or
-        where the folder cannot be written.
+    Raises: `UnusableError` if there is no compiler, if the compiler fails
+        (with its messages), or if the folder cannot be written.
     """
-    place = cache.folder()
-    with explained(
-        f"The native library cannot be built in {place}",
-        "Let this user write there and see that the disk is not full, or "
+    folder = cache.folder()
+    with raising_unusable(
+        f"The native library cannot be built in {folder}",
+        "Let this user write there, free disk space if the disk is full, or "
         f"{cache.OWN_FOLDER}",
     ):
-        _build(place, force, xla, gpus, show)
-    return place
+        _build(folder, force, xla, gpus, show)
+    return folder
 
 
-def _build(place, force, xla, gpus, show):
-    gpus = gpus and cubins.possible()
-    if not force and _built(place, xla, gpus):
-        show(f"built already: {place}")
+def _build(folder, force, xla, gpus, show):
+    gpus = gpus and cubins.has_nvrtc()
+    if not force and _is_built(folder, xla, gpus):
+        show(f"The native library is built already: {folder}")
         return
     start = time.perf_counter()
-    cxx = compiler.found()
-    place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    cxx = compiler.find_compiler()
+    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.TemporaryDirectory(
-        dir=place.parent,
+        dir=folder.parent,
         prefix="new-",
-        # What was there before may be another user's.
+        # An older build, which is moved into it, may be another user's.
         ignore_cleanup_errors=True,
-    ) as aside:
-        aside = pathlib.Path(aside)
-        made = aside / "made"
-        made.mkdir(mode=0o700)
-        _make(cxx, aside, made, xla, gpus, show)
-        served = cubins.made(aside)
-        manifest.record(made, compiler=compiler.version(cxx), gpus=served)
-        _put(made, place, aside)
+    ) as scratch:
+        scratch = pathlib.Path(scratch)
+        libraries = scratch / "libraries"
+        libraries.mkdir(mode=0o700)
+        _compile(cxx, scratch, libraries, xla, gpus, show)
+        architectures = cubins.compiled(scratch)
+        manifest.record(
+            libraries, compiler=compiler.version(cxx), gpus=architectures
+        )
+        _install(libraries, folder, scratch)
     cache.gpus.cache_clear()
     show(
-        f"kernels for GPUs: {', '.join(served)}"
-        if served
-        else "no kernels for GPUs; they take NVRTC, `pip install "
-        "nvidia-cuda-nvrtc-cu12`"
+        f"The library has kernels for GPUs: {', '.join(architectures)}"
+        if architectures
+        else "The library has no kernels for GPUs. They need NVRTC: `pip "
+        "install nvidia-cuda-nvrtc-cu12`."
     )
-    show(f"built in {time.perf_counter() - start:.0f} s: {place}")
+    show(f"Built in {time.perf_counter() - start:.0f} s: {folder}")
 
 
-def _built(place, xla, gpus):
-    """Whether all that is asked for is there."""
+def _is_built(folder, xla, gpus):
+    """Whether the folder holds all requested libraries and kernels."""
     try:
         for name in compiler.NEEDED if xla else (cache.LIBRARY,):
-            cache.found(name)
-        return bool(manifest.read(place).gpus) or not gpus
+            cache.find_library(name)
+        return bool(manifest.read(folder).gpus) or not gpus
     except UnusableError:
         return False
 
 
-def _make(cxx, aside, made, xla, gpus, show):
-    """The libraries in one folder, of what another takes in on the way."""
-    libraries = compiler.parts(xla)
+def _compile(cxx, scratch, target, xla, gpus, show):
+    """Compiles the libraries into `target`, with objects in `scratch`."""
+    libraries = compiler.library_objects(xla)
     commands = {
-        name: compiler.object_file(cxx, *part, _object(aside, name))
-        for parts in libraries.values()
-        for name, part in parts.items()
+        name: compiler.compile_command(cxx, *unit, _object(scratch, name))
+        for units in libraries.values()
+        for name, unit in units.items()
     }
     if gpus:
-        commands |= cubins.commands(aside)
+        commands |= cubins.commands(scratch)
     else:
-        cubins.leave_out(aside)
+        cubins.write_empty(scratch)
     _run_all(commands, show)
     source = "cuda/cubins.S"
-    target = _object(aside, "images")
-    compiler.run(compiler.object_file(cxx, source, ["-I", str(aside)], target))
-    for library, parts in libraries.items():
-        objects = [_object(aside, name) for name in (*parts, "images")]
-        compiler.link(cxx, objects, made / library)
-    cubins.report(aside, made / "gpu_resources.csv")
+    object_file = _object(scratch, "cubins")
+    include = ["-I", str(scratch)]
+    compiler.run(compiler.compile_command(cxx, source, include, object_file))
+    for library, units in libraries.items():
+        objects = [_object(scratch, name) for name in (*units, "cubins")]
+        compiler.link(cxx, objects, target / library)
+    cubins.write_resources(scratch, target / "gpu_resources.csv")
 
 
-def _object(aside, name):
-    return aside / f"{name}.o"
+def _object(scratch, name):
+    return scratch / f"{name}.o"
 
 
 def _run_all(commands, show):
-    """As many at once as there are processors; the first failure ends it."""
+    """Runs one command per processor at a time, until the first failure."""
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         runs = {
             pool.submit(compiler.run, command): name
@@ -122,11 +125,11 @@ def _run_all(commands, show):
             raise
 
 
-def _put(made, place, aside):
-    """Whole, or not at all: another process may build or load at once."""
+def _install(libraries, folder, scratch):
+    """Renames the new folder, because others may build or load meanwhile."""
     try:
-        made.rename(place)
+        libraries.rename(folder)
     except OSError:
         # An older build is there, or another process was faster.
-        place.rename(aside / "old")
-        made.rename(place)
+        folder.rename(scratch / "old")
+        libraries.rename(folder)

@@ -1,4 +1,4 @@
-"""Where built libraries are kept, and whether one there can be trusted."""
+"""Where built libraries are stored, and whether one can be trusted."""
 
 import functools
 import hashlib
@@ -11,49 +11,49 @@ from keras_norms.native import elf
 from keras_norms.native import manifest
 from keras_norms.native.errors import REBUILD
 from keras_norms.native.errors import UnusableError
-from keras_norms.native.errors import explained
+from keras_norms.native.errors import raising_unusable
 
 LIBRARY = "libkeras_norms.so"
 XLA_LIBRARY = "libkeras_norms_xla.so"
 
-OWN_FOLDER = "have KERAS_NORMS_CACHE name a folder of your own."
-_reading = explained(
+OWN_FOLDER = "set KERAS_NORMS_CACHE to a folder of your own."
+_unusable_if_unreadable = raising_unusable(
     "The native library cannot be read",
     f"Let this user read it, or {OWN_FOLDER}",
 )
 
 
 def sources():
-    """The folder of tf_ops: beside the package, or within it."""
+    """The folder of tf_ops, which is next to the package or inside it."""
     package = pathlib.Path(__file__).parents[1]
     for folder in (package / "tf_ops", package.parent / "tf_ops"):
         if (folder / "cpu" / "kernels.h").exists():
             return folder
     raise UnusableError(
-        "The sources of the native library are missing. Looked in: "
-        f"{package.name}/tf_ops. Install keras_norms again."
+        "The package must contain the sources of the native library. The "
+        f"folder {package.name}/tf_ops is missing. Install keras_norms again."
     )
 
 
-@explained(
-    "The native library is for TensorFlow, which cannot be imported",
+@raising_unusable(
+    "The native library needs TensorFlow, which cannot be imported",
     "Install it with `pip install keras-norms[cpu]`, or with `pip install "
     "keras-norms[gpu]` for NVIDIA GPUs on Linux.",
 )
 def tensorflow():
-    """The module."""
+    """The module `tensorflow`."""
     import tensorflow as tf
 
     return tf
 
 
 @functools.cache
-@explained(
-    "What the native library must be built from and for cannot be told",
+@raising_unusable(
+    "The cache key of the native library cannot be computed",
     "Install keras_norms and TensorFlow again.",
 )
 def key():
-    """What a library must have been built from and for."""
+    """The cache key: TensorFlow's version, and a hash of the sources."""
     tf = tensorflow()
     digest = hashlib.sha256()
     folder = sources()
@@ -62,72 +62,75 @@ def key():
             digest.update(f"{part}/{path.name}".encode())
             digest.update(path.read_bytes())
     digest.update(" ".join(tf.sysconfig.get_compile_flags()[1:]).encode())
-    parts = ("tf", tf.__version__, platform.machine(), digest.hexdigest()[:16])
-    return "-".join(parts)
+    machine, sources_hash = platform.machine(), digest.hexdigest()[:16]
+    return f"tf-{tf.__version__}-{machine}-{sources_hash}"
 
 
 def folder():
-    """The folder for this key, whether it exists or not."""
+    """The folder of the libraries with this key. It may not exist."""
     return _base() / key()
 
 
-@explained(
-    "There is no place for the native library",
+@raising_unusable(
+    "The cache folder of the native library cannot be determined",
     f"Set HOME, or {OWN_FOLDER}",
 )
 def _base():
-    given = os.environ.get("KERAS_NORMS_CACHE")
-    if given:
-        return pathlib.Path(given)
+    configured = os.environ.get("KERAS_NORMS_CACHE")
+    if configured:
+        return pathlib.Path(configured)
     import platformdirs
 
     base = platformdirs.user_cache_path("keras_norms", appauthor=False)
     if not base.is_absolute():
-        raise RuntimeError(f"the home directory of {base} is not known")
+        raise RuntimeError(f"the home directory in {base} is unknown")
     return base
 
 
-@_reading
-def found(name=LIBRARY):
-    """The path of a library that can be loaded.
+@_unusable_if_unreadable
+def find_library(name=LIBRARY):
+    """Returns the path of a library that can be loaded.
 
-    Raises: `UnusableError` if there is none, it is not whole, or others may
-        have written it.
+    Raises: `UnusableError` if there is none, if it is incomplete, or if other
+        users may have written it.
     """
-    place = folder()
-    path = place / name
+    build_folder = folder()
+    path = build_folder / name
     try:
         path.stat()
     except FileNotFoundError:
         raise UnusableError(
-            "It has not been built for this TensorFlow. Build it with "
-            "`python -m keras_norms build`."
+            "The native library has not been built for this version of "
+            "TensorFlow. Build it with `python -m keras_norms build`."
         ) from None
-    for each in (place.parent, place, place / manifest.NAME, path):
-        _trust(each)
-    for each in (place / manifest.NAME, path):
+    manifest_path = build_folder / manifest.NAME
+    for each in (build_folder.parent, build_folder, manifest_path, path):
+        _check_owner(each)
+    for each in (manifest_path, path):
         # Reading a pipe would wait for a writer.
         if not each.is_file():
             raise UnusableError(f"{each} is not a file. {REBUILD}")
     content = path.read_bytes()
-    recorded = manifest.read(place).files.get(name)
-    whole = elf.mapped_bytes(content) <= len(content)
-    if recorded != manifest.digest(content) or not whole:
-        raise UnusableError(f"{path} is not as it was built. {REBUILD}")
+    recorded = manifest.read(build_folder).files.get(name)
+    is_complete = elf.mapped_bytes(content) <= len(content)
+    if recorded != manifest.digest(content) or not is_complete:
+        raise UnusableError(
+            f"{path} has changed since it was built. {REBUILD}"
+        )
     return path
 
 
 @functools.cache
-@_reading
+@_unusable_if_unreadable
 def gpus():
-    """The architectures of GPUs that a library here has kernels for.
+    """The GPU architectures that the installed library has kernels for.
 
-    Raises: `UnusableError` where there is no library that can be loaded.
+    Raises: `UnusableError` if there is no library that can be loaded.
     """
-    return manifest.read(found().parent).gpus
+    return manifest.read(find_library().parent).gpus
 
 
-def _trust(path):
+def _check_owner(path):
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -135,6 +138,6 @@ def _trust(path):
     ours = status.st_uid in (os.getuid(), 0)
     if not ours or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise UnusableError(
-            f"Other users can write {path}, and it would be run. Let only "
-            f"yours: `chmod go-w`, or {OWN_FOLDER}"
+            "The native library must be writable only by its owner. Other "
+            f"users can write {path}. Run `chmod go-w` on it, or {OWN_FOLDER}"
         )

@@ -1,4 +1,4 @@
-"""The C++ compiler, and what makes each object file of the libraries."""
+"""The C++ compiler: the commands that compile and link the libraries."""
 
 import os
 import platform
@@ -7,13 +7,14 @@ import subprocess
 
 from keras_norms.native import cache
 from keras_norms.native.errors import UnusableError
-from keras_norms.native.errors import explained
+from keras_norms.native.errors import raising_unusable
 
 FLAGS = (
     *("-O3", "-std=c++17", "-fPIC", "-DNDEBUG", "-fvisibility=hidden"),
     *("-fno-math-errno", "-fno-trapping-math", "-Wno-deprecated-declarations"),
 )
-# One binary for all processors: the kernels once for each instruction set.
+# The kernels are compiled for each instruction set, and selected at run time,
+# so that one binary serves all processors.
 ISAS = {
     "x86_64": {
         "Baseline": ("-march=x86-64",),
@@ -22,7 +23,7 @@ ISAS = {
     }
 }
 OTHER_ISAS = {"Baseline": ()}
-# What each library is linked with, of TensorFlow.
+# The libraries of TensorFlow that each library is linked with.
 NEEDED = {
     cache.LIBRARY: ("libtensorflow_framework.so.2",),
     cache.XLA_LIBRARY: (
@@ -32,54 +33,57 @@ NEEDED = {
 }
 
 
-def found():
-    """The compiler's path.
+def find_compiler():
+    """Returns the path of the C++ compiler.
 
-    Raises: `UnusableError` where there is none.
+    Raises: `UnusableError` if there is none.
     """
-    named = os.environ.get("CXX", "g++")
-    path = shutil.which(named)
+    name = os.environ.get("CXX", "g++")
+    path = shutil.which(name)
     if path is None:
         raise UnusableError(
-            f"No C++ compiler: {named} is not found. Install g++ 11 or later "
-            "(`apt install g++`), or have CXX name another."
+            f"The C++ compiler {name} is not found. Install g++ 11 or later "
+            "(`apt install g++`), or set CXX to another compiler."
         )
     return path
 
 
 def version(compiler):
-    said = _said([compiler, "--version"])
-    return said.stdout.partition("\n")[0]
+    result = _execute([compiler, "--version"])
+    return result.stdout.partition("\n")[0]
 
 
 def run(command):
-    """Raises: `UnusableError` with what a command that failed has said."""
-    said = _said(command)
-    if said.returncode:
+    """Runs a command.
+
+    Raises: `UnusableError`, with the command's output, if it fails.
+    """
+    result = _execute(command)
+    if result.returncode:
         raise UnusableError(
-            f"The compiler failed ({said.returncode}).\n$ "
-            f"{' '.join(command)}\n{said.stdout}{said.stderr}"
+            f"The compiler failed ({result.returncode}).\n$ "
+            f"{' '.join(command)}\n{result.stdout}{result.stderr}"
         )
 
 
-def _said(command):
-    with explained(
+def _execute(command):
+    with raising_unusable(
         f"{command[0]} cannot be run",
-        "Install g++ 11 or later (`apt install g++`), or have CXX name "
-        "another compiler.",
+        "Install g++ 11 or later (`apt install g++`), or set CXX to another "
+        "compiler.",
     ):
         return subprocess.run(
             command,
             capture_output=True,
             text=True,
-            # Compilers quote sources and paths, which may have any encoding.
+            # Compilers print sources and paths, which may have any encoding.
             errors="replace",
             check=False,
         )
 
 
-def parts(xla):
-    """{library: {object file: (source, its own flags)}}, slowest first."""
+def library_objects(xla):
+    """`{library: {object file: (source, flags)}}`, the slowest ones first."""
     kernels = {
         "cache": ("cpu/cache.cc", ()),
         "dispatch": ("cpu/dispatch.cc", ()),
@@ -90,18 +94,18 @@ def parts(xla):
     for name, flags in isas.items():
         flags = (*flags, f"-DKERAS_NORMS_ISA={name}")
         kernels[name] = ("cpu/isa.cc", flags)
-    of_xla = {
-        # It only builds graphs: optimized, it takes twice as long.
+    xla_objects = {
+        # It only builds graphs. Optimization would double its compile time.
         "lowering": ("xla/lowering.cc", (*_tensorflow(xla=True), "-O0")),
         "handlers": ("xla/handlers.cc", _tensorflow(xla=True)),
     }
-    of_tensorflow = {
+    tensorflow_objects = {
         "operations": ("tensorflow/ops.cc", _tensorflow()),
         "tensorflow": ("tensorflow/kernels.cc", _tensorflow()),
     }
-    # The kernels, which hold nothing of TensorFlow, are in both.
-    libraries = {cache.XLA_LIBRARY: of_xla | kernels} if xla else {}
-    return libraries | {cache.LIBRARY: of_tensorflow | kernels}
+    # Both libraries contain the kernels, which do not depend on TensorFlow.
+    libraries = {cache.XLA_LIBRARY: xla_objects | kernels} if xla else {}
+    return libraries | {cache.LIBRARY: tensorflow_objects | kernels}
 
 
 def _tensorflow(xla=False):
@@ -118,19 +122,20 @@ def _tensorflow(xla=False):
     return flags
 
 
-def object_file(compiler, source, flags, target):
-    """The command that makes one."""
+def compile_command(compiler, source, flags, target):
+    """The command that compiles a source to an object file."""
     path = str(cache.sources() / source)
     return [compiler, *FLAGS, *flags, "-c", path, "-o", str(target)]
 
 
 def link(compiler, objects, target):
-    """Makes a library of object files."""
+    """Links object files to a library."""
     import tensorflow as tf
 
     needed = [f"-l:{name}" for name in NEEDED[target.name]]
     if platform.system() == "Darwin":
         needed = ["-undefined", "dynamic_lookup"]
-    place = f"-L{tf.sysconfig.get_lib()}"
-    made = ["-shared", "-o", str(target), *map(str, objects)]
-    run([compiler, *made, place, *needed, "-ldl"])
+    search_path = f"-L{tf.sysconfig.get_lib()}"
+    output = ["-shared", "-o", str(target)]
+    inputs = map(str, objects)
+    run([compiler, *output, *inputs, search_path, *needed, "-ldl"])

@@ -1,4 +1,4 @@
-"""The kernels for GPUs: an image for each architecture, by NVRTC."""
+"""The cubins of the GPU kernels: NVRTC compiles one per architecture."""
 
 import functools
 import runpy
@@ -9,45 +9,45 @@ from keras_norms.native import cache
 
 @functools.cache
 def _nvrtc():
-    """What `tf_ops/cuda/nvrtc.py` has: it needs nothing of the package."""
+    """The names of `tf_ops/cuda/nvrtc.py`, which imports no package."""
     return runpy.run_path(str(cache.sources() / "cuda" / "nvrtc.py"))
 
 
-def possible():
-    """Whether there is NVRTC to make them with."""
+def has_nvrtc():
+    """Whether NVRTC is installed."""
     return _nvrtc()["library"]() is not None
 
 
-def commands(aside):
-    """What makes each of them in a folder, by its architecture."""
+def commands(folder):
+    """The command that compiles the cubin of each architecture, by name."""
     script = str(cache.sources() / "cuda" / "nvrtc.py")
     return {
-        name: [sys.executable, script, name, str(_image(aside, name))]
+        name: [sys.executable, script, name, str(_cubin(folder, name))]
         for name in _nvrtc()["ARCHITECTURES"]
     }
 
 
-def _image(aside, name):
-    return aside / f"{name}.image"
+def _cubin(folder, name):
+    return folder / f"{name}.image"
 
 
-def leave_out(aside):
-    """None, in the same folder: libraries hold what is empty, too."""
+def write_empty(folder):
+    """Writes empty cubins, which a library without GPU kernels includes."""
     for name in _nvrtc()["ARCHITECTURES"]:
-        _image(aside, name).touch()
+        _cubin(folder, name).touch()
 
 
-def made(aside):
-    """The architectures that there is an image for."""
+def compiled(folder):
+    """The architectures whose cubins are not empty."""
     names = _nvrtc()["ARCHITECTURES"]
-    return [name for name in names if _image(aside, name).stat().st_size]
+    return [name for name in names if _cubin(folder, name).stat().st_size]
 
 
-def report(aside, target):
-    """Writes what NVRTC says of them: registers, shared memory, spills."""
+def write_resources(folder, target):
+    """Writes the registers, shared memory and spills that NVRTC reports."""
     rows = ["architecture,kernel,registers,shared_bytes,spilled_bytes"]
-    for name in made(aside):
-        log = _image(aside, name).with_suffix(".log").read_text()
+    for name in compiled(folder):
+        log = _cubin(folder, name).with_suffix(".log").read_text()
         for row in _nvrtc()["resources"](log):
             rows.append(",".join(map(str, (name, *row))))
     target.write_text("\n".join(rows) + "\n")

@@ -8,10 +8,10 @@ from keras_norms.native.tracing import in_graph
 
 
 def custom_gradient(function):
-    """Has TensorFlow take the gradient that `function` returns with its value.
+    """A function whose gradient in TensorFlow is the one that it returns.
 
-    The gradient receives dense tensors. Other backends derive one of their
-    own.
+    `function` returns its value and its gradient. The gradient receives dense
+    tensors. The other backends of Keras differentiate the value.
     """
     if keras.backend.backend() != "tensorflow":
         return lambda *arguments: function(*arguments)[0]
@@ -21,25 +21,25 @@ def custom_gradient(function):
     def differentiable(*arguments):
         value, gradient = function(*arguments)
 
-        def of_dense(*upstream, **variables):
+        def dense_gradient(*upstream, **variables):
             return gradient(*map(dense, upstream), **variables)
 
-        return value, of_dense
+        return value, dense_gradient
 
     def run(*arguments):
         value = differentiable(*arguments)
         if in_graph():
-            _give_to_graph(tf.nest.flatten(value)[0])
+            _store_gradient_on_graph(tf.nest.flatten(value)[0])
         return value
 
     return run
 
 
 def dense(gradient):
-    """A gradient as a tensor, also where a gather passes `tf.IndexedSlices`.
+    """Converts a gradient to a tensor, including `tf.IndexedSlices`.
 
-    TensorFlow's own conversion warns about memory where sizes are unknown.
-    Here the gradient is as large as x in any case.
+    TensorFlow's conversion would warn about memory if sizes are unknown. Here
+    the gradient is as large as x in any case.
     """
     import tensorflow as tf
 
@@ -50,11 +50,11 @@ def dense(gradient):
     )
 
 
-def _give_to_graph(output):
-    """Has the graph of a custom gradient's output own the gradient.
+def _store_gradient_on_graph(output):
+    """Moves the custom gradient of `output` from a registry to its graph.
 
-    TensorFlow registers it for the whole process, and it holds its graph:
-    every model that was ever traced would stay in memory.
+    TensorFlow registers the gradient for the process, and the gradient holds
+    its graph, so every model that was ever traced would stay in memory.
     """
     try:
         from tensorflow.python.framework import ops as framework
@@ -64,56 +64,56 @@ def _give_to_graph(output):
         entry = registered[name]
         gradient = entry["type"]
     except (ImportError, AttributeError, KeyError, ValueError):
-        return  # Another TensorFlow: it costs memory, not results.
+        return  # In another TensorFlow, memory is lost, but no result.
     graph = output.graph
     if not hasattr(graph, "_keras_norms_gradients"):
         graph._keras_norms_gradients = {}
     graph._keras_norms_gradients[name] = gradient
     owner = weakref.ref(graph, lambda _: registered.pop(name, None))
 
-    def of_graph(operation, *upstream):
+    def stored_gradient(operation, *upstream):
         return owner()._keras_norms_gradients[name](operation, *upstream)
 
-    entry["type"] = of_graph
+    entry["type"] = stored_gradient
 
 
 def new_tape():
-    """A tape for small tensors; `None` where the backend differentiates."""
+    """A tape for small tensors, or `None` on other backends of Keras."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf
 
-    # A gradient may be taken more than once.
-    return GraphTape.here() or tf.GradientTape(
+    # Persistent, because a gradient may be computed more than once.
+    return GraphTape.for_current_graph() or tf.GradientTape(
         persistent=True, watch_accessed_variables=False
     )
 
 
 def copy(tensor):
-    """The same values as another tensor of the graph."""
+    """Another tensor of the graph with the same values."""
     import tensorflow as tf
 
     return tf.identity(tensor)
 
 
 def multiply_no_nan(x, y):
-    """x y, and 0 where y is 0 and x is not finite."""
+    """x y, or 0 where y is 0 and x is not finite."""
     import tensorflow as tf
 
     return tf.math.multiply_no_nan(x, y)
 
 
 class GraphTape:
-    """Derivatives from the operations of a graph, by `GradientTape`'s methods.
+    """Differentiates a graph's operations, with `tf.GradientTape`'s methods.
 
-    A tape keeps its records where Python's garbage collector does not see
-    them. Held by the gradient of a graph, whose tensors it holds, it would
-    keep the graph in memory for good.
+    Python's garbage collector does not see the records of a `GradientTape`.
+    The gradient of a graph holds the tape, and the tape holds tensors of the
+    graph, so the graph would stay in memory forever.
     """
 
     @classmethod
-    def here(cls):
-        """One for the graph that is traced; None where there is none."""
+    def for_current_graph(cls):
+        """A tape for the graph that is traced, or `None` without one."""
         if not in_graph():
             return None
         try:
@@ -135,10 +135,10 @@ class GraphTape:
         return None
 
     def watch(self, sources):
-        """Operations are differentiated up to the sources in any case."""
+        """Does nothing: `gradient` differentiates up to any sources."""
 
     def gradient(self, targets, sources, upstream, unconnected_gradients):
-        """See `tf.GradientTape.gradient`; it may run in another graph."""
+        """See `tf.GradientTape.gradient`. It may run in another graph."""
         gradients = self._differentiate(
             list(targets),
             sources,

@@ -13,31 +13,33 @@ from keras_norms.native import loader
 from keras_norms.native import tracing
 from keras_norms.native.cache import XLA_LIBRARY
 from keras_norms.native.errors import UnusableError
-from keras_norms.native.errors import explained
-from keras_norms.native.gpus import serve_gpus
+from keras_norms.native.errors import raising_unusable
+from keras_norms.native.gpus import check_gpus
 
 _MODES = ("auto", "always", "never")
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
-# All threads share it, because a strategy starts the threads of replicas for
-# each call.
+# The modes of the `using_native` contexts that are open, the innermost last.
+# All threads share the list, because a strategy starts the threads of its
+# replicas for each call.
 _blocks: list[list[str]] = []
 
 
 def mode():
-    """The mode of the innermost block, or else of the environment."""
+    """The mode of the innermost context, or that of the environment."""
     if _blocks:
         return _blocks[-1][0]
     variable = "KERAS_NORMS_NATIVE"
-    return _checked(variable, os.environ.get(variable, "auto"))
+    name = os.environ.get(variable, "auto")
+    _check_mode(variable, name)
+    return name
 
 
-def _checked(what, name):
+def _check_mode(setting, name):
     if name not in _MODES:
         raise ValueError(
-            f"{what} must be one of {list(_MODES)}. Received: {name!r}. "
+            f"{setting} must be one of {list(_MODES)}. Received: {name!r}. "
             "'auto' uses the native library where it is available."
         )
-    return name
 
 
 @contextlib.contextmanager
@@ -60,17 +62,18 @@ def using_native(mode):
     >>> with ops.using_native("never"):
     ...     y = ops.group_normalization([[1.0, 2.0]], groups=1)
     """
-    block = [_checked("The mode of `using_native`", mode)]
+    _check_mode("The mode of `using_native`", mode)
+    block = [mode]
     _blocks.append(block)
     try:
         yield
     finally:
-        # Other threads may have added blocks since.
+        # Other threads may have opened contexts since.
         _blocks[:] = [other for other in _blocks if other is not block]
 
 
 def activate(shape: Sequence[int | None], dtype: Any) -> bool:
-    """Loads the native library, and returns whether it computes such an x.
+    """Loads the native library, and returns whether it can compute x.
 
     If the library cannot be used, the result is `False` with one warning, or,
     in the mode "always", an error.
@@ -90,8 +93,8 @@ def activate(shape: Sequence[int | None], dtype: Any) -> bool:
     except UnusableError as error:
         if mode() == "always":
             raise RuntimeError(
-                "KERAS_NORMS_NATIVE=always, and the native library is not "
-                f"active. {error}"
+                "The mode KERAS_NORMS_NATIVE=always needs the native library, "
+                f"which is not active. {error}"
             ) from error
         _warn(str(error))
         return False
@@ -99,46 +102,48 @@ def activate(shape: Sequence[int | None], dtype: Any) -> bool:
 
 
 def _is_supported(shape, dtype):
-    """Whether native operations may be traced for x at this place."""
+    """Whether native operations may be traced here for x."""
     if mode() == "never" or keras.backend.backend() != "tensorflow":
         return False
     if dtype not in _DTYPES:
         return False
     if _blocks[-1:] != [["always"]] and tracing.exporting():
         return False
-    # XLA gives a dynamic size to what a branch saves for its gradient, and
-    # custom calls take no dynamic sizes.
+    # XLA makes the sizes of tensors dynamic that a branch saves for its
+    # gradient, and custom calls take no dynamic sizes.
     dynamic = None in shape and tracing.compiling() and tracing.in_branch()
     return not dynamic
 
 
 def _prepare():
-    """Loads what the operations that are traced here need.
+    """Loads the libraries that the operations traced here need.
 
     Raises: `UnusableError`.
     """
     loader.load()
     if _gpus():
-        serve_gpus(_gpus())
+        check_gpus(_gpus())
     if tracing.compiling():
         loader.load(XLA_LIBRARY)
     elif tracing.in_graph():
-        # A compiled function may call the function that is traced now.
-        loader.reason(XLA_LIBRARY)
+        # XLA may later compile a function that calls the one traced now. A
+        # failure is not an error before that.
+        loader.unusable_reason(XLA_LIBRARY)
 
 
 @functools.cache
-def _warn(why):
+def _warn(reason):
     warnings.warn(
         "keras_norms is running without its native library and will be "
-        f"slower. {why} Set KERAS_NORMS_NATIVE=never to silence this warning.",
+        f"slower. {reason} Set KERAS_NORMS_NATIVE=never to silence this "
+        "warning.",
         stacklevel=2,
     )
 
 
 @functools.cache
-@explained(
-    "TensorFlow cannot say which GPUs there are",
+@raising_unusable(
+    "TensorFlow cannot list the GPUs",
     "Update TensorFlow and the GPU's driver.",
 )
 def _gpus():

@@ -1,4 +1,4 @@
-"""The one exception of the native library, and what turns others into it."""
+"""The exception of the native library, and what converts others into it."""
 
 import contextlib
 
@@ -6,20 +6,21 @@ REBUILD = "Build it again with `python -m keras_norms build --force`."
 
 
 class UnusableError(Exception):
-    """Why the native library cannot be used, and what to do about it."""
+    """The native library cannot be used; the message names the remedy."""
 
 
 @contextlib.contextmanager
-def explained(problem, remedy):
-    """Raises whatever fails in a block, or a function, as `UnusableError`.
+def raising_unusable(problem, remedy):
+    """Converts every failure in a block or a function to `UnusableError`.
 
-    The library is an optimization: no failure to find, read, verify, load or
-    build it may end a program that runs without it. What can fail is open:
-    file systems, the manifest's contents, TensorFlow, the dynamic loader.
+    The library is an optimization, so no failure to find, read, verify, load
+    or build it may end a program that runs without it. The possible failures
+    are too many to list: file systems, the contents of the manifest,
+    TensorFlow and the dynamic loader all have their own.
 
-    Arguments:
-        problem: what did not work, a sentence without its end.
-        remedy: what to do about it, in full sentences.
+    Args:
+        problem: what failed, as a clause without a full stop.
+        remedy: what the user can do about it, in full sentences.
     """
     try:
         yield

@@ -1,54 +1,60 @@
-"""Whether the library's kernels run on the GPUs that TensorFlow sees."""
+"""Checks that the kernels run on the GPUs that TensorFlow uses."""
 
 from keras_norms.native import cache
 from keras_norms.native.errors import REBUILD
 from keras_norms.native.errors import UnusableError
-from keras_norms.native.errors import explained
+from keras_norms.native.errors import raising_unusable
 from keras_norms.native.loader import load
-from keras_norms.native.loader import once
+from keras_norms.native.loader import run_once
 
-# [batch, sizes]: vectors of 16 bytes fit both axes of the first shape, and
-# neither of the second's; a row of the third is read by a cluster of blocks.
+# Shapes [batch, size, size]. In the first one, both sizes are multiples of a
+# vector of 16 bytes, and in the second one, neither is. A cluster of blocks
+# reads a row of the third one.
 _SHAPES = ((2, 16, 16), (2, 6, 6), (1, 1024, 16))
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
-def serve_gpus(capabilities):
-    """Whether the kernels run on the GPUs of these compute capabilities.
+def check_gpus(capabilities):
+    """Checks that the kernels run on every GPU.
 
-    Arguments:
-        capabilities: (major, minor) each, or None for what is not NVIDIA's.
+    Args:
+        capabilities: the compute capability of each GPU, `(major, minor)`, or
+            `None` for a GPU that is not NVIDIA's.
 
-    Raises: `UnusableError` where they do not on one.
+    Raises: `UnusableError` if they do not run on one of them.
     """
-    _have_kernels(capabilities)
-    once("kernels on GPUs", _probe_gpus)
+    _check_architectures(capabilities)
+    run_once("kernels on GPUs", _probe_gpus)
 
 
-def _have_kernels(capabilities):
-    """Machine code is for its architecture and later minor versions of it,
-    PTX for all that came after it.
+def _check_architectures(capabilities):
+    """Checks that the library has a kernel for each compute capability.
+
+    Machine code runs on its architecture and on later minor versions of it.
+    PTX runs on all later architectures.
     """
     built = cache.gpus()
     if not built:
         raise UnusableError(
-            "It has been built without kernels for GPUs. `pip install "
-            "nvidia-cuda-nvrtc-cu12`, and build it again with `python -m "
-            "keras_norms build`."
+            "The native library has been built without kernels for GPUs. "
+            "Run `pip install nvidia-cuda-nvrtc-cu12`, and build it again "
+            "with `python -m keras_norms build`."
         )
     codes = [divmod(int(n[3:]), 10) for n in built if n.startswith("sm_")]
     later = "compute_90" in built
     for capability in capabilities:
         if capability is None:
             raise UnusableError(
-                "It has kernels for NVIDIA's GPUs alone, and here is another."
+                "The native library has kernels for NVIDIA GPUs only. "
+                "TensorFlow uses a GPU of another vendor."
             )
         major, minor = capability
         code = any(m == major and n <= minor for m, n in codes)
         if not code and not (later and capability >= (9, 0)):
             raise UnusableError(
-                "It has no kernels for a GPU of compute capability "
-                f"{major}.{minor}, but for {', '.join(built)}."
+                "The native library must have kernels for a GPU of compute "
+                f"capability {major}.{minor}. It has kernels for "
+                f"{', '.join(built)}."
             )
 
 
@@ -63,47 +69,52 @@ def _probe_gpus():
 def probe(operations, devices):
     """Runs every kernel once on each device, on small tensors.
 
-    A driver may refuse an image that is there for its GPU, or a launch; the
-    first training step would be the first to tell.
+    A driver may refuse a cubin that was built for its GPU, or a launch.
+    Without the probe, the first training step would fail.
 
-    Raises: `UnusableError` with what the driver said.
+    Raises: `UnusableError` with the driver's message.
     """
     import tensorflow as tf
 
-    # The first call of a layer may come while a graph is traced.
+    # A layer may be called for the first time while a graph is traced.
     with tf.init_scope():
         if not tf.executing_eagerly():
             return
         for name in devices:
-            failing = explained(
+            converting = raising_unusable(
                 f"The kernels of the native library do not run on {name}",
                 f"Update the GPU's driver. {REBUILD}",
             )
-            with failing, tf.device(name):
+            with converting, tf.device(name):
                 for shape in _SHAPES:
                     for dtype in _DTYPES:
                         for axis in (1, 2):
                             for activation in ("identity", "silu"):
                                 x = tf.ones(shape, dtype)
-                                _run(tf, operations, x, axis, activation)
+                                _launch(tf, operations, x, axis, activation)
 
 
-def _run(tf, operations, x, axis, activation):
+def _launch(tf, operations, x, axis, activation):
     layout = {"axis": axis, "examples": 1}
-    how = {"activation": activation, **layout}
+    options = {"activation": activation, **layout}
     mask = tf.zeros([0], "bool")
-    _, *line = operations.keras_norms_moments(x, mask, S=tf.float32, **layout)
-    given = (mask, *line)
-    y = operations.keras_norms_apply(x, *given, **how)
-    sums = operations.keras_norms_gradient_sums(x, y, *given, **how)
-    dx = operations.keras_norms_gradient_combine(x, y, *given, *sums, **how)
-    affine = tf.ones([2, x.shape[axis]])
-    how = {"activation": activation, "axis": axis, "groups": 2}
-    how["epsilon"] = "0.001"
-    y, *moments = operations.keras_norms_group_norm(x, *affine, **how)
-    gradients = operations.keras_norms_group_norm_gradient(
-        x, y, *affine, *moments, **how
+    # The values do not matter, so the moments serve as coefficients.
+    _, *coefficients = operations.keras_norms_moments(
+        x, mask, S=tf.float32, **layout
     )
-    # A GPU runs kernels later: their failures come with their results.
+    inputs = (mask, *coefficients)
+    y = operations.keras_norms_apply(x, *inputs, **options)
+    sums = operations.keras_norms_gradient_sums(x, y, *inputs, **options)
+    dx = operations.keras_norms_gradient_combine(
+        x, y, *inputs, *sums, **options
+    )
+    gamma, beta = tf.ones([2, x.shape[axis]])
+    options = {"activation": activation, "axis": axis, "groups": 2}
+    options["epsilon"] = "0.001"
+    y, *moments = operations.keras_norms_group_norm(x, gamma, beta, **options)
+    gradients = operations.keras_norms_group_norm_gradient(
+        x, y, gamma, beta, *moments, **options
+    )
+    # A GPU runs kernels asynchronously. Reading the results raises errors.
     for result in (dx, *gradients):
         result.numpy()

@@ -1,4 +1,4 @@
-"""Loads the library, once a process."""
+"""Loads the native library, once per process."""
 
 import sys
 import threading
@@ -7,48 +7,55 @@ import types
 from keras_norms.native import cache
 from keras_norms.native.errors import REBUILD
 from keras_norms.native.errors import UnusableError
-from keras_norms.native.errors import explained
+from keras_norms.native.errors import raising_unusable
 
-# TensorFlow aborts where ops are registered twice. This outlives a second
-# import of the package.
+# TensorFlow aborts if operations are registered twice. This module survives
+# a second import of the package.
 _LOADED = sys.modules.setdefault(
     "_keras_norms_loaded", types.ModuleType("_keras_norms_loaded")
 )
 vars(_LOADED).setdefault("lock", threading.RLock())
 
 
-def once(name, function):
-    """What a function returns, called once a process under this name.
+def run_once(name, function):
+    """Calls a function once per process, and returns its result every time.
 
-    Raises: `UnusableError`, with the same words again where the function
-        raised it before.
+    Args:
+        name: the key of the result.
+        function: a function without arguments.
+
+    Raises: `UnusableError` if the function raised it, with the same message
+        in every call.
     """
-    known = vars(_LOADED).setdefault("libraries", {})
-    if name not in known:
+    results = vars(_LOADED).setdefault("libraries", {})
+    if name not in results:
         with vars(_LOADED)["lock"]:
-            if name not in known:
+            if name not in results:
                 try:
-                    known[name] = function()
+                    results[name] = function()
                 except UnusableError as error:
-                    # Words alone: an exception that is raised again keeps the
-                    # frames of all its callers, and their tensors.
-                    known[name] = str(error)
-    if isinstance(known[name], str):
-        raise UnusableError(known[name])
-    return known[name]
+                    # Only the message is stored. An exception that is raised
+                    # repeatedly keeps the frames of all its callers, and
+                    # their tensors.
+                    results[name] = str(error)
+    if isinstance(results[name], str):
+        raise UnusableError(results[name])
+    return results[name]
 
 
 def load(name=cache.LIBRARY):
-    """The module of a library's ops (True for XLA's part).
+    """Loads a library, and returns the module of its operations.
 
-    Raises: `UnusableError`, the same again where it was raised before.
+    The result is `True` for the library of XLA, which has no operations.
+
+    Raises: `UnusableError` if the library cannot be loaded.
     """
-    return once(name, lambda: _load(name))
+    return run_once(name, lambda: _load(name))
 
 
-@explained("The native library cannot be loaded", REBUILD)
+@raising_unusable("The native library cannot be loaded", REBUILD)
 def _load(name):
-    path = str(cache.found(name))
+    path = str(cache.find_library(name))
     import tensorflow as tf
 
     from keras_norms.native import gradients
@@ -62,8 +69,8 @@ def _load(name):
     return operations
 
 
-def reason(name=cache.LIBRARY):
-    """Why a library is not active, or None where it is."""
+def unusable_reason(name=cache.LIBRARY):
+    """Returns why a library cannot be loaded, or `None` if it is loaded."""
     try:
         load(name)
     except UnusableError as error:
@@ -71,9 +78,9 @@ def reason(name=cache.LIBRARY):
     return None
 
 
-def forget():
-    """Looks for what could not be loaded before: after a build."""
+def clear_failures():
+    """Lets the next call try again to load what failed before."""
     cache.gpus.cache_clear()
-    known = vars(_LOADED).setdefault("libraries", {})
-    for name in [n for n, value in known.items() if isinstance(value, str)]:
-        del known[name]
+    results = vars(_LOADED).setdefault("libraries", {})
+    for name in [n for n, value in results.items() if isinstance(value, str)]:
+        del results[name]

@@ -1,4 +1,4 @@
-"""The manifest of a build: what the libraries in a folder are."""
+"""The manifest of a build, which describes the libraries in its folder."""
 
 import dataclasses
 import hashlib
@@ -7,7 +7,7 @@ import re
 import reprlib
 
 from keras_norms.native.errors import REBUILD
-from keras_norms.native.errors import explained
+from keras_norms.native.errors import raising_unusable
 
 NAME = "manifest.json"
 _ARCHITECTURE = re.compile(r"(sm|compute)_[0-9]+")
@@ -26,24 +26,25 @@ class Manifest:
     gpus: tuple[str, ...]
 
 
-def read(place):
-    """The manifest of the folder `place`.
+def read(folder):
+    """Reads the manifest of a folder.
 
-    Raises: `UnusableError` if its contents are not a manifest's; `OSError` if
-        it cannot be read.
+    Raises: `UnusableError` if it is damaged, and `OSError` if it cannot be
+        read.
     """
-    path = place / NAME
+    path = folder / NAME
     content = path.read_bytes()
-    with explained(f"{path} is damaged", REBUILD):
-        known = _checked(
-            "The manifest", json.loads(content.decode()), dict, "an object"
-        )
-        files = _checked("`files`", known.get("files", {}), dict, "an object")
+    with raising_unusable(f"{path} is damaged", REBUILD):
+        entries = json.loads(content.decode())
+        _check_type("The manifest", entries, dict, "an object")
+        files = entries.get("files", {})
+        _check_type("`files`", files, dict, "an object")
         for value in files.values():
-            _checked("A value of `files`", value, str, "a string")
-        gpus = _checked("`gpus`", known.get("gpus", []), list, "a list")
+            _check_type("A value of `files`", value, str, "a string")
+        gpus = entries.get("gpus", [])
+        _check_type("`gpus`", gpus, list, "a list")
         for name in gpus:
-            _checked("An element of `gpus`", name, str, "a string")
+            _check_type("An element of `gpus`", name, str, "a string")
             if not _ARCHITECTURE.fullmatch(name):
                 raise ValueError(
                     "An element of `gpus` must be like 'sm_90' or "
@@ -52,23 +53,29 @@ def read(place):
         return Manifest(files, tuple(gpus))
 
 
-def _checked(what, value, kind, called):
-    if not isinstance(value, kind):
+def _check_type(subject, value, expected, type_name):
+    if not isinstance(value, expected):
         raise TypeError(
-            f"{what} must be {called}. Received: {reprlib.repr(value)}"
+            f"{subject} must be {type_name}. Received: {reprlib.repr(value)}"
         )
-    return value
 
 
-def record(place, **known):
-    """Writes the manifest of the libraries that are in a folder."""
+def record(folder, **entries):
+    """Writes the manifest of the libraries in a folder.
+
+    Args:
+        folder: the folder.
+        entries: other entries of the manifest, by name.
+    """
     files = {
-        path.name: digest(path.read_bytes()) for path in place.glob("*.so")
+        path.name: digest(path.read_bytes()) for path in folder.glob("*.so")
     }
-    text = json.dumps({"files": files, **known}, indent=1)
-    (place / NAME).write_text(text, "utf-8")
-    for path in place.iterdir():
-        path.chmod(0o644)  # Whatever the user's mask: see `cache.found`.
+    text = json.dumps({"files": files, **entries}, indent=1)
+    (folder / NAME).write_text(text, "utf-8")
+    for path in folder.iterdir():
+        # With a umask that lets the group write, `cache.find_library` would
+        # refuse the files.
+        path.chmod(0o644)
 
 
 def digest(content):

@@ -10,12 +10,12 @@ from keras_norms.native.loader import load
 
 
 def activation(function):
-    """The library's name of an activation, None where it has none."""
+    """The library's name of an activation, or `None` if it has none."""
     if function is None:
         return "identity"
     try:
         return _activations().get(function)
-    except TypeError:  # not hashable, so none of these
+    except TypeError:  # A function that is not hashable is none of these.
         return None
 
 
@@ -52,14 +52,14 @@ def _layout(layout):
 
 
 def moments(x, mask, layout):
-    """Count, mean, variance and residual: one read of x."""
+    """Pass 1: count, mean, variance and residual, by one read of x."""
     return load().keras_norms_moments(
         x, _empty(mask, "bool"), S=_statistics_dtype(x), **_layout(layout)
     )
 
 
 def apply(x, mask, coefficients, activation, layout):
-    """The line, and an activation: one read of x, one write."""
+    """Pass 2: y, by one read of x and one write."""
     return load().keras_norms_apply(
         x,
         _empty(mask, "bool"),
@@ -70,7 +70,7 @@ def apply(x, mask, coefficients, activation, layout):
 
 
 def gradient_sums(x, dy, mask, coefficients, activation, layout):
-    """Sums of dy' and of dy' (x - center): one read of x and of dy."""
+    """Pass 3: sums of dy' and of dy' (x - center), by one read of both."""
     return load().keras_norms_gradient_sums(
         x,
         dy,
@@ -84,7 +84,7 @@ def gradient_sums(x, dy, mask, coefficients, activation, layout):
 def gradient_combine(
     x, dy, mask, coefficients, activation, layout, slope, offset
 ):
-    """dx: one read of x and of dy, one write."""
+    """Pass 4: dx, by one read of x and of dy and one write."""
     dtype = _statistics_dtype(x)
     return load().keras_norms_gradient_combine(
         x,
@@ -99,7 +99,7 @@ def gradient_combine(
 
 
 def group_norm(x, gamma, beta, groups, epsilon, activation, axis):
-    """y, and the moments of groups: an example's are read from the cache."""
+    """y, and mean, residual and rstd of each group, by one read of x."""
     dtype = _statistics_dtype(x)
     return load().keras_norms_group_norm(
         x,
@@ -125,7 +125,7 @@ def group_norm_gradient(
     activation,
     axis,
 ):
-    """dx, d gamma and d beta."""
+    """The gradients of x, gamma and beta."""
     dtype = _statistics_dtype(x)
     return load().keras_norms_group_norm_gradient(
         x,

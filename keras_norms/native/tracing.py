@@ -1,4 +1,4 @@
-"""What TensorFlow traces at the moment: everything without a public API."""
+"""The state of TensorFlow's tracing, for which it has no public API."""
 
 import sys
 
@@ -6,22 +6,20 @@ import keras
 
 
 def in_graph():
-    """Whether operations are added to a graph, not run."""
+    """Whether operations are added to a graph instead of executed."""
     import tensorflow as tf
 
     return not tf.executing_eagerly()
 
 
 def exporting():
-    """Whether what is traced now is to be loaded without this package.
+    """Whether the current graph may be loaded without this package.
 
-    A concrete function that is asked for by name is a graph that leaves the
-    process: converters freeze it (`tf2onnx`, OpenVINO, `TFLiteConverter`,
-    `convert_variables_to_constants_v2`). Functions that are called run here.
+    Converters (`tf2onnx`, OpenVINO, `TFLiteConverter`,
+    `convert_variables_to_constants_v2`) call `get_concrete_function` and
+    freeze its graph. A function that is called runs in this process.
     """
-    import tensorflow as tf
-
-    if tf.executing_eagerly():
+    if not in_graph():
         return False
     try:
         from tensorflow.python.saved_model import save_context
@@ -29,7 +27,7 @@ def exporting():
         saving = False
     else:
         saving = save_context.in_save_context()
-    return saving or any(map(_leaves_the_process, _frames()))
+    return saving or any(map(_is_exporter, _frames()))
 
 
 def _frames():
@@ -39,20 +37,20 @@ def _frames():
         frame = frame.f_back
 
 
-def _leaves_the_process(frame):
-    """Whether a function on the stack makes a graph for use elsewhere."""
+def _is_exporter(frame):
+    """Whether a function on the stack makes a graph for another process."""
     module = frame.f_globals.get("__name__", "")
     if module.startswith("tensorflow."):
         return frame.f_code.co_name == "get_concrete_function"
-    # Keras's archives trace by calls before they save.
+    # Before it saves, an archive of Keras calls functions to trace them.
     archive = keras.export.ExportArchive.__module__.rpartition(".")[0]
     return module.startswith(archive)
 
 
 def compiling():
-    """Whether what runs now is being compiled by XLA.
+    """Whether XLA compiles the current operations.
 
-    Compilers and op-by-op execution need different sums, see `Layout.sum`,
+    `Layout.sum` uses different sums for compilers and for op-by-op execution,
     and only compilers need `materialized` tensors.
     """
     backend = keras.backend.backend()
@@ -62,7 +60,8 @@ def compiling():
 
     if tf.executing_eagerly():
         return False
-    # TensorFlow has no public way to ask; not knowing costs speed, and digits.
+    # TensorFlow has no public function for this. Without the module, sums are
+    # slower and less accurate under XLA.
     try:
         from tensorflow.python.ops import control_flow_util
     except ImportError:
@@ -72,24 +71,23 @@ def compiling():
 
 
 def in_branch():
-    """Whether what is traced now is a branch of a conditional."""
+    """Whether a branch of a conditional is traced."""
     try:
-        from tensorflow.python.ops import control_flow_v2_func_graphs
+        from tensorflow.python.ops import control_flow_v2_func_graphs as cond
     except ImportError:
         return True
     import tensorflow as tf
 
     graph = tf.compat.v1.get_default_graph()
     while graph is not None:
-        branch = control_flow_v2_func_graphs.CondBranchFuncGraph
-        if isinstance(graph, branch):
+        if isinstance(graph, cond.CondBranchFuncGraph):
             return True
         graph = getattr(graph, "outer_graph", None)
     return False
 
 
 def compiled(function):
-    """A graph of a function, where the backend makes them."""
+    """The function as a `tf.function`, if TensorFlow is the backend."""
     if keras.backend.backend() != "tensorflow":
         return function
     import tensorflow as tf
@@ -98,7 +96,7 @@ def compiled(function):
 
 
 def values(*variables):
-    """What variables hold now, as numbers; None where that cannot be told."""
+    """The values of variables as numbers, or `None` while they are unknown."""
     if keras.backend.backend() != "tensorflow":
         return None
     import tensorflow as tf

@@ -111,7 +111,7 @@ def affine_about(
     beta: Tensor | None = None,
     epsilon: Any = 1e-3,
 ) -> Coefficients:
-    """Coefficients that measure x from the mean of its own row.
+    """Coefficients that measure x from the mean of each row.
 
         gamma * (x - instance mean + deviation) / sqrt(variance + epsilon)
             + beta

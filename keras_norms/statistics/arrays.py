@@ -11,12 +11,12 @@ Tensor = Any
 
 
 def materialized(tensor: Tensor) -> Tensor:
-    """The tensor, computed once, also by XLA.
+    """Returns the tensor so that XLA computes it only once.
 
-    XLA recomputes a small tensor for each of its uses, and may round it in
-    another way there (by a fused multiply-add). A residual, which is what
-    the rounding left, would then belong to another tensor. XLA keeps the
-    results of reductions, and adding zeros changes no value.
+    XLA recomputes a small tensor for each of its uses, and may round it
+    differently (by a fused multiply-add). The residual of a mean would then
+    belong to another mean. XLA stores the results of reductions, and adding
+    zeros changes no value.
     """
     if not tracing.compiling():
         return tensor
@@ -39,7 +39,7 @@ def like(value: Tensor, other: Tensor) -> Tensor:
 def column(count: Tensor) -> Tensor:
     """A count or a weight that broadcasts against `[rows, channels]`.
 
-    A scalar does so as it is, and so does a count per row and channel.
+    A scalar and a count per row and channel are returned unchanged.
     """
     return count[:, None] if len(getattr(count, "shape", ())) == 1 else count
 

@@ -51,8 +51,8 @@ class PoolingBlocks:
             self.padding = -self.rows % self.rows_per_block
 
     @property
-    def are_entries(self) -> bool:
-        """Whether every entry is a block of its own."""
+    def have_one_entry(self) -> bool:
+        """Whether every block has one entry."""
         return self.group_size == 1 and is_exactly(self.rows_per_block, 1)
 
     def split(self, tensor: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class PoolingBlocks:
         total = ops.sum(counts, axis=(1, 3), keepdims=True)
         weight = counts * reciprocal(total, total.dtype)
         total = self.join(total)
-        # Unless counts differ by channel, any channel has that of the row.
+        # Unless counts differ by channel, all channels have that of the row.
         per_channel = len(getattr(count, "shape", ())) == 2
         return total if per_channel else total[:, 0], weight
 
@@ -125,10 +125,10 @@ def merge_moments(
         first = [slice(None)] * len(mean.shape)
         for axis in axes:
             first[axis] = slice(0, 1)
-        # All is computed about one of the means. `total` of that one entry
-        # is 0 where a block has no entry.
-        one = total(mean[tuple(first)])
-        pooled = materialized(one + total(weight * (mean - one)))
+        # Differences from the mean of the first entry are summed, against
+        # rounding. `total` of that entry is 0 where a block has no entry.
+        origin = total(mean[tuple(first)])
+        pooled = materialized(origin + total(weight * (mean - origin)))
         difference = (mean - pooled) + split(residual)
         rest = total(weight * difference)
         square = total(weight * (variance + ops.square(difference)))

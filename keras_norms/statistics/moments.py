@@ -66,7 +66,7 @@ class Moments:
         examples = validation.examples("examples", examples)
         groups = validation.groups_of(groups, self.mean.shape[1])
         blocks = PoolingBlocks(self, examples, groups)
-        if blocks.are_entries:
+        if blocks.have_one_entry:
             return self
         count, weight = blocks.pooling_weights(self.count)
         pooled = merge_moments(
@@ -111,11 +111,10 @@ class Moments:
 
     def merge(self, other: "Moments") -> "Moments":
         """The moments of the union of two disjoint sets, entry by entry."""
-        own, others = (
-            like(column(moments.count), self.mean) for moments in (self, other)
-        )
-        total = own + others
-        share = others * reciprocal(total, total.dtype)
+        count = like(column(self.count), self.mean)
+        added = like(column(other.count), self.mean)
+        total = count + added
+        share = added * reciprocal(total, total.dtype)
         ranks = [len(getattr(m.count, "shape", ())) for m in (self, other)]
         count = total if 2 in ranks else total[:, 0]
         return self._mixture(other, count, share)
@@ -156,9 +155,10 @@ class Moments:
         if replicas.count() == 1 or replicas_per_group == 1:
             return self
         groups = self._of_replica_groups(replicas_per_group)
-        own = replicas.index() // (replicas.count() // groups[0].shape[0])
+        per_group = replicas.count() // groups[0].shape[0]
+        group = replicas.index() // per_group
         count, mean, variance, residual = (
-            ops.take(each, own, axis=0) for each in groups
+            ops.take(each, group, axis=0) for each in groups
         )
         count = row_counts(count)
         return Moments(count, mean, variance, residual, self.examples)

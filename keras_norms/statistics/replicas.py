@@ -1,6 +1,6 @@
-"""Replicas of a `tf.distribute` strategy, which only this file knows of.
+"""Replicas of a `tf.distribute` strategy, used by no other file.
 
-Other backends of Keras count as one replica.
+On the other backends of Keras, there is one replica.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ _NESTED = (
     "in the function that `strategy.run` calls, and not in a graph within it. "
     "Received: a synchronized layer inside `tf.cond`, `tf.while_loop`, "
     "`keras.layers.RNN` or an inner `tf.function`, with {} replicas. Call the "
-    "layer outside of it, or give it `synchronized=False`."
+    "layer outside of it, or pass `synchronized=False` to the layer."
 )
 
 
@@ -47,9 +47,9 @@ def can_reduce() -> bool:
 def are_averaged_when_read() -> bool:
     """Whether running statistics are read as the mean over the replicas.
 
-    They are on one machine only. On several machines, reading such a variable
-    is a collective, and the usual `if chief: model.save(...)` would wait
-    forever.
+    This is so on one machine. On several machines, reading such a variable
+    would be a collective, and the usual `if chief: model.save(...)` would
+    wait forever.
     """
     if keras.backend.backend() != "tensorflow":
         return False
@@ -61,7 +61,10 @@ def are_averaged_when_read() -> bool:
 
 
 def average_later() -> bool:
-    """Whether each replica updates its own running statistics for now."""
+    """Whether replicas cannot be averaged here, but when they are read.
+
+    Each replica then updates its own running statistics.
+    """
     several = count() > 1
     return several and are_averaged_when_read() and not can_reduce()
 
@@ -95,7 +98,7 @@ def means(variables: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def firsts(variables: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The values of the first replica, where all replicas have the same.
+    """The values of the first replica, which equal those of all replicas.
 
     Outside of the replicas, reading a variable as its mean needs all devices,
     which XLA refuses.
@@ -149,9 +152,9 @@ def gather(tensor: Tensor) -> Tensor:
     """
     import tensorflow as tf
 
-    own = tf.range(count()) == index()
-    own = tf.reshape(own, [-1] + [1] * len(tensor.shape))
-    return total(tf.where(own, tensor[None], tf.zeros_like(tensor)[None]))
+    is_row = tf.range(count()) == index()
+    is_row = tf.reshape(is_row, [-1] + [1] * len(tensor.shape))
+    return total(tf.where(is_row, tensor[None], tf.zeros_like(tensor)[None]))
 
 
 def total(tensor: Tensor) -> Tensor:

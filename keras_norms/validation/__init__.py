@@ -1,12 +1,12 @@
-"""What arguments must be: the rule, what came, and what to do about it."""
+"""Checks of arguments. An error states the rule, the value and the fix."""
 
 from keras_norms.validation.activations import activation
-from keras_norms.validation.earlier import addons_filter_response
-from keras_norms.validation.earlier import addons_instance
-from keras_norms.validation.earlier import contrib_instance
-from keras_norms.validation.earlier import keras_2_batch
 from keras_norms.validation.hooks import UnavailableMoments
 from keras_norms.validation.hooks import hooks
+from keras_norms.validation.legacy import addons_filter_response
+from keras_norms.validation.legacy import addons_instance
+from keras_norms.validation.legacy import contrib_instance
+from keras_norms.validation.legacy import keras_2_batch
 from keras_norms.validation.settings import boolean
 from keras_norms.validation.settings import cosine
 from keras_norms.validation.settings import examples
@@ -25,10 +25,10 @@ from keras_norms.validation.settings import steps
 from keras_norms.validation.settings import weight
 from keras_norms.validation.tensors import axis
 from keras_norms.validation.tensors import channels
-from keras_norms.validation.tensors import fitting
 from keras_norms.validation.tensors import has_channels
 from keras_norms.validation.tensors import inputs
-from keras_norms.validation.tensors import real
+from keras_norms.validation.tensors import mask_shape
+from keras_norms.validation.tensors import real_dtype
 from keras_norms.validation.tensors import training
 
 __all__ = [
@@ -42,7 +42,6 @@ __all__ = [
     "contrib_instance",
     "cosine",
     "examples",
-    "fitting",
     "fraction",
     "groups",
     "groups_of",
@@ -51,11 +50,12 @@ __all__ = [
     "inference_weights",
     "inputs",
     "keras_2_batch",
+    "mask_shape",
     "not_negative",
     "one_of",
     "one_of_blocks_and_replicas",
     "one_of_renorm_and_ghost_steps",
-    "real",
+    "real_dtype",
     "reduction",
     "renorm_clipping",
     "replicas",

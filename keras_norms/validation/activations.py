@@ -1,4 +1,4 @@
-"""What an activation must be."""
+"""Checks of activations."""
 
 import functools
 from types import FunctionType
@@ -7,12 +7,17 @@ import keras
 from keras import ops
 
 _SHAPE = (2, 3)
-# Keras saves their functions by name, and loads its own of that name.
-_LIBRARIES = ("keras", "tensorflow", "jax", "torch")
+# Keras saves the functions of these packages by name, and loads its own
+# function of that name.
+_PACKAGES = ("keras", "tensorflow", "jax", "torch")
 
 
 def activation(name, value):
-    """A function of one tensor, of its shape, that a saved model finds."""
+    """Checks an activation, and returns it as a function.
+
+    It must take one tensor, return a tensor of the same shape, and be loadable
+    from a saved model.
+    """
     if isinstance(value, dict):
         function = keras.activations.get(value)
     else:
@@ -20,19 +25,19 @@ def activation(name, value):
             function = keras.activations.get(value)
         except ValueError:
             _refuse_call(name, value, "is not an activation")
-    named = value is None or isinstance(value, str)
-    found = function if named else _loaded(function)
-    called = function if found is None else found
-    if _library(called) == "keras" and isinstance(called, FunctionType):
-        problem = _problem_of_keras(called)
+    is_name = value is None or isinstance(value, str)
+    loaded = function if is_name else _save_and_load(function)
+    candidate = function if loaded is None else loaded
+    if _package(candidate) == "keras" and isinstance(candidate, FunctionType):
+        problem = _cached_problem(candidate)
     else:
-        problem = _problem(called)
+        problem = _problem(candidate)
     if problem is not None:
         _refuse_call(name, value, problem)
-    if found is None:
+    if loaded is None:
         raise ValueError(
-            f"`{name}` must be found again when a saved model is loaded. "
-            f"Received: {name}={value!r}, which Keras does not find. Define a "
+            f"Keras must be able to load `{name}` from a saved model. "
+            f"Received: {name}={value!r}, which Keras cannot load. Define a "
             "function with `def`, or a class with `get_config` and "
             "`from_config`, and decorate it with "
             "`@keras.saving.register_keras_serializable()`."
@@ -49,8 +54,8 @@ def _refuse_call(name, value, problem):
     )
 
 
-def _loaded(function):
-    """What loading gives for the saved function; None for another one."""
+def _save_and_load(function):
+    """The function as a saved model loads it, or `None` if it cannot."""
     if getattr(function, "__name__", None) == "<lambda>":
         return None
     try:
@@ -61,55 +66,55 @@ def _loaded(function):
             loaded = keras.saving.deserialize_keras_object(
                 saved, safe_mode=True
             )
-    except Exception:  # Keras, or `get_config`, raises what it likes.
+    except Exception:  # Keras and `get_config` may raise any exception.
         return None
     if not isinstance(saved, str) and saved["class_name"] != "function":
         return loaded if type(loaded) is type(function) else None
-    by_name = isinstance(saved, str) and _library(function) in _LIBRARIES
+    by_name = isinstance(saved, str) and _package(function) in _PACKAGES
     return loaded if loaded is function or by_name else None
 
 
-def _library(function):
+def _package(function):
     return (getattr(function, "__module__", None) or "").split(".")[0]
 
 
 def _problem(function):
-    """What is wrong with a call, as the end of a sentence, or None."""
+    """The problem of a call, as the end of a sentence, or `None`."""
     if isinstance(function, type):
         return "is a class and not an instance of it"
     try:
         if isinstance(function, keras.layers.Layer):
             shape = function.compute_output_shape(_SHAPE)
         else:
-            result = _result(function)
+            result = _call_on_zeros(function)
             if not ops.is_tensor(result):
                 return f"returns an object of type {type(result).__name__}"
             shape = result.shape
     except NotImplementedError:
-        return None  # Of a layer that does not say, or needs its values.
+        return None  # The layer has no `compute_output_shape`.
     except Exception as error:
         return f"raises {type(error).__name__}"
     if getattr(shape, "rank", 0) is None:
         return None
     shape = tuple(shape)
     same = len(shape) == len(_SHAPE) and all(
-        have in (None, want) for have, want in zip(shape, _SHAPE, strict=True)
+        size in (None, want) for size, want in zip(shape, _SHAPE, strict=True)
     )
     return None if same else f"returns shape {shape} for shape {_SHAPE}"
 
 
-# Of few functions, which stay: once each is enough.
-_problem_of_keras = functools.cache(_problem)
+# Keras has few functions, and they do not change.
+_cached_problem = functools.cache(_problem)
 
 
-def _result(function):
-    """Of zeros, without a trace in any graph that is being built."""
+def _call_on_zeros(function):
+    """Calls the function, and adds no operation to a graph that is traced."""
     if keras.backend.backend() != "tensorflow":
         return function(ops.zeros(_SHAPE))
     import tensorflow as tf
 
-    # Devices can still be configured after this, unlike after an eager
-    # operation. A function that holds an eager tensor needs one.
+    # Devices can no longer be configured after an eager operation, so a graph
+    # is used first. A function that holds an eager tensor cannot run in it.
     try:
         with tf.Graph().as_default():
             return function(tf.zeros(_SHAPE))

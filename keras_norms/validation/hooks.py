@@ -1,4 +1,4 @@
-"""The signatures of the hooks that a layer overrides."""
+"""Checks of the hooks that a layer overrides."""
 
 import inspect
 
@@ -19,9 +19,9 @@ _HOOKS = {
 
 
 def hooks(layer_class):
-    """Refuses a hook with other arguments than it is called with.
+    """Checks that every hook of a layer has the documented arguments.
 
-    An argument such as `gama=None` would never receive a value.
+    An additional argument such as `gama=None` would never receive a value.
     """
     for name, expected in _HOOKS.items():
         function = getattr(layer_class, name, None)
@@ -45,7 +45,7 @@ def hooks(layer_class):
 
 
 class UnavailableMoments:
-    """Replaces the moments of each example where they are not computed."""
+    """Raises an error when the moments of each example are not computed."""
 
     def __getattr__(self, name):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What a value is."""
+"""Tests of the type of a value."""
 
 import numbers
 from collections.abc import Sequence
@@ -13,5 +13,5 @@ def is_real(value):
 
 
 def is_sequence(value):
-    """A list, a tuple or one of the wrappers that Keras and TensorFlow use."""
+    """Whether it is a list, a tuple or a wrapper of Keras or TensorFlow."""
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))

@@ -1,4 +1,4 @@
-"""What numbers, names and switches must be."""
+"""Checks of numbers, names and booleans."""
 
 import math
 
@@ -7,19 +7,19 @@ from keras_norms.validation.kinds import is_real
 
 
 def groups(value):
-    """A positive integer, or -1 for a group a channel."""
+    """Checks a number of groups: a positive integer, or -1."""
     if not is_integer(value) or (value < 1 and value != -1):
         raise ValueError(
             "Received an invalid value for argument `groups`, expected a "
-            "positive integer (or -1 for a group a channel, instance "
-            f"normalization). Received: groups={value!r}. Use a divisor of "
-            "the number of channels."
+            "positive integer (or -1 for one group per channel, as in "
+            f"instance normalization). Received: groups={value!r}. Use a "
+            "divisor of the number of channels."
         )
     return int(value)
 
 
 def groups_of(value, channels):
-    """How many groups so many channels make; they must divide them."""
+    """The number of groups, which must divide the number of channels."""
     value = groups(value)
     if value == -1:
         return channels
@@ -27,21 +27,21 @@ def groups_of(value, channels):
         raise ValueError(
             f"Number of groups ({value}) cannot be more than the number of "
             f"channels ({channels}). Received: groups={value}. Use a divisor "
-            f"of {channels}, or -1 for a group a channel."
+            f"of {channels}, or -1 for one group per channel."
         )
     if channels % value:
         raise ValueError(
             f"The number of channels ({channels}) must be a multiple of the "
             f'number of groups ({value}); Keras words the rule as "must be a '
             f'multiple of the number of channels". Received: groups={value}. '
-            f"Use a divisor of {channels}, or -1 for a group a "
+            f"Use a divisor of {channels}, or -1 for one group per "
             "channel."
         )
     return value
 
 
 def examples(name, value):
-    """How many examples make a block: a positive integer or None."""
+    """Checks the number of examples per block: a positive integer or None."""
     if value is None:
         return None
     if not is_integer(value) or value < 1:
@@ -53,19 +53,19 @@ def examples(name, value):
 
 
 def weight(value):
-    """Of a blend: one, or a table of them."""
+    """Checks the weight of a blend: a number or a tensor of rank 2."""
     shape = tuple(getattr(value, "shape", ()))
     if len(shape) not in (0, 2):
         raise ValueError(
-            "`weight` must be a number, or a table that broadcasts to "
+            "`weight` must be a number, or a tensor that broadcasts to "
             f"[rows, channels]. Received: a weight of shape {shape}. Use "
-            "`weight[None]` for one a channel, `weight[:, None]` for one a "
-            "row."
+            "`weight[None]` for one weight per channel, and "
+            "`weight[:, None]` for one weight per row."
         )
 
 
 def replicas(value):
-    """How many replicas are merged: a positive integer or None."""
+    """Checks the number of replicas per group: a positive integer or None."""
     if value is None:
         return None
     if not is_integer(value) or value < 1:
@@ -78,27 +78,29 @@ def replicas(value):
 
 
 def one_of_blocks_and_replicas(name, value, synchronized):
-    """Blocks of a replica's batch and the batch of all replicas differ."""
+    """Refuses blocks of a replica's batch in a synchronized layer."""
     if value is not None and synchronized:
         raise ValueError(
-            f"`{name}` makes statistics of less than a replica's batch, "
-            "`synchronized` of more: they exclude each other. Received: "
-            f"{name}={value}, synchronized=True. Leave one of them out."
+            f"`{name}` and `synchronized` cannot be combined: the first "
+            "computes statistics of a part of a replica's batch, and the "
+            "second those of the batches of all replicas. Received: "
+            f"{name}={value}, synchronized=True. Remove one of them."
         )
 
 
 def one_of_renorm_and_ghost_steps(renorm, ghost_statistics):
-    """Renorm has averages of its own, which take one step a batch."""
+    """Refuses renorm with one update per ghost batch."""
     if renorm and ghost_statistics == "sequential":
         raise ValueError(
-            "`renorm` moves averages of its own, one step a batch, and "
-            '`ghost_statistics="sequential"` takes one a ghost batch. '
-            'Received both. Use "batch" or "average" with renorm.'
+            "`renorm` updates its moving averages once per batch, and "
+            '`ghost_statistics="sequential"` makes one update per ghost '
+            'batch. Received both. Use `ghost_statistics="batch"` or '
+            '"average" with renorm.'
         )
 
 
 def not_negative(name, value):
-    """A finite number, 0 or more: an epsilon, a rate."""
+    """Checks a finite number that is 0 or more, such as an epsilon."""
     if not is_real(value) or not 0 <= value < math.inf:
         raise ValueError(
             f"`{name}` must be a finite number, 0 or more. Received: "
@@ -108,7 +110,7 @@ def not_negative(name, value):
 
 
 def fraction(name, value):
-    """Between 0 and 1, ends included."""
+    """Checks a number between 0 and 1, both included."""
     if not is_real(value) or not 0 <= value <= 1:
         raise ValueError(
             f"`{name}` must be a number between 0 and 1. Received: "
@@ -118,7 +120,7 @@ def fraction(name, value):
 
 
 def inference_weights(value):
-    """Shares to try: one or more."""
+    """Checks a list of one or more inference weights."""
     try:
         weights = [fraction("weights", weight) for weight in value]
     except TypeError:
@@ -126,13 +128,14 @@ def inference_weights(value):
     if not weights:
         raise ValueError(
             "`weights` must be a list of one or more numbers between 0 and 1. "
-            f"Received: weights={value!r}. Leave it out for the usual ones."
+            f"Received: weights={value!r}. Omit the argument to use the "
+            "default weights."
         )
     return weights
 
 
 def boolean(name, value):
-    """True or False, not what would do for one."""
+    """Checks that a value is `True` or `False`, and not another type."""
     if not isinstance(value, bool):
         raise ValueError(
             f"`{name}` must be True or False. Received: {name}={value!r}. Use "
@@ -142,7 +145,7 @@ def boolean(name, value):
 
 
 def renorm_clipping(value):
-    """The keys `rmax`, `rmin`, `dmax`, each optional, in order."""
+    """Checks the limits of renorm: optional `rmax`, `rmin` and `dmax`."""
     keys = ["rmax", "rmin", "dmax"]
     numbers_or_none = isinstance(value or {}, dict) and all(
         limit is None or (is_real(limit) and limit == limit)
@@ -163,49 +166,50 @@ def renorm_clipping(value):
     if rmax is not None and rmin is not None and rmax < rmin:
         raise ValueError(
             "rmax should be greater than rmin in the `renorm_clipping` "
-            f"argument. Received: rmax={rmax}, rmin={rmin}. Swap them?"
+            f"argument. Received: rmax={rmax}, rmin={rmin}. Swap the values."
         )
     if dmax is not None and dmax < 0:
         raise ValueError(
             "dmax should be non-negative in the `renorm_clipping` argument. "
-            f"Received: dmax={dmax}. Use 0 for no shift at all."
+            f"Received: dmax={dmax}. Use 0 for no shift."
         )
     return value
 
 
 def cosine(name, value):
-    """Between -1 and 1, ends included."""
+    """Checks a number between -1 and 1, both included."""
     if not is_real(value) or not -1 <= value <= 1:
         raise ValueError(
             f"`{name}` is compared with a cosine and must be a number between "
-            f"-1 and 1. Received: {name}={value!r}. Use 1 for never."
+            f"-1 and 1. Received: {name}={value!r}. Use 1 for a threshold "
+            "that is never exceeded."
         )
     return float(value)
 
 
 def steps(name, value):
-    """A number of training steps: 0 or a positive integer."""
+    """Checks a number of training steps: 0 or a positive integer."""
     if not is_integer(value) or value < 0:
         raise ValueError(
-            f"`{name}` must be an integer, 0 or more, a number of training "
-            f"steps. Received: {name}={value!r}. Use 0 for none."
+            f"`{name}` is a number of training steps and must be an integer, "
+            f"0 or more. Received: {name}={value!r}. Use 0 for no steps."
         )
     return int(value)
 
 
 def reduction(value):
-    """Of a bottleneck: how many times narrower it is."""
+    """Checks the factor by which a bottleneck reduces the channels."""
     if not is_real(value) or not 1 <= value < math.inf:
         raise ValueError(
-            "`reduction` must be a finite number, 1 or more: a layer of C "
-            "channels has a bottleneck of C / reduction, but at least 1. "
-            f"Received: reduction={value!r}. Use 1 for none."
+            "`reduction` must be a finite number, 1 or more: for C channels, "
+            "the bottleneck has C / reduction units, at least 1. "
+            f"Received: reduction={value!r}. Use 1 for no reduction."
         )
     return value
 
 
 def one_of(name, value, *names):
-    """One of some names."""
+    """Checks that a value is one of some names."""
     if value not in names:
         raise ValueError(
             f"`{name}` must be one of {list(names)}. Received: "

@@ -1,4 +1,4 @@
-"""What inputs must be, and masks and axes to go with them."""
+"""Checks of inputs, masks and axes."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from keras_norms.validation.kinds import is_sequence
 
 
 def axis(value):
-    """One axis, not the batch's; a list of one is read as that one."""
+    """Checks a channel axis: one integer, or a list that contains one."""
     single = value
     if is_sequence(value) and len(value) == 1:
         single = value[0]
@@ -28,25 +28,30 @@ def axis(value):
 
 
 def training(value):
-    """The `training` argument of a call: True, False or a boolean tensor."""
+    """Converts the argument `training` to a bool or a boolean tensor."""
     if value is None or isinstance(value, (bool, int, np.bool_)):
         return bool(value)
     return ops.convert_to_tensor(value, "bool")
 
 
 def inputs(x, mask, axis):
-    """Both as tensors, x of real numbers, the mask to go with it."""
+    """Checks x and its mask, and converts them to tensors."""
     x = ops.convert_to_tensor(x)
-    real(keras.backend.standardize_dtype(x.dtype))
+    real_dtype(keras.backend.standardize_dtype(x.dtype))
     channels(axis, x.shape)
     if mask is not None:
         mask = ops.convert_to_tensor(mask)
-        fitting(mask, x.shape, axis)
+        mask_shape(mask, x.shape, axis)
     return x, mask
 
 
 def channels(value, shape):
-    """The number of channels of inputs of this shape, along axis `value`."""
+    """The number of channels of an input, which must be known.
+
+    Args:
+        value: the channel axis.
+        shape: the shape of the input.
+    """
     shape = tuple(shape)
     rank = len(shape)
     if rank < 2:
@@ -77,46 +82,51 @@ def channels(value, shape):
     return shape[value]
 
 
-def real(dtype):
-    """Of inputs: not complex, not text."""
+def real_dtype(dtype):
+    """Refuses the dtypes of complex numbers and of text."""
     if dtype.startswith("complex") or dtype == "string":
         raise ValueError(
             "Inputs must be real numbers. Received: an input of dtype "
-            f"{dtype}. Normalize real and imaginary parts by themselves; turn "
-            "text into numbers first."
+            f"{dtype}. Normalize real and imaginary parts separately, or "
+            "convert text to numbers."
         )
 
 
 def covers_channels(received, shape, axis):
-    """Whether a mask lies over all axes but the last, as Keras has it.
+    """Whether a mask of this shape covers the channel axis.
 
-    `keras.layers.Masking` makes such masks. Channels first, they have a value
-    for each channel, where masks over positions have none.
+    `keras.layers.Masking` computes masks that cover all axes but the last one.
+    If the channels come first, such a mask has a value per channel, while a
+    mask of positions has none.
     """
     rank, axis = len(shape), axis % len(shape)
     if axis == rank - 1 or len(received) != rank - 1:
         return False
-    # An unknown size may be that of positions.
+    # An unknown size may be a number of positions.
     return received[axis] == shape[axis] and _broadcasts(received, shape)
 
 
 def has_channels(mask, shape, axis):
-    """Whether a mask, or `None`, has its own values for each channel."""
+    """Whether a mask, which may be `None`, has a value per channel."""
     return mask is not None and covers_channels(
         tuple(mask.shape), tuple(shape), axis
     )
 
 
 def _broadcasts(received, sizes):
-    """Whether a mask of this shape fits the leading ones of these sizes."""
+    """Whether a mask of this shape broadcasts to the leading sizes."""
     return all(
-        have in (1, None) or want is None or have == want
-        for have, want in zip(received, sizes, strict=False)
+        size in (1, None) or want is None or size == want
+        for size, want in zip(received, sizes, strict=False)
     )
 
 
-def fitting(mask, shape, axis):
-    """Over the leading axes of inputs without channels, or as Keras has it."""
+def mask_shape(mask, shape, axis):
+    """Checks the shape of a mask for inputs of the given shape.
+
+    A mask covers the leading axes of the inputs, without the channel axis, or
+    all axes but the last one, as in Keras.
+    """
     sizes = list(shape)
     del sizes[axis]
     received = tuple(mask.shape)
@@ -126,6 +136,6 @@ def fitting(mask, shape, axis):
             "The mask must cover the leading axes of the inputs without "
             f"their channel axis, {tuple(sizes)}, at least the batch. "
             f"Received: mask.shape={received}, inputs.shape={tuple(shape)}, "
-            f"axis={axis}. A mask says which positions count, for all "
-            "channels of each."
+            f"axis={axis}. Pass a mask with one value per position, for all "
+            "channels."
         )

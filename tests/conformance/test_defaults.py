@@ -11,6 +11,7 @@ import pytest
 from keras_norms import layers
 from keras_norms.layers import BaseBatchNormalization
 from keras_norms.layers import BaseNormalization
+from tests.conformance.descriptors import public_layers
 
 ROOT = pathlib.Path(__file__).parents[2]
 CROSS = "CrossReplicaBatchNormalization"

@@ -159,7 +159,8 @@ def test_bad_arguments_are_refused():
     for bad in ([], None, 0.1):
         assert refusal(tune, model, batch, "mse", bad) == (
             "`weights` must be a list of one or more numbers between 0 and 1. "
-            f"Received: weights={bad!r}. Leave it out for the usual ones."
+            f"Received: weights={bad!r}. Omit the argument to "
+            "use the default weights."
         )
     message = FRACTION.format(name="weights", value=1.5)
     assert refusal(tune, model, batch, "mse", [0.5, 1.5]) == message

@@ -134,8 +134,8 @@ def test_a_refused_image_is_composed_with_one_warning(gpu, traced):
     with ops.using_native("always"), pytest.raises(RuntimeError) as refused:
         dispatch.activate(X.shape, X.dtype)
     assert str(refused.value) == (
-        "KERAS_NORMS_NATIVE=always, and the native library is not active. "
-        + REFUSED
+        "The mode KERAS_NORMS_NATIVE=always needs the native library, which "
+        "is not active. " + REFUSED
     )
 
 
@@ -157,10 +157,10 @@ def test_gpus_that_cannot_be_listed_are_told_of(monkeypatch):
     dispatch._gpus.cache_clear()
     dispatch._warn.cache_clear()
     monkeypatch.setattr(tf.config, "list_logical_devices", refuse)
-    with pytest.warns(UserWarning, match="cannot say which GPUs") as told:
+    with pytest.warns(UserWarning, match="cannot list the GPUs") as told:
         assert not dispatch.activate(X.shape, X.dtype)
     assert [str(t.message) for t in told] == [
-        f"{SLOWER}TensorFlow cannot say which GPUs there are: no such driver "
+        f"{SLOWER}TensorFlow cannot list the GPUs: no such driver "
         "(RuntimeError). Update TensorFlow and the GPU's driver."
         f"{NO_MORE}"
     ]

@@ -37,11 +37,11 @@ from tests.support import processes
 
 X = np.random.default_rng(0).normal(3, 2, (2, 5, 4)).astype("float32")
 REBUILD = " Build it again with `python -m keras_norms build --force`."
-OWN_FOLDER = "have KERAS_NORMS_CACHE name a folder of your own."
+OWN_FOLDER = "set KERAS_NORMS_CACHE to a folder of your own."
 READ = f" Let this user read it, or {OWN_FOLDER}"
 NOT_BUILT = (
-    "It has not been built for this TensorFlow. Build it with `python -m "
-    "keras_norms build`."
+    "The native library has not been built for this version of TensorFlow. "
+    "Build it with `python -m keras_norms build`."
 )
 NOBODY = 54321
 
@@ -71,7 +71,7 @@ class Place:
 
 
 def forget():
-    loader.forget()
+    loader.clear_failures()
     cache.key.cache_clear()
     dispatch._warn.cache_clear()
 
@@ -197,7 +197,7 @@ for _value in ("bogus", "sm_", "sm_x"):
     )
 
 
-@damage(f"{{library}} is not as it was built.{REBUILD}")
+@damage(f"{{library}} has changed since it was built.{REBUILD}")
 def manifest_without_files(place):
     place.manifest.write_text("{}")
 
@@ -269,7 +269,7 @@ def library_is_unreadable(place):
     place.library.chmod(0)
 
 
-@damage(f"{{library}} is not as it was built.{REBUILD}")
+@damage(f"{{library}} has changed since it was built.{REBUILD}")
 def library_is_another(place):
     place.library.write_bytes(b"another")
 
@@ -288,21 +288,21 @@ def shared_library():
     return pathlib.Path(np._core._multiarray_umath.__file__).read_bytes()
 
 
-@damage(f"{{library}} is not as it was built.{REBUILD}")
+@damage(f"{{library}} has changed since it was built.{REBUILD}")
 def library_cut_off(place):
     """Its hash is the one recorded; the loader would kill the process."""
     whole = shared_library()
     place.holds(whole[: len(whole) // 2])
 
 
-@damage(f"{{library}} is not as it was built.{REBUILD}")
+@damage(f"{{library}} has changed since it was built.{REBUILD}")
 def library_cut_off_in_its_headers(place):
     place.holds(shared_library()[:100])
 
 
 @damage(
-    "Other users can write {library}, and it would be run. Let only yours: "
-    f"`chmod go-w`, or {OWN_FOLDER}"
+    "The native library must be writable only by its owner. Other users can "
+    f"write {{library}}. Run `chmod go-w` on it, or {OWN_FOLDER}"
 )
 def library_that_others_can_write(place):
     place.library.chmod(0o666)
@@ -362,7 +362,7 @@ def cache_with_a_path_too_long(place):
     place.monkeypatch.setenv("KERAS_NORMS_CACHE", "/tmp" + "/xxxx" * 2000)
 
 
-NO_PLACE = "There is no place for the native library: "
+NO_PLACE = "The cache folder of the native library cannot be determined: "
 SET_HOME = f" Set HOME, or {OWN_FOLDER}"
 
 
@@ -381,7 +381,7 @@ damage(f"{NO_PLACE}... (RuntimeError).{SET_HOME}", "no_home")(
 
 
 @damage(
-    f"{NO_PLACE}the home directory of ~/.cache/keras_norms is not known "
+    f"{NO_PLACE}the home directory in ~/.cache/keras_norms is unknown "
     f"(RuntimeError).{SET_HOME}"
 )
 def no_home_as_older_platformdirs_answer(place):
@@ -415,8 +415,8 @@ def home_of_another_user(place):
 
 
 @damage(
-    "The sources of the native library are missing. Looked in: "
-    "keras_norms/tf_ops. Install keras_norms again."
+    "The package must contain the sources of the native library. The folder "
+    "keras_norms/tf_ops is missing. Install keras_norms again."
 )
 def sources_missing(place):
     here = place.cache / "keras_norms" / "native" / "cache.py"
@@ -424,7 +424,7 @@ def sources_missing(place):
     cache.key.cache_clear()
 
 
-KEY = "What the native library must be built from and for cannot be told: "
+KEY = "The cache key of the native library cannot be computed: "
 AGAIN = " Install keras_norms and TensorFlow again."
 
 
@@ -474,8 +474,8 @@ def check_layer(words):
         dispatch.activate(X.shape, X.dtype)
     os.environ["KERAS_NORMS_NATIVE"] = "auto"
     assert matches(
-        "KERAS_NORMS_NATIVE=always, and the native library is not active. "
-        + words,
+        "The mode KERAS_NORMS_NATIVE=always needs the native library, which "
+        "is not active. " + words,
         str(refused.value),
     )
 
@@ -499,7 +499,7 @@ def touch(command):
 
 @pytest.fixture
 def empty_builds(monkeypatch):
-    monkeypatch.setattr(compiler, "found", lambda: "c++")
+    monkeypatch.setattr(compiler, "find_compiler", lambda: "c++")
     monkeypatch.setattr(compiler, "version", lambda _: "none")
     monkeypatch.setattr(compiler, "run", touch)
 
@@ -530,7 +530,7 @@ UNMENDED = {
     "no_home": NO_PLACE,
     "no_home_as_older_platformdirs_answer": NO_PLACE,
     "no_platformdirs": NO_PLACE,
-    "sources_missing": "The sources of the native library are missing.",
+    "sources_missing": "The package must contain the sources of the native ",
     "tensorflow_without_flags": KEY,
 }
 
@@ -545,14 +545,14 @@ def test_builds_mend_what_was_damaged(name, place, monkeypatch, capsys):
     loading = "The native library cannot be loaded: "
     assert code.startswith(UNMENDED.get(name, loading))
     if name not in UNMENDED:
-        built = cache.found()
+        built = cache.find_library()
         assert built.read_bytes() == b""
         # Nothing is left over of what was there.
         assert [p.name for p in built.parents[1].iterdir()][1:] == []
 
 
 WRITE = (
-    " Let this user write there and see that the disk is not full, or "
+    " Let this user write there, free disk space if the disk is full, or "
     f"{OWN_FOLDER}"
 )
 
@@ -560,7 +560,7 @@ WRITE = (
 def test_builds_where_nothing_can_be_written(place, monkeypatch, capsys):
     shutil.rmtree(place.folder)
     place.cache.chmod(0o555)
-    monkeypatch.setattr(compiler, "found", lambda: "c++")
+    monkeypatch.setattr(compiler, "find_compiler", lambda: "c++")
     with as_nobody():
         _, code = command(monkeypatch, capsys, "build")
     assert matches(
@@ -594,7 +594,7 @@ def test_builds_by_what_is_no_compiler(place, monkeypatch, capsys):
     _, code = command(monkeypatch, capsys, "build", "--force")
     assert code == (
         f"{broken} cannot be run: Exec format error: {broken}. Install g++ 11 "
-        "or later (`apt install g++`), or have CXX name another compiler."
+        "or later (`apt install g++`), or set CXX to another compiler."
     )
 
 
@@ -616,11 +616,13 @@ def test_failures_keep_no_frames(place):
     while frames:
         names.append(frames.tb_frame.f_code.co_name)
         frames = frames.tb_next
-    assert names == ["test_failures_keep_no_frames", "load", "once"]
+    assert names == ["test_failures_keep_no_frames", "load", "run_once"]
 
 
 def test_first_calls_of_threads_load_once(place, monkeypatch):
-    place.monkeypatch.setattr(cache, "found", lambda name: time.sleep(0.05))
+    place.monkeypatch.setattr(
+        cache, "find_library", lambda name: time.sleep(0.05)
+    )
     calls = []
     monkeypatch.setattr(tf, "load_op_library", calls.append)
     monkeypatch.setattr(gradients, "register", lambda operations: None)
@@ -668,20 +670,20 @@ def test_without_tensorflow(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "numpy")
     lines = processes.run("-c", WITHOUT_TENSORFLOW).splitlines()
     none = (
-        "The native library is for TensorFlow, which cannot be imported: No "
+        "The native library needs TensorFlow, which cannot be imported: No "
         "module named 'tensorflow' (ModuleNotFoundError). Install it with "
         "`pip install keras-norms[cpu]`, or with `pip install "
         "keras-norms[gpu]` for NVIDIA GPUs on Linux."
     )
-    unused = "not used, as Keras's backend is numpy"
+    unused = "not used, because the backend of Keras is numpy"
     assert lines[2:] == [
         f"tensorflow unusable. {none}",
         "KERAS_NORMS_NATIVE=auto",
         f"native library, eager and graph mode: {unused}",
         f"native library, under XLA: {unused}",
-        f"its kernels for GPUs: unusable. {none}",
-        f"its folder: unusable. {none}",
+        f"GPU kernels of the library: unusable. {none}",
+        f"folder of the library: unusable. {none}",
         f"build: {none}",
-        "benchmark: The benchmark times layers on Keras's TensorFlow "
-        "backend. Received: the backend numpy. Set KERAS_BACKEND=tensorflow.",
+        "benchmark: The benchmark needs the TensorFlow backend of Keras. "
+        "Received: the backend numpy. Set KERAS_BACKEND=tensorflow.",
     ]

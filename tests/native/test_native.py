@@ -25,12 +25,12 @@ from tests.support.refusals import refusal
 ROOT = pathlib.Path(__file__).parents[2]
 # Where there is a compiler there must be a library: `make native`.
 built = pytest.mark.skipif(
-    bool(loader.reason()) and shutil.which("g++") is None,
+    bool(loader.unusable_reason()) and shutil.which("g++") is None,
     reason="no compiler to build the native library with",
 )
 NOT_BUILT = (
-    "It has not been built for this TensorFlow. Build it with `python -m "
-    "keras_norms build`."
+    "The native library has not been built for this version of TensorFlow. "
+    "Build it with `python -m keras_norms build`."
 )
 X = np.random.default_rng(0).normal(3, 2, (5, 6, 7, 12)).astype("float32")
 
@@ -167,7 +167,7 @@ def test_a_large_mean_costs_no_digits_in_gradients(jit):
 # There may be no GPU: what the kernels compute is tested on an emulation, by
 # `make -C tf_ops test`.
 with_nvrtc = pytest.mark.skipif(
-    bool(loader.reason()) or not cache.gpus(),
+    bool(loader.unusable_reason()) or not cache.gpus(),
     reason="no NVRTC to build kernels for GPUs with",
 )
 
@@ -223,26 +223,28 @@ SERVED = ["sm_70", "sm_86", "sm_90", "compute_90"]
         (
             (8, 0),
             SERVED,
-            "It has no kernels for a GPU of compute capability 8.0, but for "
-            "sm_70, sm_86, sm_90, compute_90.",
+            "The native library must have kernels for a GPU of compute "
+            "capability 8.0. It has kernels for sm_70, sm_86, sm_90, "
+            "compute_90.",
         ),
         (
             (6, 1),
             ["sm_70"],
-            "It has no kernels for a GPU of compute capability 6.1, but for "
-            "sm_70.",
+            "The native library must have kernels for a GPU of compute "
+            "capability 6.1. It has kernels for sm_70.",
         ),
         (
             None,
             SERVED,
-            "It has kernels for NVIDIA's GPUs alone, and here is another.",
+            "The native library has kernels for NVIDIA GPUs only. TensorFlow "
+            "uses a GPU of another vendor.",
         ),
         (
             (9, 0),
             [],
-            "It has been built without kernels for GPUs. `pip install "
-            "nvidia-cuda-nvrtc-cu12`, and build it again with `python -m "
-            "keras_norms build`.",
+            "The native library has been built without kernels for GPUs. "
+            "Run `pip install nvidia-cuda-nvrtc-cu12`, and build it again "
+            "with `python -m keras_norms build`.",
         ),
     ],
 )
@@ -260,8 +262,8 @@ def test_where_there_are_gpus_the_library_must_serve_them(
         with pytest.raises(RuntimeError) as error:
             dispatch.activate(X.shape, X.dtype)
     assert str(error.value) == (
-        "KERAS_NORMS_NATIVE=always, and the native library is not active. "
-        + refused
+        "The mode KERAS_NORMS_NATIVE=always needs the native library, which "
+        "is not active. " + refused
     )
 
 
@@ -403,8 +405,8 @@ def test_a_truncated_library_is_not_loaded(copied):
     whole = copied.read_bytes()
     copied.write_bytes(whole[: len(whole) // 2])
     assert fallback(copied.parents[1]) == (
-        f"{copied} is not as it was built. Build it again with `python -m "
-        "keras_norms build --force`."
+        f"{copied} has changed since it was built. Build it again with "
+        "`python -m keras_norms build --force`."
     )
 
 
@@ -418,9 +420,9 @@ def test_what_others_can_write_is_not_loaded(copied, what):
     }[what]
     open_to_all.chmod(open_to_all.stat().st_mode | 0o002)
     assert fallback(copied.parents[1]) == (
-        f"Other users can write {open_to_all}, and it would be run. Let only "
-        "yours: `chmod go-w`, or have KERAS_NORMS_CACHE name a folder of your "
-        "own."
+        "The native library must be writable only by its owner. Other users "
+        f"can write {open_to_all}. Run `chmod go-w` on it, or set "
+        "KERAS_NORMS_CACHE to a folder of your own."
     )
 
 
@@ -562,8 +564,8 @@ def test_builds_tell_what_the_compiler_said(tmp_path, monkeypatch):
     with pytest.raises(UnusableError) as refused:
         build(xla=False)
     assert str(refused.value) == (
-        "No C++ compiler: no-such-compiler is not found. Install g++ 11 or "
-        "later (`apt install g++`), or have CXX name another."
+        "The C++ compiler no-such-compiler is not found. Install g++ 11 or "
+        "later (`apt install g++`), or set CXX to another compiler."
     )
     broken = tmp_path / "broken"
     broken.write_text(
@@ -628,9 +630,9 @@ def test_forward_mode_is_refused_and_composed():
             along()
         # Within what Keras says of the layer.
         assert (
-            "The native library differentiates once, and layers as a whole "
-            "again; KerasNorms>GroupNormGradient was to be differentiated by "
-            "itself, as `tf.autodiff.ForwardAccumulator` does. Trace such "
+            "The gradient operations of the native library have no gradient. "
+            "Received: KerasNorms>GroupNormGradient, which was differentiated "
+            "alone, as `tf.autodiff.ForwardAccumulator` does it. Trace this "
             "code within `keras_norms.ops.using_native('never')`."
         ) in str(refused.value)
     with ops.using_native("never"):

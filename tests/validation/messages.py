@@ -26,18 +26,18 @@ UNDEFINED = (
 )
 GROUPS = (
     "Received an invalid value for argument `groups`, expected a positive "
-    "integer (or -1 for a group a channel, instance normalization). Received: "
-    "groups={value}. Use a divisor of the number of channels."
+    "integer (or -1 for one group per channel, as in instance normalization). "
+    "Received: groups={value}. Use a divisor of the number of channels."
 )
 MORE_GROUPS = (
     "Number of groups (5) cannot be more than the number of channels (4). "
-    "Received: groups=5. Use a divisor of 4, or -1 for a group a channel."
+    "Received: groups=5. Use a divisor of 4, or -1 for one group per channel."
 )
 NO_DIVISOR = (
     "The number of channels (4) must be a multiple of the number of groups "
     '(3); Keras words the rule as "must be a multiple of the number of '
-    'channels". Received: groups=3. Use a divisor of 4, or -1 for a group a '
-    "channel."
+    'channels". Received: groups=3. Use a divisor of 4, or -1 for one group '
+    "per channel."
 )
 NOT_NEGATIVE = (
     "`{name}` must be a finite number, 0 or more. Received: {name}={value}. "
@@ -52,9 +52,10 @@ EXAMPLES = (
     "Received: {name}={value}. Use 1 or more examples."
 )
 EXCLUSIVE = (
-    "`{name}` makes statistics of less than a replica's batch, `synchronized` "
-    "of more: they exclude each other. Received: {name}=2, synchronized=True. "
-    "Leave one of them out."
+    "`{name}` and `synchronized` cannot be combined: the first computes "
+    "statistics of a part of a replica's batch, and the second those of the "
+    "batches of all replicas. Received: {name}=2, synchronized=True. Remove "
+    "one of them."
 )
 REPLICAS = (
     "`replicas_per_group` must be a positive integer, or None for all "
@@ -77,11 +78,11 @@ KEYS = (
 )
 SWAPPED = (
     "rmax should be greater than rmin in the `renorm_clipping` argument. "
-    "Received: rmax=1.0, rmin=2.0. Swap them?"
+    "Received: rmax=1.0, rmin=2.0. Swap the values."
 )
 NEGATIVE = (
     "dmax should be non-negative in the `renorm_clipping` argument. Received: "
-    "dmax=-1.0. Use 0 for no shift at all."
+    "dmax=-1.0. Use 0 for no shift."
 )
 CLIPPING = (
     "`renorm_clipping` must be a dictionary of numbers. Received: "
@@ -93,22 +94,23 @@ BOOLEAN = (
 )
 REAL = (
     "Inputs must be real numbers. Received: an input of dtype {}. Normalize "
-    "real and imaginary parts by themselves; turn text into numbers first."
+    "real and imaginary parts separately, or convert text to numbers."
 )
 WEIGHT = (
-    "`weight` must be a number, or a table that broadcasts to [rows, "
+    "`weight` must be a number, or a tensor that broadcasts to [rows, "
     "channels]. Received: a weight of shape (4,). Use `weight[None]` for one "
-    "a channel, `weight[:, None]` for one a row."
+    "weight per channel, and `weight[:, None]` for one weight per row."
 )
 ALGEBRA = (
     "The algebra must return `Coefficients(center, scale, shift)`. Received: "
-    "{}. `keras_norms.ops.affine(moments, ...)` makes the usual ones."
+    "{}. `keras_norms.ops.affine(moments, ...)` computes the usual ones."
 )
 STRAY = (
-    "Gradients reach the input and the parameters of the two passes only, and "
-    "other variables were read there. Received: ['stray:0']. Pass them as "
-    "parameters (a layer of its own extends the property `parameters`), and "
-    "apply an activation that has weights after the layer."
+    "An algebra and an activation must read no variables, because gradients "
+    "are computed for the input and the parameters only. Received: "
+    "['stray:0']. Pass variables as parameters (a custom layer extends the "
+    "property `parameters`), and apply an activation that has weights after "
+    "the layer."
 )
 WHOLE = (
     "Moments of the whole batch cannot be split into blocks. Received: "
@@ -117,28 +119,29 @@ WHOLE = (
 MASK = (
     "The mask must cover the leading axes of the inputs without their channel "
     "axis, {sizes}, at least the batch. Received: mask.shape={mask}, "
-    "inputs.shape={inputs}, axis={axis}. A mask says which positions count, "
-    "for all channels of each."
+    "inputs.shape={inputs}, axis={axis}. Pass a mask with one value per "
+    "position, for all channels."
 )
 INSTALL = (
     "keras_norms needs TensorFlow 2.20 or later, which is not installed. "
     "Install it with `pip install keras-norms[cpu]`, or with `pip install "
-    "keras-norms[gpu]` for NVIDIA GPUs on Linux; or set KERAS_BACKEND to a "
+    "keras-norms[gpu]` for NVIDIA GPUs on Linux, or set KERAS_BACKEND to a "
     "backend of Keras that is installed."
 )
 
 COSINE = (
     "`{name}` is compared with a cosine and must be a number between -1 and "
-    "1. Received: {name}={value}. Use 1 for never."
+    "1. Received: {name}={value}. Use 1 for a threshold that is never "
+    "exceeded."
 )
 STEPS = (
-    "`{name}` must be an integer, 0 or more, a number of training steps. "
-    "Received: {name}={value}. Use 0 for none."
+    "`{name}` is a number of training steps and must be an integer, 0 or "
+    "more. Received: {name}={value}. Use 0 for no steps."
 )
 REDUCTION = (
-    "`reduction` must be a finite number, 1 or more: a layer of C channels "
-    "has a bottleneck of C / reduction, but at least 1. Received: "
-    "reduction={value}. Use 1 for none."
+    "`reduction` must be a finite number, 1 or more: for C channels, the "
+    "bottleneck has C / reduction units, at least 1. Received: "
+    "reduction={value}. Use 1 for no reduction."
 )
 ONE_OF = (
     "`{{name}}` must be one of {}. Received: {{name}}={{value}}. Use one of "

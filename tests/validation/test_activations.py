@@ -21,8 +21,8 @@ CALL = (
     "of a layer such as `keras.layers.ReLU()`."
 )
 SAVE = (
-    "`{name}` must be found again when a saved model is loaded. Received: "
-    "{name}={value!r}, which Keras does not find. Define a function with "
+    "Keras must be able to load `{name}` from a saved model. Received: "
+    "{name}={value!r}, which Keras cannot load. Define a function with "
     "`def`, or a class with `get_config` and `from_config`, and decorate it "
     "with `@keras.saving.register_keras_serializable()`."
 )

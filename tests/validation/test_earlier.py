@@ -170,12 +170,12 @@ def test_learned_epsilon_constraint_is_refused():
         "`learned_epsilon_constraint` of TensorFlow Addons does not exist "
         "here: the absolute value of `epsilon_weight` is added to `epsilon`. "
         f"Received: learned_epsilon_constraint={constraint!r}. Remove the "
-        "argument, and set `layer.epsilon_weight.constraint` once the layer "
+        "argument, and set `layer.epsilon_weight.constraint` after the layer "
         "is built."
     )
     message = refusal(kind, learnable_epsilon=True, learned_epsilon=False)
     assert message == (
         "`learned_epsilon` of TensorFlow Addons is called `learnable_epsilon` "
         "here, and the two differ. Received: learned_epsilon=False, "
-        "learnable_epsilon=True. Use `learnable_epsilon` alone."
+        "learnable_epsilon=True. Use only `learnable_epsilon`."
     )

@@ -126,9 +126,10 @@ def test_renorm_refuses_sequential_statistics():
         layers.BatchNormalization, renorm=True, ghost_statistics="sequential"
     )
     assert message == (
-        "`renorm` moves averages of its own, one step a batch, and "
-        '`ghost_statistics="sequential"` takes one a ghost batch. Received '
-        'both. Use "batch" or "average" with renorm.'
+        "`renorm` updates its moving averages once per batch, and "
+        '`ghost_statistics="sequential"` makes one update per ghost batch. '
+        'Received both. Use `ghost_statistics="batch"` or "average" with '
+        "renorm."
     )
 
 

@@ -1,27 +1,28 @@
-"""Arguments of earlier libraries: Keras 2, TensorFlow Addons, keras-contrib.
+"""Arguments of Keras 2, TensorFlow Addons and keras-contrib.
 
-What means the same here is accepted, so that their configurations load, and
-is not kept. Everything else is refused with the name of its replacement.
+Arguments that mean the same here are accepted, so that configurations of those
+libraries load, and are not stored. All others are refused with the name of
+their replacement.
 """
 
 from keras_norms.validation.kinds import is_sequence
 from keras_norms.validation.settings import boolean
 
 
-def keras_2_batch(given):
-    """Removes what only Keras 2's batch normalization has from `given`."""
-    fused = given.pop("fused", None)
+def keras_2_batch(arguments):
+    """Removes the arguments that only Keras 2 has from a dictionary."""
+    fused = arguments.pop("fused", None)
     if fused is not None:
-        # It chose an implementation, not a result.
+        # It selected an implementation, and did not change the result.
         boolean("fused", fused)
-    size = given.pop("virtual_batch_size", None)
+    size = arguments.pop("virtual_batch_size", None)
     if size is not None:
         raise ValueError(
             "`virtual_batch_size` is called `ghost_batch_size` here, and "
             "need not divide the batch. Received: virtual_batch_size="
             f"{size!r}. Rename the argument."
         )
-    adjustment = given.pop("adjustment", None)
+    adjustment = arguments.pop("adjustment", None)
     if adjustment is not None:
         raise ValueError(
             "`adjustment` of Keras 2 does not exist here. Received: "
@@ -30,36 +31,42 @@ def keras_2_batch(given):
         )
 
 
-def addons_filter_response(axis, learnable_epsilon, given):
-    """The same arguments in our terms; removes Addons' own from `given`.
+def addons_filter_response(axis, learnable_epsilon, arguments):
+    """Converts the arguments of TensorFlow Addons to those of this package.
 
-    Addons names the axes that are reduced: the positions of inputs of rank 4,
-    channels last.
+    `axis` of Addons names the axes that are reduced: the positions of an input
+    of rank 4 with the channels last.
+
+    Args:
+        axis, learnable_epsilon: the arguments of our layer.
+        arguments: the other arguments, from which those of Addons are removed.
+
+    Returns: `axis` and `learnable_epsilon`.
     """
     if is_sequence(axis) and list(axis) in ([1, 2], [-3, -2]):
         axis = -1
-    constraint = given.pop("learned_epsilon_constraint", None)
+    constraint = arguments.pop("learned_epsilon_constraint", None)
     if constraint is not None:
         raise ValueError(
             "`learned_epsilon_constraint` of TensorFlow Addons does not exist "
             "here: the absolute value of `epsilon_weight` is added to "
             "`epsilon`. Received: learned_epsilon_constraint="
             f"{constraint!r}. Remove the argument, and set "
-            "`layer.epsilon_weight.constraint` once the layer is built."
+            "`layer.epsilon_weight.constraint` after the layer is built."
         )
-    learned = given.pop("learned_epsilon", learnable_epsilon)
+    learned = arguments.pop("learned_epsilon", learnable_epsilon)
     if learnable_epsilon not in (False, learned):
         raise ValueError(
             "`learned_epsilon` of TensorFlow Addons is called "
             "`learnable_epsilon` here, and the two differ. Received: "
             f"learned_epsilon={learned!r}, learnable_epsilon="
-            f"{learnable_epsilon!r}. Use `learnable_epsilon` alone."
+            f"{learnable_epsilon!r}. Use only `learnable_epsilon`."
         )
     return axis, learned
 
 
 def contrib_instance(axis):
-    """Refuses keras-contrib's None, which pools the channels too."""
+    """Refuses `axis=None`, which pools the channels in keras-contrib."""
     if axis is None:
         raise ValueError(
             "`axis` must be one integer, the channel axis. Received: "
@@ -71,7 +78,7 @@ def contrib_instance(axis):
 
 
 def addons_instance(groups, channels):
-    """Refuses `groups` other than what Addons' configurations hold."""
+    """Checks `groups`, which configurations of TensorFlow Addons contain."""
     if groups not in (None, -1, channels):
         raise ValueError(
             "`groups` of an instance normalization must be -1 or the number "
