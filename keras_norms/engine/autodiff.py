@@ -3,7 +3,9 @@
 Besides small tensors, x in its own dtype is all that the backward pass keeps.
 """
 
+import functools
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -12,8 +14,7 @@ from keras_norms.engine.backend import Backend
 from keras_norms.engine.params import Params
 from keras_norms.engine.spec import NormSpec
 from keras_norms.native import tracing
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 _UNKNOWN_VARIABLES = (
     "Gradients reach the input and the parameters of the two passes only, and "
@@ -48,12 +49,13 @@ def differentiable(
     names, masks = list(present), [] if mask is None else [mask]
 
     @tracing.custom_gradient
-    def run(x, *tensors):
-        passes, own_params = create(backend, x, *tensors)
-        y, updates, saved = passes.forward(x, own_params)
+    def run(x: Tensor, *tensors: Tensor) -> Any:
+        mask, arguments = unpack(tensors)
+        passes = backend(spec, x, mask)
+        y, updates, saved = passes.forward(x, arguments)
         updates = tf.nest.map_structure(tf.stop_gradient, updates)
 
-        def gradient(dy, *_, variables=None):
+        def gradient(dy: Tensor, *_: Any, variables: Any = None) -> list[Any]:
             if variables:
                 found = [variable.name for variable in variables]
                 raise ValueError(_UNKNOWN_VARIABLES.format(found))
@@ -63,12 +65,13 @@ def differentiable(
             with tf.control_dependencies([dy]):
                 x_again = tf.identity(x)
 
-            def first(x, dy, *_):
+            def first(x: Tensor, dy: Tensor, *_: Any) -> tuple[Tensor, ...]:
                 dx, gradients = passes.backward(x, dy, saved)
                 return dx, *gradients
 
             if second_order is not None:
-                first = _with_gradient(first, x_and_params)
+                forward = functools.partial(run_forward, second_order)
+                first = _with_gradient(first, forward)
             gradients = iter(first(x_again, dy, *map(tf.identity, tensors)))
             return [
                 next(gradients) if tensor.dtype.is_floating else None
@@ -77,16 +80,16 @@ def differentiable(
 
         return (y, updates), gradient
 
-    def create(backend, x, *tensors):
-        mask, values = tensors[: len(masks)], tensors[len(masks) :]
-        own_params = params.replace(**dict(zip(names, values, strict=True)))
-        return backend(spec, x, *(mask or [None])), own_params
+    def unpack(tensors: Sequence[Tensor]) -> tuple[Tensor | None, Params]:
+        mask = tensors[0] if masks else None
+        values = tensors[len(masks) :]
+        return mask, params.replace(**dict(zip(names, values, strict=True)))
 
-    def x_and_params(x, *tensors):
-        mask, values = tensors[: len(masks)], tensors[len(masks) :]
-        own_params = params.replace(**dict(zip(names, values, strict=True)))
-        mask = mask[0] if mask else None
-        return differentiable(second_order, spec, x, mask, own_params)[0]
+    def run_forward(
+        backend: type[Backend], x: Tensor, *tensors: Tensor
+    ) -> Tensor:
+        mask, arguments = unpack(tensors)
+        return differentiable(backend, spec, x, mask, arguments)[0]
 
     return run(x, *masks, *present.values())
 
@@ -97,8 +100,8 @@ def _with_gradient(
     """A gradient whose own gradient is derived from `forward`."""
 
     @tracing.custom_gradient
-    def run(x, dy, *tensors):
-        def second(*upstream):
+    def run(x: Tensor, dy: Tensor, *tensors: Tensor) -> Any:
+        def second(*upstream: Tensor) -> list[Tensor]:
             # Copies, since a loop's gradient reads these from another graph,
             # and no tape sees that read.
             x_, dy_, *tensors_ = map(tf.identity, (x, dy, *tensors))

@@ -12,8 +12,7 @@ from keras_norms.statistics.affine import Coefficients
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import reciprocal
 from keras_norms.statistics.moments import Moments
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 class CoefficientTape:
@@ -73,9 +72,9 @@ class CoefficientTape:
         Returns: slope and offset, `None` without moments, and the gradients
             of the floating-point parameters.
         """
-        own = self.coefficients
+        coefficients = self.coefficients
         gradients = self._tape.gradient(
-            [own.center, own.scale, own.shift],
+            [coefficients.center, coefficients.scale, coefficients.shift],
             self._sources,
             [upstream.center, upstream.scale, upstream.shift],
             unconnected_gradients="zero",
@@ -93,7 +92,11 @@ class CoefficientTape:
         return slope, d_mean * over_count + distance, gradients
 
 
-def _run(algebra, moments, params):
+def _run(
+    algebra: Callable[[Any, Params], Coefficients],
+    moments: Moments | None,
+    params: Params,
+) -> Coefficients:
     coefficients = algebra(moments, params)
     if not isinstance(coefficients, Coefficients):
         raise ValueError(
@@ -104,5 +107,5 @@ def _run(algebra, moments, params):
     return coefficients
 
 
-def _is_float(tensor):
+def _is_float(tensor: Tensor) -> bool:
     return "float" in ops.dtype(tensor)

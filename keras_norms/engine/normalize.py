@@ -12,8 +12,7 @@ from keras_norms.engine.params import Params
 from keras_norms.engine.spec import NormSpec
 from keras_norms.native import dispatch
 from keras_norms.statistics.arrays import statistics_dtype
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 def normalize(

@@ -4,8 +4,7 @@ import warnings
 from typing import Any
 
 from keras_norms.statistics import replicas
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 _TRACED_BEFORE = (
     "{}: a function that runs this layer in inference mode was traced before "

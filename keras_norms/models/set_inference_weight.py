@@ -1,4 +1,4 @@
-"""The share of an example's own statistics, for a whole model."""
+"""Sets the weight of an example's own moments in a whole model."""
 
 import warnings
 
@@ -10,23 +10,28 @@ from keras_norms.models.traversal import forget_traces
 from keras_norms.models.traversal import layers_within
 
 
-def set_inference_weight(model, weight):
+def set_inference_weight(
+    model: keras.layers.Layer, weight: float
+) -> list[BaseBatchNormalization]:
     """Sets `inference_weight` of all layers of a model that have one.
 
-    What the model's `predict`, `evaluate` and `fit` have traced is traced
-    anew: they would otherwise go on with the value of before, as they do where
-    a layer's attribute is assigned by hand.
+    The functions that `predict`, `evaluate` and `fit` have traced are
+    discarded and traced again. After a direct assignment to a layer's
+    attribute, they continue to use the previous value. A warning reports the
+    batch normalizations of Keras, which have no `inference_weight`.
 
-    Arguments:
-        model: a model, or a layer; layers in nested models and in wrappers
-            are found.
-        weight: the share, from 0 to 1, of an example's own moments in those
-            that normalize it at inference (`BatchNormalization`).
+    Args:
+        model: Model or layer. Layers of nested models and of wrappers are
+            included.
+        weight: Float from 0 to 1, the weight of an example's own moments in
+            those that normalize it at inference, see `BatchNormalization`.
 
-    Returns: the layers that were set.
+    Returns:
+        List of the layers whose `inference_weight` was set.
 
-    Raises: ValueError for a weight outside [0, 1], and for a model without
-        such a layer. Warns of Keras's batch norms, which have no such share.
+    Raises:
+        ValueError: If `weight` is not a number from 0 to 1, or if the model
+            has no such layer.
 
     Example:
 
@@ -37,9 +42,11 @@ def set_inference_weight(model, weight):
     >>> print([layer.inference_weight for layer in layers])
     [0.1]
 
-    Source: Summers and Dinneen, Four Things Everyone Should Know to Improve
-    Batch Normalization, ICLR 2020 (arXiv 1906.03548), section on inference
-    example weighing.
+    Reference:
+
+    - Summers and Dinneen, Four Things Everyone Should Know to Improve Batch
+      Normalization, 2020, [arXiv 1906.03548](https://arxiv.org/abs/1906.03548),
+      section on inference example weighing.
     """
     weight = validation.fraction("weight", weight)
     layers = weighable(model)
@@ -49,8 +56,8 @@ def set_inference_weight(model, weight):
     return layers
 
 
-def weighable(model):
-    """Layers with an `inference_weight`; tells of those that lack it."""
+def weighable(model: keras.layers.Layer) -> list[BaseBatchNormalization]:
+    """The layers with an `inference_weight`, and a warning about others."""
     layers = layers_within(model)
     ours = [la for la in layers if isinstance(la, BaseBatchNormalization)]
     theirs = [

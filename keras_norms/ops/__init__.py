@@ -1,4 +1,4 @@
-"""Functions: the moments algebra and the two passes over x."""
+"""Functions: the algebra of moments and the two passes over x."""
 
 from keras_norms.native.dispatch import using_native
 from keras_norms.ops.feature_similarity import feature_similarity
