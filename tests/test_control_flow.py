@@ -315,11 +315,11 @@ def test_inference_that_was_traced_before_is_warned_of(strategy):
         step(x, True)
     assert {str(warning.message) for warning in warned} == {
         "norm: a function that runs this layer in inference mode was traced "
-        "before the first training step, which moves the running statistics "
-        "of each replica by itself, inside `tf.cond`, `keras.layers.RNN` or "
-        "an inner `tf.function`. That function reads the statistics of its "
-        "own replica and not their mean, which is what is saved. Trace it "
-        "again: call `model.compile(...)` or make the `tf.function` anew."
+        "before the first training step, which updates the running statistics "
+        "of each replica separately, inside `tf.cond`, `keras.layers.RNN` or "
+        "an inner `tf.function`. That function reads the statistics of each "
+        "replica instead of their mean, which is saved. To trace it again, "
+        "call `model.compile(...)` or create a new `tf.function`."
     }
 
 

@@ -103,9 +103,9 @@ REPLICAS = (
     "number of replicas."
 )
 SYNCHRONIZED = (
-    "CrossReplicaBatchNormalization is synchronized. Received: "
-    "synchronized=False. Use BatchNormalization for statistics of each "
-    "replica by itself."
+    "CrossReplicaBatchNormalization must be synchronized. Received: "
+    "synchronized=False. Use BatchNormalization for separate statistics on "
+    "each replica."
 )
 VIRTUAL = (
     "`virtual_batch_size` is called `ghost_batch_size` here, and need not "
@@ -146,9 +146,9 @@ ALGEBRA = (
     "{}. `keras_norms.ops.affine(moments, ...)` makes the usual ones."
 )
 STRAY = (
-    "Gradients reach the input and the parameters of the two passes only, and "
-    "other variables were read there. Received: ['stray:0']. Pass them as "
-    "parameters (a layer of its own extends the property `parameters`), and "
+    "Gradients reach the input and the parameters of the two passes only, "
+    "and other variables were read there. Received: ['stray:0']. Pass them "
+    "as parameters, which a subclass adds to the property `parameters`, and "
     "apply an activation that has weights after the layer."
 )
 WHOLE = (
@@ -192,9 +192,9 @@ READINGS = ONE_OF.format(["keep_statistics", "use_running"])
 SIMILARITIES = ONE_OF.format(["features", "pooled"])
 SCALES = ONE_OF.format(["representative", "instance_enhancement"])
 WRAPPED = (
-    "WeightStandardization wraps convolutions (transposed and depthwise ones "
-    "too) and Dense layers. Received: layer={} of type {}. Wrap the layers of "
-    "a model that hold the kernels."
+    "WeightStandardization wraps convolutions, including transposed and "
+    "depthwise ones, and Dense layers. Received: layer={} of type {}. Wrap "
+    "the layers of the model that have a kernel."
 )
 
 NOT_NUMBERS = ([3.0], 3.0, {"rmax": "3"}, {"dmax": float("nan")})

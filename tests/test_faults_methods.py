@@ -65,9 +65,9 @@ def test_all_examples_are_tuned_on_with_several_outputs():
         models.tune_inference_weight, model, (X, [X, X]), "mse", verbose=0
     )
     assert message == (
-        "A model of several outputs has no one prediction for a metric of "
-        "Keras. Received: 2 outputs. Give a function of `(y, prediction)`, "
-        "with a value an example, that takes them all."
+        "A metric of Keras takes one prediction, and the model has several "
+        "outputs. Received: 2 outputs. Pass a function of `(y, prediction)` "
+        "that takes all of them and returns one value per example."
     )
 
 
@@ -85,14 +85,14 @@ def test_data_without_labels_or_a_metric_of_many_numbers_is_refused():
     tune = models.tune_inference_weight
     data = tf.data.Dataset.from_tensor_slices(X).batch(8)
     assert refusal(tune, with_norm(), data, "mse", verbose=0) == (
-        "The dataset must give batches `(x, y)`, or `(x, y, sample_weight)`. "
-        "Received: EagerTensor. Give the labels too."
+        "The dataset must yield batches `(x, y)` or `(x, y, sample_weight)`. "
+        "Received: EagerTensor. Include the labels."
     )
     metric = keras.metrics.F1Score()
     y = np.eye(4)[np.arange(70) % 4]
     assert refusal(tune, with_norm(), (X, y), metric, verbose=0) == (
-        "The metric must be one number. Received: F1Score with a result of "
-        "shape (4,). Have it averaged, or give a function."
+        "The metric must be a scalar. Received: F1Score with a result of "
+        "shape (4,). Average it, or pass a function."
     )
 
 
@@ -121,9 +121,9 @@ def test_kernels_that_are_not_trained_as_they_are_are_refused():
     wrapper(X)
     dense.enable_lora(2)
     assert refusal(wrapper.call, X) == (
-        "WeightStandardization computes with the kernel as it is trained. "
-        "Received: 'dense', with a low-rank update. Leave the wrapped layer "
-        "out of that."
+        "WeightStandardization requires a kernel that is trained as it is "
+        "stored. Received: 'dense', with a low-rank update. Exclude the "
+        "wrapped layer from it."
     )
 
 

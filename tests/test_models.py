@@ -160,13 +160,16 @@ def test_a_known_weight_reaches_what_was_traced():
 
 def test_what_has_no_weight_is_told_of():
     model = many_norms()
-    with pytest.warns(UserWarning, match="batch norms of") as told:
+    with pytest.warns(
+        UserWarning, match="batch normalization layers of"
+    ) as told:
         models.set_inference_weight(model, 0.5)
     assert str(told[0].message) == (
-        f"1 of the 4 batch norms of {model.name!r} are of keras.layers, which "
-        "have no `inference_weight` and are left as they are. Change them for "
-        "those of keras_norms, with `keras.models.clone_model` and its "
-        "`clone_function`, which clones nested models by itself."
+        f"1 of the 4 batch normalization layers of {model.name!r} are layers "
+        "of Keras, which have no `inference_weight`, and do not change. "
+        "Replace them by those of keras_norms, with "
+        "`keras.models.clone_model` and its `clone_function`, which must "
+        "clone nested models itself."
     )
     assert told[0].filename == __file__
 
@@ -208,8 +211,8 @@ def test_a_failure_leaves_the_weights_alone():
         models.tune_inference_weight, model, [], "accuracy", [0.5], verbose=0
     )
     assert message == (
-        "The dataset must have examples. Received: dataset=[] without any. "
-        "Give validation data."
+        "The dataset must contain examples. Received: dataset=[], which "
+        "contains none. Pass validation data."
     )
 
 
@@ -220,9 +223,9 @@ def test_what_cannot_be_tuned_is_refused():
     )
     batch = (np.ones((8, 4)), np.ones((8, 4)))
     assert refusal(tune, model, batch, "mse") == (
-        "The model must have a layer with running statistics of keras_norms, "
-        "whose `inference_weight` can be set. Received: 'plain' with none. "
-        "Change its layers for those of keras_norms, with "
+        "The model must contain a keras_norms layer with running statistics, "
+        "which has an `inference_weight`. Received: 'plain', which contains "
+        "none. Replace its layers by those of keras_norms, with "
         "`keras.models.clone_model` and its `clone_function`."
     )
     model = classifier()
@@ -237,9 +240,9 @@ def test_what_cannot_be_tuned_is_refused():
     message = modes.format(name="mode", value="'up'")
     assert refusal(tune, model, batch, "mse", mode="up") == message
     assert refusal(tune, model, (b for b in [batch]), "mse") == (
-        "The dataset is gone through once for each weight. Received: "
-        "generator, which ends after the first. Give a `tf.data.Dataset`, a "
-        "list of batches, or arrays `(x, y)`."
+        "The dataset must be iterable once per weight. Received: generator, "
+        "which can be iterated only once. Pass a `tf.data.Dataset`, a list "
+        "of batches, or arrays `(x, y)`."
     )
 
 
@@ -328,22 +331,24 @@ def test_what_cannot_be_excluded_is_refused():
     assert refusal(exclude, optimizer, model, "resnet") == message
     assert refusal(exclude, keras.optimizers.SGD(), model) == (
         "The optimizer must have weight decay. Received: SGD with "
-        "weight_decay=None. Set it, or leave this call out."
+        "weight_decay=None. Set `weight_decay`, or remove this call."
     )
     without = keras.Sequential([keras.layers.Dense(2)], name="m")
     assert refusal(exclude, optimizer, without) == (
-        "A model must be built before its variables are told apart. Received: "
-        "'m', not built. Call `model.build(shape)` or give it an `Input`."
+        "The model must be built before its variables are selected. "
+        "Received: 'm', which is not built. Call `model.build(shape)`, or "
+        "add an `Input`."
     )
     without.build((None, 3))
     assert refusal(exclude, optimizer, without) == (
-        "The model must have a normalization, of keras_norms or of "
-        "keras.layers. Received: 'm' with none. Give the model that has them."
+        "The model must contain a normalization layer of keras_norms or "
+        "keras.layers. Received: 'm', which contains none. Pass the model "
+        "that contains them."
     )
     assert refusal(exclude, "adamw", model) == (
-        "`optimizer` must be an optimizer of Keras. Received: "
-        "optimizer='adamw'. Make it, as in `keras.optimizers.AdamW("
-        "weight_decay=1e-4)`, and give the same one to `compile`."
+        "`optimizer` must be a Keras optimizer. Received: optimizer='adamw'. "
+        "Create one, such as `keras.optimizers.AdamW(weight_decay=1e-4)`, "
+        "and pass the same object to `compile`."
     )
     message = NOT_NEGATIVE.format(name="weight_decay", value=-1)
     assert refusal(keras_norms.regularizers.PullToOne, -1) == message

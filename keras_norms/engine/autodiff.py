@@ -17,10 +17,10 @@ from keras_norms.native import tracing
 from keras_norms.types import Tensor
 
 _UNKNOWN_VARIABLES = (
-    "Gradients reach the input and the parameters of the two passes only, and "
-    "other variables were read there. Received: {}. Pass them as parameters "
-    "(a layer of its own extends the property `parameters`), and apply an "
-    "activation that has weights after the layer."
+    "Gradients reach the input and the parameters of the two passes only, "
+    "and other variables were read there. Received: {}. Pass them as "
+    "parameters, which a subclass adds to the property `parameters`, and "
+    "apply an activation that has weights after the layer."
 )
 
 

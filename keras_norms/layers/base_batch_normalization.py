@@ -108,9 +108,10 @@ class BaseBatchNormalization(
         validation.boolean("synchronized", synchronized)
         if synchronized and keras.backend.backend() != "tensorflow":
             raise ValueError(
-                "`synchronized=True` merges statistics over the replicas of a "
-                "`tf.distribute` strategy and needs the TensorFlow backend. "
-                f"Received: backend {keras.backend.backend()}. Leave it False."
+                "`synchronized=True` merges statistics over the replicas of "
+                "a `tf.distribute` strategy and requires the TensorFlow "
+                "backend. Received: `synchronized=True` on the backend "
+                f"{keras.backend.backend()}. Use `synchronized=False`."
             )
         self.synchronized = synchronized
         self.inference_weight = validation.fraction(

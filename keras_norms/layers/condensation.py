@@ -11,9 +11,9 @@ from keras_norms.types import Tensor
 
 _CONDENSED = (
     "{}: every batch since its warm-up of {} steps was condensed ({} so far, "
-    "similarity above {}, last {:.3f}), so its running statistics are {}, and "
-    "inference with them may go wrong. Raise `condensation_threshold` or "
-    "`warmup_steps`."
+    "similarity above {}, last {:.3f}), so the running statistics are {}, "
+    "and inference with them may be inaccurate. Raise "
+    "`condensation_threshold` or `warmup_steps`."
 )
 
 

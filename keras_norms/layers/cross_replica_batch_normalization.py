@@ -87,9 +87,9 @@ class CrossReplicaBatchNormalization(BatchNormalization):
     ) -> None:
         if not synchronized:
             raise ValueError(
-                "CrossReplicaBatchNormalization is synchronized. Received: "
-                f"synchronized={synchronized!r}. Use BatchNormalization for "
-                "statistics of each replica by itself."
+                "CrossReplicaBatchNormalization must be synchronized. "
+                f"Received: synchronized={synchronized!r}. Use "
+                "BatchNormalization for separate statistics on each replica."
             )
         super().__init__(
             synchronized=True, momentum=momentum, epsilon=epsilon, **kwargs

@@ -60,15 +60,15 @@ class DynamicNormalization(BaseBatchNormalization):
             `C / reduction` numbers (rounded down, at least 1), and W2 maps
             these to 2 C. The default adds the paper's 0.6% of multiply-adds to
             MobileNetV2. Defaults to `24`.
-        hidden_activation: Identifier between W1 and W2. Defaults to `"relu"`.
-        output_activation: Identifier after W2, or `None`. With one that is not
+        hidden_activation: Activation between W1 and W2. Defaults to `"relu"`.
+        output_activation: Activation after W2, or `None`. With one that is not
             0 at 0, a new layer is not batch normalization. Defaults to `None`.
         use_bias: Boolean, whether b1 and b2 exist. Defaults to `True`.
         separate: Boolean, whether there are two modules of half the size, one
             that computes dgamma from std alone and one that computes dbeta
             from mean alone. Defaults to `False`.
-        hidden_initializer: Identifier for W1. Defaults to `"glorot_uniform"`.
-        output_initializer: Identifier for W2. Defaults to `"zeros"`.
+        hidden_initializer: Initializer for W1. Defaults to `"glorot_uniform"`.
+        output_initializer: Initializer for W2. Defaults to `"zeros"`.
         inference_statistics: String, the statistics that `scope="batch"` reads
             at inference: `"running"`, or `"batch"`, with which outputs depend
             on the batch. Defaults to `"running"`.

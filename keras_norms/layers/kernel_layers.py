@@ -24,18 +24,18 @@ def check_wrapped(layer: keras.layers.Layer) -> None:
     """Refuses a layer that cannot be wrapped."""
     if not isinstance(layer, _OTHERS + TRANSPOSED + DEPTHWISE):
         raise ValueError(
-            "WeightStandardization wraps convolutions (transposed and "
-            "depthwise ones too) and Dense layers. Received: "
+            "WeightStandardization wraps convolutions, including transposed "
+            "and depthwise ones, and Dense layers. Received: "
             f"layer={layer!r} of type {type(layer).__name__}. Wrap the "
-            "layers of a model that hold the kernels."
+            "layers of the model that have a kernel."
         )
     check_kernel(layer)
     if layer.built and layer.quantization_mode is not None:
         raise ValueError(
-            "WeightStandardization standardizes a kernel before it is "
+            "WeightStandardization must wrap a layer before the layer is "
             f"quantized. Received: {layer.name!r}, quantized as "
-            f"{layer.dtype_policy.name!r}. Wrap the layer first, and "
-            "quantize the model afterwards."
+            f"{layer.dtype_policy.name!r}. Wrap the layer first, then "
+            "quantize the model."
         )
 
 
@@ -49,9 +49,9 @@ def check_kernel(layer: keras.layers.Layer) -> None:
             else f"quantized as {layer.dtype_policy.name!r}"
         )
         raise ValueError(
-            "WeightStandardization computes with the kernel as it is "
-            f"trained. Received: {layer.name!r}, {change}. Leave the wrapped "
-            "layer out of that."
+            "WeightStandardization requires a kernel that is trained as it "
+            f"is stored. Received: {layer.name!r}, {change}. Exclude the "
+            "wrapped layer from it."
         )
 
 
@@ -64,10 +64,10 @@ def set_dtype(layer: keras.layers.Layer, dtype: Any) -> None:
         return
     if layer.built:
         raise ValueError(
-            "The dtype of WeightStandardization is that of the wrapped layer, "
-            f"which is fixed once it is built. Received: dtype={policy.name!r}"
-            f" for {layer.name!r}, which is built with "
-            f"{layer.dtype_policy.name!r}. Leave the dtype out, or wrap the "
-            "layer before it is built."
+            "WeightStandardization has the dtype of the wrapped layer, "
+            "which cannot change after the layer is built. Received: "
+            f"dtype={policy.name!r} for {layer.name!r}, which is built with "
+            f"{layer.dtype_policy.name!r}. Omit `dtype`, or wrap the layer "
+            "before it is built."
         )
     layer.dtype_policy = policy

@@ -29,9 +29,9 @@ class ThresholdedLinearUnit(keras.layers.Layer):
 
     Args:
         {{axis}}
-        tau_initializer: Identifier for `tau`. Defaults to `"zeros"`.
-        tau_regularizer: Identifier for `tau`, or `None`. Defaults to `None`.
-        tau_constraint: Identifier for `tau`, or `None`. Defaults to `None`.
+        tau_initializer: Initializer for `tau`. Defaults to `"zeros"`.
+        tau_regularizer: Regularizer for `tau`, or `None`. Defaults to `None`.
+        tau_constraint: Constraint for `tau`, or `None`. Defaults to `None`.
         {{layer_kwargs}}
 
     Call arguments:

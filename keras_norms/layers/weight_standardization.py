@@ -165,10 +165,10 @@ class WeightStandardization(keras.layers.Wrapper):
         received = getattr(config, "mode", None) if mode is None else mode
         if received not in INTEGER_MODES:
             raise NotImplementedError(
-                "WeightStandardization is quantized to integers, once its "
-                f"kernel is trained. Received: mode={received!r} for "
-                f'{layer.name!r}. Use "int8" or "int4", or leave the layer '
-                "as it is."
+                "WeightStandardization can only be quantized to integers, "
+                f"after training. Received: mode={received!r} for "
+                f'{layer.name!r}. Use "int8" or "int4", or do not quantize '
+                "the layer."
             )
         check_kernel(layer)
         kernel = getattr(layer, "kernel", None)

@@ -25,9 +25,10 @@ def batches(dataset: Any) -> Callable[[], Iterable[Any]]:
         )
     if iter(dataset) is dataset:
         raise ValueError(
-            "The dataset is gone through once for each weight. Received: "
-            f"{type(dataset).__name__}, which ends after the first. Give a "
-            "`tf.data.Dataset`, a list of batches, or arrays `(x, y)`."
+            "The dataset must be iterable once per weight. Received: "
+            f"{type(dataset).__name__}, which can be iterated only once. "
+            "Pass a `tf.data.Dataset`, a list of batches, or arrays `(x, "
+            "y)`."
         )
     return lambda: dataset
 
@@ -41,9 +42,9 @@ def unpack(batch: Any) -> Sequence[Any]:
     """x, y and the sample weights of a batch."""
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         raise ValueError(
-            "The dataset must give batches `(x, y)`, or `(x, y, "
-            f"sample_weight)`. Received: {type(batch).__name__}. Give the "
-            "labels too."
+            "The dataset must yield batches `(x, y)` or `(x, y, "
+            f"sample_weight)`. Received: {type(batch).__name__}. Include the "
+            "labels."
         )
     return batch
 
@@ -53,9 +54,9 @@ def number(metric: keras.metrics.Metric) -> float:
     result = metric.result()
     if len(getattr(result, "shape", ())):
         raise ValueError(
-            "The metric must be one number. Received: "
-            f"{type(metric).__name__} with a result of shape "
-            f"{tuple(result.shape)}. Have it averaged, or give a function."
+            f"The metric must be a scalar. Received: {type(metric).__name__} "
+            f"with a result of shape {tuple(result.shape)}. Average it, or "
+            "pass a function."
         )
     return float(result)
 
@@ -67,9 +68,10 @@ def metric_of(metric: Any, y: Tensor, prediction: Any) -> keras.metrics.Metric:
     )
     if isinstance(prediction, (dict, list, tuple)) and not of_function:
         raise ValueError(
-            "A model of several outputs has no one prediction for a metric of "
-            f"Keras. Received: {len(prediction)} outputs. Give a function of "
-            "`(y, prediction)`, with a value an example, that takes them all."
+            "A metric of Keras takes one prediction, and the model has "
+            f"several outputs. Received: {len(prediction)} outputs. Pass a "
+            "function of `(y, prediction)` that takes all of them and "
+            "returns one value per example."
         )
     if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
         if prediction.shape[-1] == 1:

@@ -87,31 +87,33 @@ def exclude_from_weight_decay(
     validation.boolean("biases", biases)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise ValueError(
-            "`optimizer` must be an optimizer of Keras. Received: "
-            f"optimizer={optimizer!r}. Make it, as in `keras.optimizers.AdamW("
-            "weight_decay=1e-4)`, and give the same one to `compile`."
+            "`optimizer` must be a Keras optimizer. Received: "
+            f"optimizer={optimizer!r}. Create one, such as "
+            "`keras.optimizers.AdamW(weight_decay=1e-4)`, and pass the same "
+            "object to `compile`."
         )
     # A LossScaleOptimizer scales gradients. Its inner optimizer has the decay.
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not optimizer.weight_decay:
         raise ValueError(
             "The optimizer must have weight decay. Received: "
-            f"{type(optimizer).__name__} with weight_decay="
-            f"{optimizer.weight_decay}. Set it, or leave this call out."
+            f"{type(optimizer).__name__} with "
+            f"weight_decay={optimizer.weight_decay}. Set `weight_decay`, or "
+            "remove this call."
         )
     if not model.built:
         raise ValueError(
-            "A model must be built before its variables are told apart. "
-            f"Received: {model.name!r}, not built. Call `model.build(shape)` "
-            "or give it an `Input`."
+            "The model must be built before its variables are selected. "
+            f"Received: {model.name!r}, which is not built. Call "
+            "`model.build(shape)`, or add an `Input`."
         )
     layers = layers_within(model)
     normalizations = [la for la in layers if isinstance(la, _NORMALIZATIONS)]
     if not normalizations:
         raise ValueError(
-            "The model must have a normalization, of keras_norms or of "
-            f"keras.layers. Received: {model.name!r} with none. Give the "
-            "model that has them."
+            "The model must contain a normalization layer of keras_norms or "
+            f"keras.layers. Received: {model.name!r}, which contains none. "
+            "Pass the model that contains them."
         )
     excluded: dict[int, keras.Variable] = {}
     for layer in normalizations:

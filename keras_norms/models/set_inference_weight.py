@@ -67,19 +67,20 @@ def weighable(model: keras.layers.Layer) -> list[BaseBatchNormalization]:
     ]
     if not ours:
         raise ValueError(
-            "The model must have a layer with running statistics of "
-            "keras_norms, whose `inference_weight` can be set. Received: "
-            f"{model.name!r} with none. Change its layers for those of "
-            "keras_norms, with `keras.models.clone_model` and its "
+            "The model must contain a keras_norms layer with running "
+            "statistics, which has an `inference_weight`. Received: "
+            f"{model.name!r}, which contains none. Replace its layers by "
+            "those of keras_norms, with `keras.models.clone_model` and its "
             "`clone_function`."
         )
     if theirs:
         warnings.warn(
-            f"{len(theirs)} of the {len(ours) + len(theirs)} batch norms of "
-            f"{model.name!r} are of keras.layers, which have no "
-            "`inference_weight` and are left as they are. Change them for "
-            "those of keras_norms, with `keras.models.clone_model` and its "
-            "`clone_function`, which clones nested models by itself.",
+            f"{len(theirs)} of the {len(ours) + len(theirs)} batch "
+            f"normalization layers of {model.name!r} are layers of Keras, "
+            "which have no `inference_weight`, and do not change. Replace "
+            "them by those of keras_norms, with `keras.models.clone_model` "
+            "and its `clone_function`, which must clone nested models "
+            "itself.",
             stacklevel=3,
         )
     return ours

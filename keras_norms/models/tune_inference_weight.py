@@ -134,8 +134,9 @@ def tune_inference_weight(
                 measure.update_state(y, prediction, *sample_weight)
             if measure is None:
                 raise ValueError(
-                    "The dataset must have examples. Received: "
-                    f"dataset={dataset!r} without any. Give validation data."
+                    "The dataset must contain examples. Received: "
+                    f"dataset={dataset!r}, which contains none. Pass "
+                    "validation data."
                 )
             curve[weight] = evaluation.number(measure)
             measure.reset_state()
