@@ -174,7 +174,7 @@ class BaseBatchNormalization(
 
     @property
     def weighs_examples(self) -> bool:
-        """Whether inference blends each example's own moments in."""
+        """Whether inference blends in the moments of each example."""
         number = isinstance(self.inference_weight, float)
         return not number or self.inference_weight > 0
 

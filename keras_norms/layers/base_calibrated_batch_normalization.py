@@ -1,4 +1,4 @@
-"""Batch norm whose center and scale are calibrated for each example."""
+"""Batch normalization, calibrated by the means of each example."""
 
 import dataclasses
 
@@ -158,7 +158,7 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
 
 
 def _separate(moments: Moments) -> Moments:
-    """Twice the channels: the means alone, then the variances alone."""
+    """Moments of twice the channels: the means, then the variances."""
     zeros = ops.zeros_like(moments.mean)
     count = moments.count
     if not is_scalar(count) and len(count.shape) == 2:
@@ -173,7 +173,7 @@ def _separate(moments: Moments) -> Moments:
 
 
 def _joined(moments: Moments, stretch: Tensor) -> Moments:
-    """The inverse, with the distances of the means stretched."""
+    """The inverse of `_separate`, with scaled distances between means."""
     mean, _ = ops.split(moments.mean, 2, axis=1)
     between, within = ops.split(moments.variance, 2, axis=1)
     residual = ops.zeros_like(moments.mean) + moments.residual

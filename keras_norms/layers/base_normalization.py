@@ -1,4 +1,4 @@
-"""The two passes as a layer: what every method shares."""
+"""The base class of all normalization layers."""
 
 import contextlib
 from typing import Any
@@ -106,8 +106,8 @@ class BaseNormalization(keras.layers.Layer):
     def _beyond_keras(self) -> Any:
         """`super()` that skips Keras's own normalization class.
 
-        Subclasses inherit from it for `isinstance` alone. Classes behind it,
-        such as a user's mixin, are called as usual.
+        Subclasses inherit from it for `isinstance` alone. The classes after it
+        in the method resolution order, such as a user's mixin, are called.
         """
         for kind in (
             keras.layers.BatchNormalization,
@@ -177,7 +177,7 @@ class BaseNormalization(keras.layers.Layer):
     def coefficients(self) -> Algebra:
         """The algebra: from the moments of each example to coefficients.
 
-        A method overrides it with a function, `coefficients(self, moments,
+        A subclass overrides it with a method, `coefficients(self, moments,
         params)`, that returns `keras_norms.ops.Coefficients`.
         """
         return PooledAffine(groups=-1, epsilon=self.epsilon)

@@ -33,8 +33,8 @@ class BatchGroupNormalization(BaseBatchNormalization):
     {{batch_masking}}
 
     {{batch_inference}}
-    An example's own moments are those of group normalization, so 1 is group
-    normalization.
+    The moments of an example are those of group normalization, so the layer is
+    group normalization at inference with `inference_weight=1`.
 
     {{batch_replicas}}
 

@@ -101,7 +101,8 @@ class BatchInstanceNormalization(BaseBatchNormalization):
         self, moments: Moments, instance: Moments, params: Params
     ) -> Coefficients:
         gamma, beta, rho = params.gamma, params.beta, params.rho
-        # The mean of a masked example is taken as that of the batch, not 0.
+        # An example without an unmasked position gets the mean of the batch,
+        # not 0.
         instance = instance.or_mean_of(moments)
         by_batch = affine_about(
             instance, instance.minus(moments), moments, epsilon=self.epsilon

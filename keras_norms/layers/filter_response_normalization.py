@@ -83,7 +83,7 @@ class FilterResponseNormalization(BaseNormalization):
         )
         super().__init__(axis=axis, epsilon=epsilon, **kwargs)
         if axis is not received:
-            # Addons' axes are those of inputs of rank 4.
+            # The axes of TensorFlow Addons belong to inputs of rank 4.
             self.input_spec = keras.InputSpec(ndim=4)
         self.learnable_epsilon = validation.boolean(
             "learnable_epsilon", learnable_epsilon

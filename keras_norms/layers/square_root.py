@@ -1,4 +1,4 @@
-"""The first value of a running standard deviation."""
+"""The initializer of running standard deviations."""
 
 from typing import Any
 

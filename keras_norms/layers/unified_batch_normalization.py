@@ -38,10 +38,10 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
     condensed batch, after the warm-up, does not change `moving_mean` and
     `moving_variance`. With `when_condensed="use_running"`, it is also
     normalized with them in training. Stage 2 calibrates the center and the
-    scale with the formulas of `RepresentativeBatchNormalization`. Its gate is
-    `sigmoid(1) = 0.73` in a new layer, so the layer starts as 0.73 times batch
-    normalization if it calibrates the scale. With `condensation_threshold=1`
-    and neither calibration, the layer is `BatchNormalization`, bit for bit.
+    scale with the formulas of `RepresentativeBatchNormalization`. A new layer
+    is batch normalization times its gate, `sigmoid(1) = 0.73`, or 0.27 with
+    `"instance_enhancement"`. With `condensation_threshold=1` and neither
+    calibration, the layer is `BatchNormalization`, bit for bit.
 
     The method sections of the paper could not be read, and no code is public.
     The layer is a reading of the abstract, and what the abstract leaves open

@@ -117,7 +117,8 @@ class WeightStandardization(keras.layers.Wrapper):
 
         layer.quantize = quantize_standardized
 
-    # The policy is the wrapped layer's, also once that is quantized.
+    # The wrapper has the policy of the wrapped layer, also after that layer is
+    # quantized.
 
     @property
     def dtype_policy(self) -> Any:
@@ -143,7 +144,8 @@ class WeightStandardization(keras.layers.Wrapper):
 
     def _call_standardized(self, inputs: Tensor) -> Tensor:
         kernel = self.layer.kernel
-        # All that the layer has: a scope around this one would be hidden.
+        # The scope holds all variables of the layer, because it hides those of
+        # a scope around it.
         values = {id(v): (v, v.value) for v in self.layer.variables}
         values[id(kernel)] = kernel, self._standardized(kernel)
         scope = keras.StatelessScope(values.values(), collect_losses=True)
@@ -160,7 +162,7 @@ class WeightStandardization(keras.layers.Wrapper):
         config: Any,
         **kwargs: Any,
     ) -> None:
-        """The wrapped layer's `quantize`, of the standardized kernel."""
+        """Quantizes the wrapped layer with its standardized kernel."""
         layer = self.layer
         received = getattr(config, "mode", None) if mode is None else mode
         if received not in INTEGER_MODES:
@@ -173,7 +175,7 @@ class WeightStandardization(keras.layers.Wrapper):
         check_kernel(layer)
         kernel = getattr(layer, "kernel", None)
         if kernel is None or not keras.backend.is_float_dtype(kernel.dtype):
-            # It is not built, or quantized already: Keras refuses it.
+            # Keras refuses a layer that is not built or already quantized.
             quantize(mode, config=config, **kwargs)
             return
         trained = ops.convert_to_numpy(kernel)
@@ -212,8 +214,8 @@ class WeightStandardization(keras.layers.Wrapper):
     def from_config(
         cls, config: Config, custom_objects: dict[str, Any] | None = None
     ) -> Any:
-        # It is built with the wrapper, since a built layer is refused where
-        # it is quantized.
+        # The wrapper builds the layer, because it refuses a layer that is
+        # built and quantized.
         layer = {**config["layer"], "build_config": None}
         layer = keras.saving.deserialize_keras_object(
             layer, custom_objects=custom_objects
@@ -228,8 +230,8 @@ class WeightStandardization(keras.layers.Wrapper):
 class _AsStored(keras.layers.Layer):
     """Calls a function that reads variables in the dtype they are stored in.
 
-    A layer of a mixed policy reads them in its compute dtype, and a layer
-    without autocasting undoes that.
+    A layer with a mixed policy reads variables in its compute dtype. A call
+    from a layer without autocasting prevents that.
     """
 
     def call(

@@ -49,23 +49,28 @@ def set_inference_weight(
       section on inference example weighing.
     """
     weight = validation.fraction("weight", weight)
-    layers = weighable(model)
+    layers = layers_with_inference_weight(model)
     for layer in layers:
         layer.inference_weight = weight
     forget_traces(model)
     return layers
 
 
-def weighable(model: keras.layers.Layer) -> list[BaseBatchNormalization]:
+def layers_with_inference_weight(
+    model: keras.layers.Layer,
+) -> list[BaseBatchNormalization]:
     """The layers with an `inference_weight`, and a warning about others."""
-    layers = layers_within(model)
-    ours = [la for la in layers if isinstance(la, BaseBatchNormalization)]
-    theirs = [
-        la
-        for la in layers
-        if isinstance(la, keras.layers.BatchNormalization) and la not in ours
+    batch_norms = [
+        layer
+        for layer in layers_within(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    if not ours:
+    found = [
+        layer
+        for layer in batch_norms
+        if isinstance(layer, BaseBatchNormalization)
+    ]
+    if not found:
         raise ValueError(
             "The model must contain a keras_norms layer with running "
             "statistics, which has an `inference_weight`. Received: "
@@ -73,9 +78,10 @@ def weighable(model: keras.layers.Layer) -> list[BaseBatchNormalization]:
             "those of keras_norms, with `keras.models.clone_model` and its "
             "`clone_function`."
         )
-    if theirs:
+    others = len(batch_norms) - len(found)
+    if others:
         warnings.warn(
-            f"{len(theirs)} of the {len(ours) + len(theirs)} batch "
+            f"{others} of the {len(batch_norms)} batch "
             f"normalization layers of {model.name!r} are layers of Keras, "
             "which have no `inference_weight`, and do not change. Replace "
             "them by those of keras_norms, with `keras.models.clone_model` "
@@ -83,4 +89,4 @@ def weighable(model: keras.layers.Layer) -> list[BaseBatchNormalization]:
             "itself.",
             stacklevel=3,
         )
-    return ours
+    return found

@@ -9,7 +9,9 @@ from keras import ops
 
 from keras_norms import validation
 from keras_norms.models import evaluation
-from keras_norms.models.set_inference_weight import weighable
+from keras_norms.models.set_inference_weight import (
+    layers_with_inference_weight,
+)
 from keras_norms.models.traversal import forget_traces
 from keras_norms.native import tracing
 from keras_norms.types import Tensor
@@ -105,7 +107,7 @@ def tune_inference_weight(
     """
     candidates = validation.inference_weights(weights)
     validation.one_of("mode", mode, "auto", "max", "min")
-    layers = weighable(model)
+    layers = layers_with_inference_weight(model)
     data = evaluation.batches(dataset)
     before = [layer.inference_weight for layer in layers]
 
@@ -171,7 +173,7 @@ def _draw(
     figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     axes.plot(list(curve), list(curve.values()), marker="o", color="#0072b2")
     axes.axvline(best, color="#d55e00", label=f"best: {best:g}")
-    axes.set_xlabel("share of an example's own statistics, alpha")
+    axes.set_xlabel("weight of an example's own moments, alpha")
     axes.set_ylabel(name)
     axes.grid(alpha=0.3)
     axes.legend()
