@@ -4,6 +4,7 @@ The backward pass keeps x, in its own dtype, and small tensors.
 """
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -12,8 +13,7 @@ from keras_norms.engine.backend import Backend
 from keras_norms.engine.params import Params
 from keras_norms.engine.spec import NormSpec
 from keras_norms.native import differentiation
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 _UNKNOWN_VARIABLES = (
     "An algebra and an activation must read no variables, because gradients "
@@ -47,20 +47,20 @@ def differentiable(
     present = params.present()
     masks = [] if mask is None else [mask]
 
-    def unpack(tensors):
+    def unpack(tensors: Sequence[Tensor]) -> tuple[Tensor | None, Params]:
         """The mask and the parameters, which follow x in the arguments."""
         own_mask, values = tensors[: len(masks)], tensors[len(masks) :]
         own_params = params.replace(**dict(zip(present, values, strict=True)))
         return (own_mask[0] if own_mask else None), own_params
 
     @differentiation.custom_gradient
-    def run(x, *tensors):
+    def run(x: Tensor, *tensors: Tensor) -> Any:
         own_mask, own_params = unpack(tensors)
         passes = backend(spec, x, own_mask)
         y, updates, saved = passes.forward(x, own_params)
         updates = tf.nest.map_structure(tf.stop_gradient, updates)
 
-        def gradient(dy, *_, variables=None):
+        def gradient(dy: Tensor, *_: Any, variables: Any = None) -> list[Any]:
             if variables:
                 unknown = [variable.name for variable in variables]
                 raise ValueError(_UNKNOWN_VARIABLES.format(unknown))
@@ -70,7 +70,7 @@ def differentiable(
             with tf.control_dependencies([dy]):
                 x_again = tf.identity(x)
 
-            def first(x, dy, *_):
+            def first(x: Tensor, dy: Tensor, *_: Any) -> tuple[Tensor, ...]:
                 dx, gradients = passes.backward(x, dy, saved)
                 return dx, *gradients
 
@@ -84,8 +84,9 @@ def differentiable(
 
         return (y, updates), gradient
 
-    def forward(x, *tensors):
+    def forward(x: Tensor, *tensors: Tensor) -> Tensor:
         """y by the backend whose operations TensorFlow differentiates."""
+        assert second_order is not None
         return differentiable(second_order, spec, x, *unpack(tensors))[0]
 
     return run(x, *masks, *present.values())
@@ -97,8 +98,8 @@ def _with_gradient(
     """A gradient whose own gradient is derived from `forward`."""
 
     @differentiation.custom_gradient
-    def run(x, dy, *tensors):
-        def second(*upstream):
+    def run(x: Tensor, dy: Tensor, *tensors: Tensor) -> Any:
+        def second(*upstream: Tensor) -> list[Tensor]:
             # Copies, since a loop's gradient reads these from another graph,
             # and no tape sees that read.
             x_, dy_, *tensors_ = map(tf.identity, (x, dy, *tensors))

@@ -10,8 +10,7 @@ from keras_norms.engine.params import Params
 from keras_norms.engine.spec import NormSpec
 from keras_norms.statistics.affine import Coefficients
 from keras_norms.statistics.moments import Moments
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 class GradientSums(NamedTuple):
@@ -91,11 +90,12 @@ class Backend(abc.ABC):
         )
         return self.gradient_combine(sums, slope, offset), gradients
 
-    def _before_activation(self, linear, dy):
+    def _before_activation(self, linear: Tensor, dy: Tensor) -> Tensor:
         """The gradient of the input of the activation."""
         import tensorflow as tf
 
+        activation: Any = self.spec.activation
         with tf.GradientTape() as tape:
             tape.watch(linear)
-            y = self.spec.activation(linear)
+            y = activation(linear)
         return tape.gradient(y, linear, dy)

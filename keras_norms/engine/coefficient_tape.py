@@ -12,8 +12,7 @@ from keras_norms.statistics.affine import Coefficients
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import reciprocal
 from keras_norms.statistics.moments import Moments
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 class CoefficientTape:
@@ -94,7 +93,11 @@ class CoefficientTape:
         return slope, d_mean * over_count + distance, gradients
 
 
-def _run(algebra, moments, params):
+def _run(
+    algebra: Callable[[Any, Params], Coefficients],
+    moments: Moments | None,
+    params: Params,
+) -> Coefficients:
     coefficients = algebra(moments, params)
     if not isinstance(coefficients, Coefficients):
         raise ValueError(
@@ -105,5 +108,5 @@ def _run(algebra, moments, params):
     return coefficients
 
 
-def _is_float(tensor):
+def _is_float(tensor: Tensor) -> bool:
     return "float" in ops.dtype(tensor)

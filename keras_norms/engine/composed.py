@@ -1,6 +1,5 @@
 """The passes as operations of Keras: the reference, on every backend."""
 
-from typing import Any
 from typing import NamedTuple
 
 from keras import ops
@@ -14,8 +13,7 @@ from keras_norms.statistics.arrays import reciprocal
 from keras_norms.statistics.arrays import row_counts
 from keras_norms.statistics.arrays import statistics_dtype
 from keras_norms.statistics.moments import Moments
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 class _Shifted(NamedTuple):
@@ -91,7 +89,7 @@ class ComposedBackend(Backend):
             dx = dx + through
         return ops.cast(self.layout.restore(dx), dtype)
 
-    def _view(self, x):
+    def _view(self, x: Tensor) -> Tensor:
         """x in the dtype of the statistics; masked values are made finite."""
         view = self.layout.view(ops.cast(x, statistics_dtype(x.dtype)))
         if self.mask is None:

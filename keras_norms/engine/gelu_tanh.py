@@ -1,18 +1,27 @@
-"""An activation that Keras has as an argument of another only."""
+"""The tanh approximation of GELU, as a named activation."""
 
 import keras
 
+from keras_norms.types import Tensor
+
 
 @keras.saving.register_keras_serializable(package="keras_norms")
-def gelu_tanh(x):
-    """GELU by its approximation with tanh, as an activation that fuses.
+def gelu_tanh(x: Tensor) -> Tensor:
+    """The tanh approximation of GELU, as a named activation.
 
-        x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3)))
+    ```
+    x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x**3)))
+    ```
 
-    Arguments:
-        x: a tensor.
+    Keras has the approximation as an argument of `gelu` only, which an
+    `activation` argument cannot set. A normalization layer computes this
+    activation in the same pass.
 
-    Returns: a tensor like it.
+    Args:
+        x: Tensor.
+
+    Returns:
+        Tensor of the shape and dtype of `x`.
 
     Example:
 
@@ -20,7 +29,9 @@ def gelu_tanh(x):
     >>> layer = keras_norms.layers.GroupNormalization(
     ...     groups=2, activation=keras_norms.ops.gelu_tanh)
 
-    Source: Hendrycks and Gimpel, Gaussian Error Linear Units, 2016 (arXiv
-    1606.08415), section 2.
+    Reference:
+
+    - Hendrycks and Gimpel, Gaussian Error Linear Units, 2016,
+      [arXiv 1606.08415](https://arxiv.org/abs/1606.08415), section 2.
     """
     return keras.activations.gelu(x, approximate=True)

@@ -16,8 +16,7 @@ from keras_norms.statistics.affine import Coefficients
 from keras_norms.statistics.arrays import materialized
 from keras_norms.statistics.arrays import reciprocal
 from keras_norms.statistics.arrays import statistics_dtype
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 # The pivot is the mean of this share of the positions. By Cauchy-Schwarz it
 # lies within sqrt(64) standard deviations of the mean, whatever the data, so

@@ -14,8 +14,7 @@ from keras_norms.statistics.affine import Coefficients
 from keras_norms.statistics.affine import PooledAffine
 from keras_norms.statistics.arrays import statistics_dtype
 from keras_norms.statistics.moments import Moments
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 class NativeBackend(Backend):
@@ -94,7 +93,9 @@ class NativeBackend(Backend):
         arguments = x, dy, self.mask, coefficients, activation, self.layout
         return native.gradient_combine(*arguments, slope, offset)
 
-    def _apply(self, x, coefficients, activation):
+    def _apply(
+        self, x: Tensor, coefficients: Coefficients, activation: str
+    ) -> Tensor:
         return native.apply(
             x, self.mask, coefficients, activation, self.layout
         )
@@ -149,10 +150,11 @@ class FusedGroupNorm(NativeBackend):
         gradients = {"gamma": d_gamma, "beta": d_beta}
         return dx, [gradients[name] for name in names]
 
-    def _attributes(self):
+    def _attributes(self) -> dict[str, Any]:
+        algebra: Any = self.spec.algebra
         return {
-            "groups": self.spec.algebra.groups,
-            "epsilon": self.spec.algebra.epsilon,
+            "groups": algebra.groups,
+            "epsilon": algebra.epsilon,
             "activation": self.activation,
             "axis": self.layout.axis,
         }

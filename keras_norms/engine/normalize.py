@@ -12,12 +12,11 @@ from keras_norms.engine.params import Params
 from keras_norms.engine.spec import NormSpec
 from keras_norms.native import dispatch
 from keras_norms.statistics.arrays import statistics_dtype
+from keras_norms.types import Tensor
 
 if keras.backend.backend() == "tensorflow":
     from keras_norms.engine import autodiff
     from keras_norms.engine import native_backend
-
-Tensor = Any
 
 
 def normalize(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 class Params:

@@ -4,13 +4,16 @@ Each function sums over some of the positions and keeps the rank, so that the
 same final reduction completes the sum.
 """
 
+from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
 
-Tensor = Any
-Sizes = Sequence[int | None]
+from keras_norms.types import Tensor
+
+# Integers where sizes are known, otherwise tensors or `None`.
+Sizes = Sequence[Any]
 
 # A compiler vectorizes additions but not reductions, so this many slices are
 # added before the reduction. Op by op, slicing costs a copy.
@@ -60,7 +63,7 @@ def take(view: Tensor, axes: list[int], start: int, end: Any) -> Tensor:
     return view[tuple(index)]
 
 
-def _sum_runs(view, axis, size):
+def _sum_runs(view: Tensor, axis: int, size: int) -> Tensor:
     """Sums runs along one axis, [..., size, ...] -> [..., runs, ...]."""
     divisible = size // _RUN * _RUN
     shape = list(ops.shape(view))
@@ -74,10 +77,10 @@ def _sum_runs(view, axis, size):
     return ops.concatenate([head, tail], axis=axis)
 
 
-def _known(axes, sizes):
+def _known(axes: Iterable[int], sizes: Sizes) -> list[int]:
     return [axis for axis in axes if isinstance(sizes[axis], int)]
 
 
-def _divisor(size, limit):
+def _divisor(size: int, limit: int) -> int:
     """The largest divisor of a size up to a limit."""
     return next((k for k in range(limit, 1, -1) if size and size % k == 0), 1)

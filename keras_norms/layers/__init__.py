@@ -1,4 +1,4 @@
-"""Normalization layers, and what goes with them."""
+"""Normalization layers, and layers that are used with them."""
 
 from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.layers.base_normalization import BaseNormalization

@@ -1,44 +1,55 @@
 """Batch statistics in training, running statistics at inference."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
 from keras_norms.engine.normalize import normalize
 from keras_norms.engine.params import Params
 from keras_norms.layers import running_statistics
 from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.layers.batch_algebra import BatchAlgebra
-from keras_norms.statistics.affine import affine
+from keras_norms.layers.batch_hooks import BatchHooks
+from keras_norms.types import Config
+from keras_norms.types import Identifier
+from keras_norms.types import Shape
+from keras_norms.types import Tensor
 
 
+@insert_blocks
 class BaseBatchNormalization(
-    BaseNormalization, keras.layers.BatchNormalization
+    BatchHooks, BaseNormalization, keras.layers.BatchNormalization
 ):
-    """Base of the layers with running statistics.
+    """Base class of the layers with running statistics.
+
+    ```
+    y = activation(gamma * (x - mean) / sqrt(variance + epsilon) + beta)
+    ```
 
     In training, moments are pooled over `examples_per_block` consecutive
     examples (`None` means the whole batch), over replicas if `synchronized`,
     and over groups of channels by `channel_groups`. The running statistics
-    are updated with the moments of the whole batch, averaged over replicas. A
-    batch that is empty, fully masked or not finite does not change them.
-
-    At inference, the running statistics replace those of the batch. If
-    `inference_weight` is above 0, they are blended with those of each
-    example.
+    are updated with the moments of the whole batch, averaged over replicas.
 
     A subclass overrides hooks, above all `algebra`. It sets `per_example` if
     a hook reads the moments of each example.
 
+    {{batch_modes}}
+
     Args:
-        momentum: momentum of the moving averages:
-            `running = momentum * running + (1 - momentum) * batch`.
-        moving_mean_initializer, moving_variance_initializer: initializers of
-            the running statistics.
-        synchronized: whether statistics cover the examples of all replicas.
-        inference_weight: the weight of an example's own moments at inference,
-            from 0 to 1 (alpha of inference example weighing).
-        **kwargs: see `BaseNormalization`.
+        momentum: Float, momentum of the moving averages. Defaults to `0.99`.
+        epsilon: Float that is added to the variance. Defaults to `1e-3`.
+        {{batch_args}}
+
+    {{batch_call_sections}}
+
+    Raises:
+        ValueError: If a hook, such as `algebra`, has other arguments than
+            those that it is called with.
+        {{running_errors}}
 
     Example:
 
@@ -54,30 +65,30 @@ class BaseBatchNormalization(
     >>> print(np.array(layer(np.array([[7.0]]))))
     [[5.]]
 
-    Reference: Ioffe and Szegedy, Batch Normalization, ICML 2015
-    (arXiv 1502.03167), algorithms 1 and 2.
+    Reference:
+
+    - Ioffe and Szegedy, Batch Normalization, 2015,
+      [arXiv 1502.03167](https://arxiv.org/abs/1502.03167), algorithms 1 and 2.
     """
 
-    examples_per_block = None
-    per_example = False
-    replicas_per_group = None
+    replicas_per_group: int | None = None
     replicas_differ = inferred_in_replicas = False
 
     def __init__(
         self,
-        axis=-1,
-        momentum=0.99,
-        epsilon=1e-3,
-        center=True,
-        scale=True,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        moving_mean_initializer="zeros",
-        moving_variance_initializer="ones",
-        synchronized=False,
-        inference_weight=0.0,
-        **kwargs,
-    ):
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        moving_mean_initializer: Identifier = "zeros",
+        moving_variance_initializer: Identifier = "ones",
+        synchronized: bool = False,
+        inference_weight: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             axis=axis,
             epsilon=epsilon,
@@ -97,17 +108,19 @@ class BaseBatchNormalization(
         validation.boolean("synchronized", synchronized)
         if synchronized and keras.backend.backend() != "tensorflow":
             raise ValueError(
-                "`synchronized=True` merges statistics over the replicas of a "
-                "`tf.distribute` strategy and needs the TensorFlow backend. "
-                f"Received: backend {keras.backend.backend()}. Leave it False."
+                "`synchronized=True` merges statistics over the replicas of "
+                "a `tf.distribute` strategy and requires the TensorFlow "
+                "backend. Received: `synchronized=True` on the backend "
+                f"{keras.backend.backend()}. Use `synchronized=False`."
             )
         self.synchronized = synchronized
         self.inference_weight = validation.fraction(
             "inference_weight", inference_weight
         )
-        self.moving_mean = self.moving_variance = None
+        self.moving_mean: Any = None
+        self.moving_variance: Any = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         shape = (input_shape[self.axis],)
         self.moving_mean = self.add_parameter(
@@ -121,14 +134,20 @@ class BaseBatchNormalization(
         )
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Tensor]:
         return {
             **super().parameters,
             "moving_mean": self.moving_mean,
             "moving_variance": self.moving_variance,
         }
 
-    def call(self, inputs, training=None, mask=None):
+    # Keras passes `training` second.
+    def call(  # type: ignore[override]
+        self,
+        inputs: Tensor,
+        training: Tensor = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         training = self.trainable and validation.training(training)
         trains, infers = training is not False, training is not True
         params = dict(self.parameters)
@@ -154,72 +173,21 @@ class BaseBatchNormalization(
         return y
 
     @property
-    def weighs_examples(self):
-        """Whether inference blends each example's own moments in."""
+    def weighs_examples(self) -> bool:
+        """Whether inference blends in the moments of each example."""
         number = isinstance(self.inference_weight, float)
         return not number or self.inference_weight > 0
 
-    # The hooks, in the order in which the algebra calls them.
+    def extra_inputs(
+        self, inputs: Tensor, mask: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Tensors that training computes from the inputs, by name.
 
-    def extra_inputs(self, inputs, mask):
-        """What training reads of the inputs besides moments, by name."""
+        It is a hook, see `BatchHooks`. `params` holds the tensors in training.
+        """
         return {}
 
-    def uses_batch(self, params):
-        """Whether training normalizes with the statistics of the batch.
-
-        Either `True`, or a boolean tensor. Where it is false, training
-        normalizes with the running statistics, as inference does.
-        """
-        return True
-
-    def training_moments(self, moments, params):
-        """The moments of each row, as training pools them."""
-        return moments
-
-    def running_target(self, batch, rows, params):
-        """The moments that the running statistics approach.
-
-        `batch` are the moments of the whole batch, `rows` those of its
-        blocks.
-        """
-        return batch
-
-    def updated_state(self, mean, variance, params):
-        """New values of non-trainable weights by name, after a valid batch."""
-        momentum, average = self.momentum, running_statistics.moving_average
-        return {
-            "moving_mean": average(params.moving_mean, mean, momentum),
-            "moving_variance": average(
-                params.moving_variance, variance, momentum
-            ),
-        }
-
-    def step_state(self, params):
-        """New values of non-trainable weights by name, after any batch."""
-        return {}
-
-    def channel_groups(self, moments):
-        """The moments pooled over groups of channels."""
-        return moments
-
-    def training_coefficients(self, moments, instance, params):
-        """`algebra` in training."""
-        return self.algebra(moments, instance, params)
-
-    def example_statistics(self, instance, params):
-        """Each example's moments, as blended with the running statistics."""
-        return self.channel_groups(instance)
-
-    def algebra(self, moments, instance, params):
-        """The coefficients.
-
-        `moments` are those that normalize: the batch's or the running ones.
-        `instance` are those of each example, where `per_example` is set.
-        """
-        return affine(moments, params.gamma, params.beta, self.epsilon)
-
-    def get_config(self):
+    def get_config(self) -> Config:
         initializers = keras.initializers
         return {
             **super().get_config(),

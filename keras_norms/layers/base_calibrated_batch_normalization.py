@@ -1,47 +1,57 @@
-"""Batch norm whose center and scale are calibrated for each example."""
+"""Batch normalization, calibrated by the means of each example."""
 
 import dataclasses
 
 import keras
 from keras import ops
 
+from keras_norms.engine.params import Params
 from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.ops import Moments
 from keras_norms.ops import affine
 from keras_norms.ops import affine_about
+from keras_norms.statistics.affine import Coefficients
 from keras_norms.statistics.affine import rstd
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import is_scalar
+from keras_norms.types import Shape
+from keras_norms.types import Tensor
 
 
 class BaseCalibratedBatchNormalization(BaseBatchNormalization):
-    """Base of representative batch norm and of its relatives.
+    """Base class of representative batch normalization and of its relatives.
 
-    With g[n, c] the mean of channel c of example n over its positions,
+    ```
+    center calibration     x' = x + center_weight[c] g[n, c]
+    scale calibration      y = gamma[c] gate[n, c] xhat + beta[c]
+    representative         gate = sigmoid(scale_weight[c] ghat[n, c]
+                                          + scale_bias[c])
+    instance enhancement   gate = sigmoid(scale_weight[c] g[n, c]
+                                          + scale_bias[c])
+    ```
 
-        center calibration    x' = x + center_weight[c] g[n, c]
-        scale calibration     y = gamma[c] gate[n, c] xhat + beta[c]
-        representative        gate = sigmoid(scale_weight[c] ghat[n, c]
-                                             + scale_bias[c])
-        instance enhancement  gate = sigmoid(scale_weight[c] g[n, c]
-                                             + scale_bias[c])
-
-    where xhat is x' normalized, ghat its mean over an example's positions.
-    A subclass sets `centers`, and `gate_of`: "normalized", "inputs" or None.
+    g[n, c] is the mean of channel c of example n over its positions, xhat is
+    x' normalized, and ghat is the mean of xhat over an example's positions. A
+    subclass sets `centers`, and overrides `gate_of`: `"normalized"`,
+    `"inputs"` or `None`.
     """
 
     centers = False
-    gate_of: str | None = None
 
     @property
-    def calibrates(self):
+    def gate_of(self) -> str | None:
+        """The means that the gate reads, `None` without a gate."""
+        return None
+
+    @property
+    def calibrates(self) -> bool:
         return self.centers or self.gate_of is not None
 
     @property
-    def per_example(self):
+    def per_example(self) -> bool:
         return self.calibrates
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         shape = (input_shape[self.axis],)
         self.center_weight = self.scale_weight = self.scale_bias = None
@@ -59,7 +69,7 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
             )
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Tensor]:
         return {
             **super().parameters,
             "center_weight": self.center_weight,
@@ -67,7 +77,9 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
             "scale_bias": self.scale_bias,
         }
 
-    def algebra(self, moments, instance, params):
+    def algebra(
+        self, moments: Moments, instance: Moments, params: Params
+    ) -> Coefficients:
         if not self.calibrates:
             return super().algebra(moments, instance, params)
         deviation = instance.minus(moments)
@@ -76,7 +88,7 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
             deviation = deviation + params.center_weight * mean
         return self._calibrated(moments, instance, deviation, params)
 
-    def example_statistics(self, instance, params):
+    def example_statistics(self, instance: Moments, params: Params) -> Moments:
         if not self.centers:
             return instance
         stretch = 1.0 + params.center_weight
@@ -86,7 +98,13 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
             residual=stretch * instance.residual,
         )
 
-    def _calibrated(self, moments, instance, deviation, params):
+    def _calibrated(
+        self,
+        moments: Moments,
+        instance: Moments,
+        deviation: Tensor,
+        params: Params,
+    ) -> Coefficients:
         gamma = params.gamma
         if self.gate_of is not None:
             mean = instance.mean
@@ -110,10 +128,12 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
     # variance within them are pooled separately, as twice the channels, which
     # replicas merge by one all-reduce.
 
-    def training_moments(self, moments, params):
+    def training_moments(self, moments: Moments, params: Params) -> Moments:
         return _separate(moments) if self.centers else moments
 
-    def training_coefficients(self, moments, instance, params):
+    def training_coefficients(
+        self, moments: Moments, instance: Moments, params: Params
+    ) -> Coefficients:
         if not self.centers:
             return self.algebra(moments, instance, params)
         instance = _joined(instance, 1.0)
@@ -122,19 +142,23 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
         deviation = (1.0 + params.center_weight) * distance
         return self._calibrated(moments, instance, deviation, params)
 
-    def running_target(self, batch, rows, params):
+    def running_target(
+        self, batch: Moments, rows: Moments, params: Params
+    ) -> Moments:
         if not self.centers:
             return batch
         return _joined(batch, 1.0 + params.center_weight)
 
-    def updated_state(self, mean, variance, params):
+    def updated_state(
+        self, mean: Tensor, variance: Tensor, params: Params
+    ) -> dict[str, Tensor]:
         if self.centers:
             mean = (1.0 + params.center_weight) * mean
         return super().updated_state(mean, variance, params)
 
 
-def _separate(moments):
-    """Twice the channels: the means alone, then the variances alone."""
+def _separate(moments: Moments) -> Moments:
+    """Moments of twice the channels: the means, then the variances."""
     zeros = ops.zeros_like(moments.mean)
     count = moments.count
     if not is_scalar(count) and len(count.shape) == 2:
@@ -148,8 +172,8 @@ def _separate(moments):
     )
 
 
-def _joined(moments, stretch):
-    """The inverse, with the distances of the means stretched."""
+def _joined(moments: Moments, stretch: Tensor) -> Moments:
+    """The inverse of `_separate`, with scaled distances between means."""
     mean, _ = ops.split(moments.mean, 2, axis=1)
     between, within = ops.split(moments.variance, 2, axis=1)
     residual = ops.zeros_like(moments.mean) + moments.residual

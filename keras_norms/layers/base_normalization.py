@@ -1,17 +1,25 @@
-"""The two passes as a layer: what every method shares."""
+"""The base class of all normalization layers."""
 
 import contextlib
+from typing import Any
 
 import keras
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
 from keras_norms.engine.normalize import normalize
 from keras_norms.engine.params import Params
+from keras_norms.engine.spec import Algebra
 from keras_norms.engine.spec import NormSpec
 from keras_norms.statistics import replicas
 from keras_norms.statistics.affine import PooledAffine
+from keras_norms.types import Config
+from keras_norms.types import Identifier
+from keras_norms.types import Shape
+from keras_norms.types import Tensor
 
 
+@insert_blocks
 class BaseNormalization(keras.layers.Layer):
     """Base class of all normalization layers.
 
@@ -23,26 +31,23 @@ class BaseNormalization(keras.layers.Layer):
     example to the center, scale and shift of y. Without an override, the
     layer is instance normalization.
 
+    {{masking}}
+
+    {{same_inference}}
+
     Args:
-        axis: Integer, the channel axis. -1 is channels last, 1 is channels
-            first.
-        epsilon: Small float added to the variance, in units of x squared.
-        center: If `True`, the layer has a learnable shift `beta`, one number
-            per channel.
-        scale: If `True`, the layer has a learnable scale `gamma`, one number
-            per channel.
-        beta_initializer: Initializer for `beta`.
-        gamma_initializer: Initializer for `gamma`.
-        beta_regularizer: Optional regularizer for `beta`.
-        gamma_regularizer: Optional regularizer for `gamma`.
-        beta_constraint: Optional constraint for `beta`.
-        gamma_constraint: Optional constraint for `gamma`.
-        activation: Activation applied to the output in the same pass. It is
-            recomputed for the gradient, not stored. One of: the name of a
-            Keras activation, a function of one tensor that is registered for
-            saving, a layer without weights, or `None`.
-        **kwargs: Arguments of `keras.layers.Layer`, such as `name` and
-            `dtype`.
+        {{axis}}
+        epsilon: Float that is added to the variance, in units of x squared.
+            Defaults to `1e-3`.
+        {{parameter_args}}
+        {{layer_kwargs}}
+
+    {{call_sections}}
+
+    Raises:
+        ValueError: If a hook, such as `coefficients`, has other arguments
+            than those that it is called with.
+        {{errors}}
 
     Example:
 
@@ -58,25 +63,27 @@ class BaseNormalization(keras.layers.Layer):
     >>> print(np.array(layer(np.array([[[3.0], [4.0]]]))).round(4).ravel())
     [0.8485 1.1314]
 
-    Reference: Ulyanov, Vedaldi and Lempitsky, Instance Normalization, 2016
-    (arXiv 1607.08022), equation 1.
+    Reference:
+
+    - Ulyanov, Vedaldi and Lempitsky, Instance Normalization, 2016,
+      [arXiv 1607.08022](https://arxiv.org/abs/1607.08022), equation 1.
     """
 
     def __init__(
         self,
-        axis=-1,
-        epsilon=1e-3,
-        center=True,
-        scale=True,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        beta_regularizer=None,
-        gamma_regularizer=None,
-        beta_constraint=None,
-        gamma_constraint=None,
-        activation=None,
-        **kwargs,
-    ):
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
+        activation: Identifier = None,
+        **kwargs: Any,
+    ) -> None:
         self._beyond_keras().__init__(**kwargs)
         # A float32 input beyond the range of float16 must reach the
         # statistics unchanged. They are computed in their own dtype.
@@ -93,14 +100,14 @@ class BaseNormalization(keras.layers.Layer):
         self.beta_constraint = keras.constraints.get(beta_constraint)
         self.gamma_constraint = keras.constraints.get(gamma_constraint)
         self.activation = validation.activation("activation", activation)
-        self.gamma = None
-        self.beta = None
+        self.gamma: keras.Variable | None = None
+        self.beta: keras.Variable | None = None
 
-    def _beyond_keras(self):
+    def _beyond_keras(self) -> Any:
         """`super()` that skips Keras's own normalization class.
 
-        Subclasses inherit from it for `isinstance` alone. Classes behind it,
-        such as a user's mixin, are called as usual.
+        Subclasses inherit from it for `isinstance` alone. The classes after it
+        in the method resolution order, such as a user's mixin, are called.
         """
         for kind in (
             keras.layers.BatchNormalization,
@@ -110,7 +117,7 @@ class BaseNormalization(keras.layers.Layer):
                 return super(kind, self)
         return super()
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         validation.hooks(type(self))
         channels = validation.channels(self.axis, input_shape)
         self.input_spec = keras.InputSpec(
@@ -134,15 +141,20 @@ class BaseNormalization(keras.layers.Layer):
             )
 
     def add_parameter(
-        self, name, shape, initializer, trainable=True, **kwargs
-    ):
+        self,
+        name: str,
+        shape: Shape,
+        initializer: Identifier,
+        trainable: bool = True,
+        **kwargs: Any,
+    ) -> keras.Variable:
         """Adds a weight of the algebra, which is never stored in 16 bits.
 
         A weight that is not trainable is read and saved as the mean over the
         replicas of a strategy, unless the layer is synchronized, so that all
         replicas have the same value.
         """
-        size = keras.backend.standardize_dtype(self.variable_dtype)
+        dtype = keras.backend.standardize_dtype(self.variable_dtype)
         is_same = trainable or getattr(self, "synchronized", False)
         averaging = replicas.averaging_when_read()
         with contextlib.nullcontext() if is_same else averaging:
@@ -150,32 +162,32 @@ class BaseNormalization(keras.layers.Layer):
                 name=name,
                 shape=shape,
                 initializer=initializer,
-                dtype="float64" if size == "float64" else "float32",
+                dtype="float64" if dtype == "float64" else "float32",
                 autocast=False,
                 trainable=trainable,
                 **kwargs,
             )
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Tensor]:
         """The weights that the algebra reads, by name."""
         return {"gamma": self.gamma, "beta": self.beta}
 
     @property
-    def coefficients(self):
+    def coefficients(self) -> Algebra:
         """The algebra: from the moments of each example to coefficients.
 
-        A method overrides it with a function, `coefficients(self, moments,
+        A subclass overrides it with a method, `coefficients(self, moments,
         params)`, that returns `keras_norms.ops.Coefficients`.
         """
         return PooledAffine(groups=-1, epsilon=self.epsilon)
 
-    def call(self, inputs, mask=None):
+    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
         params = Params(self.parameters)
         spec = self.norm_spec(self.coefficients)
         return normalize(spec, inputs, params, mask)[0]
 
-    def norm_spec(self, algebra, **fields):
+    def norm_spec(self, algebra: Algebra, **fields: Any) -> NormSpec:
         """The `NormSpec` of an algebra, with the settings of this layer."""
         linear = self.activation is keras.activations.linear
         return NormSpec(
@@ -186,11 +198,11 @@ class BaseNormalization(keras.layers.Layer):
             **fields,
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         validation.channels(self.axis, input_shape)
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         initializers = keras.initializers
         regularizers = keras.regularizers
         constraints = keras.constraints

@@ -10,8 +10,7 @@ from keras_norms.engine.params import Params
 from keras_norms.statistics.affine import Coefficients
 from keras_norms.statistics.affine import choose
 from keras_norms.statistics.moments import Moments
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,8 +52,8 @@ class BatchAlgebra:
         mean, variance = params.moving_mean, params.moving_variance
         used = layer.channel_groups(Moments(1, mean[None], variance[None]))
         if layer.weighs_examples:
-            own = layer.example_statistics(moments, params)
-            used = own.blend(used, layer.inference_weight)
+            example = layer.example_statistics(moments, params)
+            used = example.blend(used, layer.inference_weight)
         return layer.algebra(used, self._instance(moments), params)
 
     def _train(
@@ -76,7 +75,9 @@ class BatchAlgebra:
             coefficients = choose(uses_batch, coefficients, running)
         return coefficients.with_updates(updates)
 
-    def _update(self, moments, params, training):
+    def _update(
+        self, moments: Moments, params: Params, training: Tensor | None
+    ) -> tuple[Moments, dict[str, Tensor]]:
         """The moments that normalize a batch, and new values of weights.
 
         Both come from one read of the running statistics, because a graph may
@@ -114,7 +115,7 @@ class BatchAlgebra:
             updates[name] = value
         return used, updates
 
-    def _instance(self, moments):
+    def _instance(self, moments: Moments) -> Any:
         """The moments of each example, for a layer that asks for them."""
         if self.layer.per_example:
             return moments

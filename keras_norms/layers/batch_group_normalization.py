@@ -1,45 +1,60 @@
+from typing import Any
+
 import keras
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
 from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
+from keras_norms.statistics.moments import Moments
+from keras_norms.types import Config
+from keras_norms.types import Shape
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class BatchGroupNormalization(BaseBatchNormalization):
-    """Batch-group normalization: pooled over examples and over channels.
+    """Batch-group normalization: statistics of examples and of channel groups.
 
-        training    y = activation(gamma[c] (x - mean[b, g])
-                                   / sqrt(var[b, g] + eps) + beta[c])
-        inference   the same with mean and variance of the group g from the
-                    moving averages, which are kept channel by channel
+    ```
+    training    y = activation(gamma[c] (x - mean[b, g])
+                               / sqrt(var[b, g] + epsilon) + beta[c])
+    inference   the same with mean and variance of the group g from the
+                running statistics, which are kept for each channel
+    ```
 
-    with the mean and the (biased) variance over the positions of the examples
-    of the block b and over the channels of the group g of c. More elements a
-    statistic than batch norm has, more noise than group norm has: for batches
-    of a few examples. With a group a channel it is (ghost) batch norm; with
-    one example a block, group norm in training.
+    The mean and the (biased) variance are taken over the positions of the
+    examples of the block b and over the channels of the group g of c. Each
+    statistic has more elements than that of batch normalization and more
+    noise than that of group normalization, which suits batches of a few
+    examples. With one channel per group, the layer is (ghost) batch
+    normalization. With one example per block, it is group normalization in
+    training.
 
-    Arguments:
-        groups: how many groups, a divisor of the number of channels; -1 is
-            one a channel.
-        examples_per_group: how many consecutive examples make a block; the
-            last one may be smaller. None is the whole batch.
-        momentum: of the running averages, see `BatchNormalization`.
-        epsilon: added to the variance.
-        synchronized: see `BatchNormalization`.
-        inference_weight: alpha, from 0 to 1: the share of the example's own
-            statistics (those of group norm) at inference, see
-            `BatchNormalization`. 1 is group norm.
-        **kwargs: of every layer: `axis`, `center`, `scale`, `*_initializer`
-            (also of `moving_mean` and `moving_variance`), `*_regularizer`,
-            `*_constraint`, `activation`.
+    {{batch_masking}}
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype. Statistics are float32, float64 for float64 input.
-    Output: like the inputs, in the layer's compute dtype.
-    Masks and replicas: see `BatchNormalization`.
-    Raises: ValueError as `BatchNormalization` and `GroupNormalization` do,
-        and for `examples_per_group` together with `synchronized`.
+    {{batch_inference}}
+    The moments of an example are those of group normalization, so the layer is
+    group normalization at inference with `inference_weight=1`.
+
+    {{batch_replicas}}
+
+    Args:
+        groups: Integer, the number of groups, a divisor of the number of
+            channels. `-1` means one channel per group. Defaults to `32`.
+        examples_per_group: Integer, the number of consecutive examples per
+            block, or `None` for the whole batch. The last block may be
+            smaller. Defaults to `None`.
+        momentum: Float, momentum of the moving averages. Defaults to `0.99`.
+        epsilon: Float that is added to the variance. Defaults to `1e-5`.
+        {{batch_args}}
+
+    {{batch_call_sections}}
+
+    Raises:
+        ValueError: If `groups` is not -1 or a positive divisor of the number
+            of channels, if `examples_per_group` is below 1, or if it is
+            combined with `synchronized`.
+        {{running_errors}}
 
     Example:
 
@@ -52,19 +67,22 @@ class BatchGroupNormalization(BaseBatchNormalization):
     [[-1.  1.]
      [-1.  1.]]
 
-    Source: Summers and Dinneen, Four Things Everyone Should Know to Improve
-    Batch Normalization, ICLR 2020 (arXiv 1906.03548), batch/group
-    normalization; inference, epsilon and momentum as in the authors' code.
+    Reference:
+
+    - Summers and Dinneen, Four Things Everyone Should Know to Improve Batch
+      Normalization, 2020, [arXiv 1906.03548](https://arxiv.org/abs/1906.03548),
+      section on batch/group normalization. Inference, epsilon and momentum are
+      those of the authors' code.
     """
 
     def __init__(
         self,
-        groups=32,
-        examples_per_group=None,
-        momentum=0.99,
-        epsilon=1e-5,
-        **kwargs,
-    ):
+        groups: int = 32,
+        examples_per_group: int | None = None,
+        momentum: float = 0.99,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
         self.groups = validation.groups(groups)
         self.examples_per_group = validation.examples(
@@ -75,18 +93,18 @@ class BatchGroupNormalization(BaseBatchNormalization):
         )
 
     @property
-    def examples_per_block(self):
+    def examples_per_block(self) -> int | None:
         return self.examples_per_group
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = validation.channels(self.axis, input_shape)
         validation.groups_of(self.groups, channels)
         super().build(input_shape)
 
-    def channel_groups(self, moments):
+    def channel_groups(self, moments: Moments) -> Moments:
         return moments.pool(groups=self.groups)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "groups": self.groups,

@@ -1,44 +1,56 @@
+from typing import Any
+
 import keras
 from keras import ops
 
+from keras_norms.docstrings import insert_blocks
+from keras_norms.engine.params import Params
 from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.ops import Coefficients
 from keras_norms.ops import affine
 from keras_norms.ops import affine_about
 from keras_norms.ops import where_present
+from keras_norms.statistics.moments import Moments
+from keras_norms.types import Shape
+from keras_norms.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class BatchInstanceNormalization(BaseBatchNormalization):
-    """Batch norm and instance norm, in a share learned for each channel.
+    """Batch and instance normalization, mixed by a learned share per channel.
 
-        y = activation(gamma[c] xhat + beta[c])
-        xhat = rho[c] xhat_batch + (1 - rho[c]) xhat_instance
+    ```
+    y = activation(gamma[c] xhat + beta[c])
+    xhat = rho[c] xhat_batch + (1 - rho[c]) xhat_instance
+    ```
 
-    with xhat_batch and xhat_instance the inputs normalized by the mean and the
-    (biased) variance of channel c over the batch (at inference moving_mean and
-    moving_variance) and over the positions of the example. rho starts at 1,
-    batch norm, and a constraint keeps it within [0, 1].
+    `xhat_batch` is x normalized with the mean and the (biased) variance of
+    channel c over the batch (at inference with `moving_mean` and
+    `moving_variance`), and `xhat_instance` is x normalized with those over the
+    positions of the example. `rho` starts at 1, which is batch normalization,
+    and a constraint keeps it in [0, 1].
 
-    The paper trains rho at 10 times the learning rate, which Keras has no
-    place for, and without weight decay:
-    `keras_norms.models.exclude_from_weight_decay` always leaves it out.
+    The paper trains `rho` with 10 times the learning rate, for which Keras has
+    no setting, and without weight decay, as
+    `keras_norms.models.exclude_from_weight_decay` does in all cases.
 
-    Arguments:
-        axis: the channel axis; -1 is channels last, 1 channels first.
-        momentum: of the running averages, see `BatchNormalization`.
-        epsilon: added to the variance.
-        **kwargs: `synchronized` and `inference_weight`, see
-            `BatchNormalization`, and of every layer `center`, `scale`,
-            `*_initializer` (also of `moving_mean` and `moving_variance`),
-            `*_regularizer`, `*_constraint`, `activation`.
+    {{batch_masking}}
+    `xhat_instance` is 0 for an example without an unmasked position.
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype. Statistics are float32, float64 for float64 input.
-    Output: like the inputs, in the layer's compute dtype.
-    Masks and replicas: see `BatchNormalization`; an example with no True
-        position has xhat_instance 0.
-    Raises: ValueError as `BatchNormalization` does.
+    {{batch_inference}}
+
+    {{batch_replicas}}
+
+    Args:
+        momentum: Float, momentum of the moving averages. Defaults to `0.9`.
+        epsilon: Float that is added to the variance. Defaults to `1e-5`.
+        {{batch_args}}
+
+    {{batch_call_sections}}
+
+    Raises:
+        {{running_errors}}
 
     Example:
 
@@ -51,19 +63,28 @@ class BatchInstanceNormalization(BaseBatchNormalization):
     >>> print(np.array(layer(x, training=True)).ravel())
     [-1.  1. -1.  1.]
 
-    Source: Nam and Kim, Batch-Instance Normalization for Adaptively
-    Style-Invariant Neural Networks, NeurIPS 2018 (arXiv 1805.07925), section
-    3; epsilon and momentum are those of the authors' code.
+    Reference:
+
+    - Nam and Kim, Batch-Instance Normalization for Adaptively Style-Invariant
+      Neural Networks, 2018,
+      [arXiv 1805.07925](https://arxiv.org/abs/1805.07925), section 3. Epsilon
+      and momentum are those of the authors' code.
     """
 
     per_example = True
 
-    def __init__(self, axis=-1, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             axis=axis, momentum=momentum, epsilon=epsilon, **kwargs
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         self.rho = self.add_parameter(
             "rho",
@@ -73,12 +94,15 @@ class BatchInstanceNormalization(BaseBatchNormalization):
         )
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Tensor]:
         return {**super().parameters, "rho": self.rho}
 
-    def algebra(self, moments, instance, params):
+    def algebra(
+        self, moments: Moments, instance: Moments, params: Params
+    ) -> Coefficients:
         gamma, beta, rho = params.gamma, params.beta, params.rho
-        # The mean of a masked example is taken as that of the batch, not 0.
+        # An example without an unmasked position gets the mean of the batch,
+        # not 0.
         instance = instance.or_mean_of(moments)
         by_batch = affine_about(
             instance, instance.minus(moments), moments, epsilon=self.epsilon
@@ -97,5 +121,5 @@ class BatchInstanceNormalization(BaseBatchNormalization):
 
 @keras.saving.register_keras_serializable(package="keras_norms")
 class _UnitInterval(keras.constraints.Constraint):
-    def __call__(self, w):
+    def __call__(self, w: Tensor) -> Tensor:
         return ops.clip(w, 0.0, 1.0)

@@ -1,78 +1,69 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
+from keras_norms.engine.params import Params
 from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.layers.running_statistics import moving_average
 from keras_norms.layers.square_root import SquareRoot
 from keras_norms.statistics import ghost
+from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.moments import Moments
+from keras_norms.types import Config
+from keras_norms.types import Identifier
+from keras_norms.types import Shape
+from keras_norms.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class BatchNormalization(BaseBatchNormalization):
     """Batch normalization, exact under masks and over replicas.
 
-        training    y = activation(gamma[c] (x - mean[c]) / sqrt(var[c] + eps)
-                                   + beta[c])
-        inference   the same with moving_mean and moving_variance
+    ```
+    training    y = activation(gamma[c] (x - mean[c]) / sqrt(var[c] + epsilon)
+                               + beta[c])
+    inference   the same with moving_mean and moving_variance
+    ```
 
-    with the mean and the (biased) variance of channel c over the examples and
-    positions of the batch (of a ghost batch, of all replicas, as asked for).
-    With `trainable = False` the layer runs in inference mode.
+    The mean and the (biased) variance of channel c are taken over the
+    examples and positions of the batch, of a ghost batch with
+    `ghost_batch_size`, or of the batches of all replicas with `synchronized`.
 
-    A superset of `keras.layers.BatchNormalization`: same arguments, defaults
-    and weights, and the same class name, so that its weight files load.
-    `moving_variance` follows the biased variance, as in Keras (PyTorch's is
-    the unbiased one; its momentum is 1 minus this one).
+    The layer is a superset of `keras.layers.BatchNormalization`. It has the
+    same arguments, defaults and weights, and the same class name, so that
+    weight files load. `moving_variance` is a moving average of the biased
+    variance, as in Keras. PyTorch averages the unbiased variance, and its
+    momentum is 1 minus this one.
 
-    Arguments:
-        momentum: moving <- momentum * moving + (1 - momentum) * batch.
-        synchronized: whether statistics are those of the examples of all
-            replicas: equal to one device on the joined batch. One all-reduce
-            forward and one backward.
-        ghost_batch_size: normalize each so many consecutive examples by
-            themselves in training; the last ones may be fewer. None is the
-            whole batch.
-        ghost_statistics: what moving averages follow then: "batch", in one
-            step, the moments of the whole batch; "sequential", in one step
-            for each, those of the ghost batches; "average", in one step, the
-            mean over ghost batches of their means and of their variances.
-        inference_weight: alpha, from 0 to 1: at inference example n has mean
-            `a m_n + (1 - a) m` and variance
-            `a v_n + (1 - a) v + a (1 - a) (m_n - m)**2`.
-        renorm: batch renormalization: `(x - mean) / std * r + d` in training,
-            `r = std / renorm_stddev`, `d = (mean - renorm_mean) /
-            renorm_stddev`, clipped, without gradient, so that training
-            follows the averages that inference uses.
-        renorm_clipping: a dictionary with `rmax`, `rmin` and `dmax`, each
-            optional: r is clipped to [rmin, rmax], d to [-dmax, dmax].
-        renorm_momentum: of renorm_mean and renorm_stddev.
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
-            `*_initializer` (also of `moving_mean` and `moving_variance`),
-            `*_regularizer`, `*_constraint`, `activation`.
+    `fused` of Keras 2 is accepted and ignored, because it chose an
+    implementation. `virtual_batch_size` is called `ghost_batch_size` here.
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype. Statistics are float32, float64 for float64 input; moving
-        averages are never held in 16 bits.
-    Output: like the inputs, in the layer's compute dtype.
-    Call: `training` may be a boolean tensor; `mask`.
-    Mask: booleans over the leading axes of the inputs without their channel
-        axis, or over all axes but the last, as `keras.layers.Masking` makes
-        them. Masked positions are excluded from the statistics; where all are
-        masked, training gives zeros. The mask is passed on.
-    Replicas: the moving averages are the same on all replicas: those of the
-        joined batch if synchronized, else the replicas' means and variances,
-        weighted by their counts. Inside `tf.cond`, a loop, a
-        `keras.layers.RNN` cell or an inner `tf.function` of a strategy's
-        replica, each replica moves its own, and inference and files have
-        their mean. A synchronized layer raises a RuntimeError there.
-    A batch that is empty, all masked or not finite leaves the averages alone.
-    Raises: ValueError for a momentum or an inference_weight outside [0, 1], a
-        ghost batch below 1, ghost batches with `synchronized`, unknown
-        `ghost_statistics`, "sequential" ones with `renorm`, wrong keys or
-        values of `renorm_clipping`, inputs of rank 1, an axis out of bounds,
-        channels of unknown number, a negative epsilon, a mask of another
-        shape.
+    {{batch_modes}}
+
+    Args:
+        {{axis}}
+        momentum: Float, momentum of the moving averages. Defaults to `0.99`.
+        epsilon: Float that is added to the variance. Defaults to `1e-3`.
+        {{parameter_args}}
+        {{running_args}}
+        {{renorm_args}}
+        {{synchronized}}
+        ghost_batch_size: Integer, the number of consecutive examples that are
+            normalized together in training, or `None` for the whole batch.
+            The last ghost batch may be smaller. Defaults to `None`.
+        {{ghost_statistics}}
+        {{inference_weight}}
+        {{layer_kwargs}}
+
+    {{batch_call_sections}}
+
+    Raises:
+        {{running_errors}}
+        {{batch_errors}}
 
     Example:
 
@@ -84,37 +75,41 @@ class BatchNormalization(BaseBatchNormalization):
     [[-1. -1.]
      [ 1.  1.]]
 
-    Sources: Ioffe and Szegedy, Batch Normalization, 2015 (arXiv 1502.03167),
-    algorithm 1; Ioffe, Batch Renormalization, 2017 (arXiv 1702.03275),
-    section 3; Summers and Dinneen, Four Things Everyone Should Know to
-    Improve Batch Normalization, ICLR 2020 (arXiv 1906.03548), sections on
-    inference example weighing and on ghost batches.
+    Reference:
+
+    - Ioffe and Szegedy, Batch Normalization, 2015,
+      [arXiv 1502.03167](https://arxiv.org/abs/1502.03167), algorithm 1.
+    - Ioffe, Batch Renormalization, 2017,
+      [arXiv 1702.03275](https://arxiv.org/abs/1702.03275), section 3.
+    - Summers and Dinneen, Four Things Everyone Should Know to Improve Batch
+      Normalization, 2020, [arXiv 1906.03548](https://arxiv.org/abs/1906.03548),
+      sections on inference example weighing and on ghost batches.
     """
 
     def __init__(
         self,
-        axis=-1,
-        momentum=0.99,
-        epsilon=1e-3,
-        center=True,
-        scale=True,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        moving_mean_initializer="zeros",
-        moving_variance_initializer="ones",
-        beta_regularizer=None,
-        gamma_regularizer=None,
-        beta_constraint=None,
-        gamma_constraint=None,
-        renorm=False,
-        renorm_clipping=None,
-        renorm_momentum=0.99,
-        synchronized=False,
-        ghost_batch_size=None,
-        ghost_statistics="batch",
-        inference_weight=0.0,
-        **kwargs,
-    ):
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        moving_mean_initializer: Identifier = "zeros",
+        moving_variance_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
+        renorm: bool = False,
+        renorm_clipping: dict[str, float | None] | None = None,
+        renorm_momentum: float = 0.99,
+        synchronized: bool = False,
+        ghost_batch_size: int | None = None,
+        ghost_statistics: str = "batch",
+        inference_weight: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         validation.keras_2_batch(kwargs)
         super().__init__(
             axis=axis,
@@ -153,13 +148,15 @@ class BatchNormalization(BaseBatchNormalization):
         self.renorm_momentum = validation.fraction(
             "renorm_momentum", renorm_momentum
         )
-        self.moving_stddev = self.renorm_mean = self.renorm_stddev = None
+        self.moving_stddev: Any = None
+        self.renorm_mean: Any = None
+        self.renorm_stddev: Any = None
 
     @property
-    def examples_per_block(self):
+    def examples_per_block(self) -> int | None:
         return self.ghost_batch_size
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         if not self.renorm:
             return
@@ -176,7 +173,7 @@ class BatchNormalization(BaseBatchNormalization):
             setattr(self, name, weight)
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Tensor]:
         return {
             **super().parameters,
             "moving_stddev": self.moving_stddev,
@@ -184,7 +181,9 @@ class BatchNormalization(BaseBatchNormalization):
             "renorm_stddev": self.renorm_stddev,
         }
 
-    def training_coefficients(self, moments, instance, params):
+    def training_coefficients(
+        self, moments: Moments, instance: Moments, params: Params
+    ) -> Coefficients:
         if not self.renorm:
             return self.algebra(moments, instance, params)
         clipping = self.renorm_clipping
@@ -199,14 +198,15 @@ class BatchNormalization(BaseBatchNormalization):
         if clipping.get("dmax") is not None:
             d = ops.clip(d, -clipping["dmax"], clipping["dmax"])
         r, d = ops.stop_gradient(r), ops.stop_gradient(d)
-        gamma, beta = params.gamma, params.beta
-        if gamma is not None:
-            r, d = r * gamma, d * gamma
-        beta = d if beta is None else d + beta
+        if params.gamma is not None:
+            r, d = r * params.gamma, d * params.gamma
+        beta = d if params.beta is None else d + params.beta
         params = params.replace(gamma=r, beta=beta)
         return self.algebra(moments, instance, params)
 
-    def running_target(self, batch, rows, params):
+    def running_target(
+        self, batch: Moments, rows: Moments, params: Params
+    ) -> Moments:
         if self.ghost_batch_size is None or self.ghost_statistics == "batch":
             return batch
         if self.ghost_statistics == "average":
@@ -220,7 +220,9 @@ class BatchNormalization(BaseBatchNormalization):
             params.moving_variance,
         )
 
-    def updated_state(self, mean, variance, params):
+    def updated_state(
+        self, mean: Tensor, variance: Tensor, params: Params
+    ) -> dict[str, Tensor]:
         state = super().updated_state(mean, variance, params)
         if not self.renorm:
             return state
@@ -236,7 +238,7 @@ class BatchNormalization(BaseBatchNormalization):
         state["moving_variance"] = ops.maximum(square - self.epsilon, 0.0)
         return state
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "renorm": self.renorm,

@@ -1,64 +1,90 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
+from keras_norms.engine.params import Params
 from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.ops import affine
 from keras_norms.ops import affine_about
+from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.moments import Moments
+from keras_norms.types import Config
+from keras_norms.types import Identifier
+from keras_norms.types import Shape
+from keras_norms.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class DynamicNormalization(BaseBatchNormalization):
-    """Batch norm whose gamma and beta are made from statistics.
+    """Batch normalization whose gamma and beta are computed from statistics.
 
-    The paper's method sections could not be read and no code is public: this
-    is a reading of its abstract, with every choice that it leaves open as an
-    argument.
+    ```
+    y = activation((gamma[c] + dgamma) xhat + beta[c] + dbeta)
+    [dgamma, dbeta] = W2 relu(W1 [mean, std] + b1) + b2
+    ```
 
-        y = activation((gamma[c] + dgamma) xhat + beta[c] + dbeta)
-        [dgamma, dbeta] = W2 relu(W1 [mean, std] + b1) + b2
+    `xhat` is that of batch normalization, and `std = sqrt(var + epsilon)`. The
+    scope selects the statistics:
 
-    with xhat that of batch norm and std = sqrt(var + eps).
+    ```
+    scope="example"   mean and std of each channel of example n over its
+                      positions: dgamma[n, c] and dbeta[n, c] (DN-B)
+    scope="batch"     mean and std of each channel over the batch, at
+                      inference the running ones: dgamma[c] and dbeta[c] (DN-C)
+    ```
 
-        scope="example"   mean and std of each channel of example n over its
-                          positions: dgamma[n, c] and dbeta[n, c] (DN-B)
-        scope="batch"     of each channel over the batch, at inference the
-                          running ones: dgamma[c] and dbeta[c] (DN-C)
+    W2 and b2 start at 0, so a new layer is exactly batch normalization.
+    `center` and `scale` concern beta and gamma, not dbeta and dgamma.
 
-    W2 and b2 start at 0: a new layer is batch norm, exactly. At inference xhat
-    is made with moving_mean and moving_variance, and with scope="example" an
-    example's output does not depend on the others. The paper reports that
-    models with DN-C do not train well.
+    The method sections of the paper could not be read, and no code is public.
+    The layer is a reading of the abstract, and every choice that the abstract
+    leaves open is an argument. The paper reports that models with DN-C do not
+    train well.
 
-    Arguments:
-        scope: "example" or "batch".
-        reduction: W1 maps 2 C statistics to C / reduction numbers (rounded
-            down, at least 1), W2 maps these to 2 C. 24 adds the paper's 0.6%
-            of multiply-adds to MobileNetV2.
-        hidden_activation: between them.
-        output_activation: after W2; one that is not 0 at 0 makes another
-            start than batch norm.
-        use_bias: whether there are b1 and b2.
-        separate: two modules of half the size: dgamma from std alone, dbeta
-            from mean alone.
-        hidden_initializer, output_initializer: of W1 and W2.
-        inference_statistics: what scope="batch" reads at inference: "running",
-            or those of the "batch", so that outputs depend on it.
-        momentum, epsilon: of batch norm, and its defaults: the abstract
-            states none.
-        **kwargs: `synchronized` and `inference_weight`, see
-            `BatchNormalization`, and of every layer `axis`, `center`, `scale`
-            (of gamma and beta, not of what is added), `*_initializer` (also
-            of `moving_mean` and `moving_variance`), `*_regularizer`,
-            `*_constraint`, `activation`.
+    {{batch_masking}}
+    An example without an unmasked position has mean and variance 0.
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype. Statistics are float32, float64 for float64 input.
-    Output: like the inputs, in the layer's compute dtype.
-    Masks and replicas: see `BatchNormalization`; an example with no True
-        position has mean and variance 0.
-    Raises: ValueError as `BatchNormalization` does, for an unknown scope or
-        inference_statistics, a reduction below 1.
+    {{batch_inference}}
+    With `scope="example"`, the output for an example does not depend on the
+    other examples.
+
+    {{batch_replicas}}
+
+    Args:
+        scope: String, `"example"` or `"batch"`. Defaults to `"example"`.
+        reduction: Number of 1 or more. W1 maps 2 C statistics to
+            `C / reduction` numbers (rounded down, at least 1), and W2 maps
+            these to 2 C. The default adds the paper's 0.6% of multiply-adds to
+            MobileNetV2. Defaults to `24`.
+        hidden_activation: Activation between W1 and W2. Defaults to `"relu"`.
+        output_activation: Activation after W2, or `None`. With one that is not
+            0 at 0, a new layer is not batch normalization. Defaults to `None`.
+        use_bias: Boolean, whether b1 and b2 exist. Defaults to `True`.
+        separate: Boolean, whether there are two modules of half the size, one
+            that computes dgamma from std alone and one that computes dbeta
+            from mean alone. Defaults to `False`.
+        hidden_initializer: Initializer for W1. Defaults to `"glorot_uniform"`.
+        output_initializer: Initializer for W2. Defaults to `"zeros"`.
+        inference_statistics: String, the statistics that `scope="batch"` reads
+            at inference: `"running"`, or `"batch"`, with which outputs depend
+            on the batch. Defaults to `"running"`.
+        momentum: Float from 0 to 1, the momentum of the moving averages. The
+            abstract states none, so this is the default of batch
+            normalization. Defaults to `0.99`.
+        epsilon: Float that is added to the variance. The abstract states none,
+            so this is the default of batch normalization. Defaults to `1e-3`.
+        {{batch_args}}
+
+    {{batch_call_sections}}
+
+    Raises:
+        ValueError: If `scope` or `inference_statistics` is unknown, or if
+            `reduction` is below 1.
+        {{running_errors}}
 
     Example:
 
@@ -70,25 +96,27 @@ class DynamicNormalization(BaseBatchNormalization):
     [[-1. -1.]
      [ 1.  1.]]
 
-    Source: Liu, Gao and Lv, Dynamic Normalization, 2021 (arXiv 2101.06073),
-    abstract.
+    Reference:
+
+    - Liu, Gao and Lv, Dynamic Normalization, 2021,
+      [arXiv 2101.06073](https://arxiv.org/abs/2101.06073), abstract.
     """
 
     def __init__(
         self,
-        scope="example",
-        reduction=24,
-        hidden_activation="relu",
-        output_activation=None,
-        use_bias=True,
-        separate=False,
-        hidden_initializer="glorot_uniform",
-        output_initializer="zeros",
-        inference_statistics="running",
-        momentum=0.99,
-        epsilon=1e-3,
-        **kwargs,
-    ):
+        scope: str = "example",
+        reduction: float = 24,
+        hidden_activation: Identifier = "relu",
+        output_activation: Identifier = None,
+        use_bias: bool = True,
+        separate: bool = False,
+        hidden_initializer: Identifier = "glorot_uniform",
+        output_initializer: Identifier = "zeros",
+        inference_statistics: str = "running",
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
         self.scope = validation.one_of("scope", scope, "example", "batch")
         self.reduction = validation.reduction(reduction)
@@ -107,10 +135,10 @@ class DynamicNormalization(BaseBatchNormalization):
         )
 
     @property
-    def per_example(self):
+    def per_example(self) -> bool:
         return self.scope == "example" or self.inference_statistics == "batch"
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         channels = input_shape[self.axis]
         size = channels if self.separate else 2 * channels
@@ -131,15 +159,19 @@ class DynamicNormalization(BaseBatchNormalization):
                     self._weight_names.append(full_name)
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Tensor]:
         modules = {name: getattr(self, name) for name in self._weight_names}
         return {**super().parameters, **modules}
 
-    def training_coefficients(self, moments, instance, params):
+    def training_coefficients(
+        self, moments: Moments, instance: Moments, params: Params
+    ) -> Coefficients:
         source = instance if self.scope == "example" else moments
         return self._from_statistics(source, moments, params)
 
-    def algebra(self, moments, instance, params):
+    def algebra(
+        self, moments: Moments, instance: Moments, params: Params
+    ) -> Coefficients:
         source = instance if self.scope == "example" else moments
         if self.scope == "batch" and self.inference_statistics == "batch":
             source = instance.pool(examples=None)
@@ -147,7 +179,9 @@ class DynamicNormalization(BaseBatchNormalization):
                 source = source.across_replicas()
         return self._from_statistics(source, moments, params)
 
-    def _from_statistics(self, source, moments, params):
+    def _from_statistics(
+        self, source: Moments, moments: Moments, params: Params
+    ) -> Coefficients:
         mean = source.mean + source.residual
         # The root has no gradient at 0.
         variance = ops.maximum(source.variance + self.epsilon, 1e-30)
@@ -171,8 +205,10 @@ class DynamicNormalization(BaseBatchNormalization):
             about, about.minus(moments), moments, gamma, beta, self.epsilon
         )
 
-    def _module(self, prefix, statistics, params):
-        def dense(values, name):
+    def _module(
+        self, prefix: str, statistics: Tensor, params: Params
+    ) -> Tensor:
+        def dense(values: Tensor, name: str) -> Tensor:
             values = ops.matmul(values, params[f"{prefix}{name}_kernel"])
             bias = params[f"{prefix}{name}_bias"] if self.use_bias else 0.0
             return values + bias
@@ -180,7 +216,7 @@ class DynamicNormalization(BaseBatchNormalization):
         hidden = self.hidden_activation(dense(statistics, "hidden"))
         return self.output_activation(dense(hidden, "output"))
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "scope": self.scope,

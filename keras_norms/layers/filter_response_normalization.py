@@ -1,46 +1,57 @@
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
+from keras_norms.engine.params import Params
 from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.ops import affine
+from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.moments import Moments
+from keras_norms.types import Config
+from keras_norms.types import Shape
+from keras_norms.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class FilterResponseNormalization(BaseNormalization):
-    """Each channel of each example over its root mean square.
+    """Divides each channel of each example by its root mean square.
 
-        y = activation(gamma[c] x / sqrt(nu[n, c] + |eps|) + beta[c])
+    ```
+    y = activation(gamma[c] x / sqrt(nu[n, c] + |epsilon|) + beta[c])
+    ```
 
-    with nu the mean of the squares of channel c of example n over its
-    positions. Nothing is subtracted, so the activation that belongs to it has
-    a threshold: `ThresholdedLinearUnit`, as a layer after this one. The same
-    in training and at inference, whatever the batch and the number of
-    replicas.
+    `nu` is the mean of the squares of channel c of example n over its
+    positions. Nothing is subtracted, so the activation that belongs to this
+    layer has a learned threshold: `ThresholdedLinearUnit`, as the next layer.
 
-    Arguments:
-        learnable_epsilon: whether eps is `epsilon + |epsilon_weight[c]|`, the
-            weight starting at 1e-4, as the paper has it for inputs of one
-            position, where all else would leave signs only.
-        axis: the channel axis; -1 is channels last, 1 channels first.
-            TensorFlow Addons' [1, 2], the positions of inputs of rank 4, is
-            read as -1, and its `learned_epsilon` as `learnable_epsilon`.
-        epsilon: added to the mean of the squares.
-        **kwargs: of every layer: `center`, `scale`, `*_initializer`,
-            `*_regularizer`, `*_constraint`, `activation`.
+    {{masking}}
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype. Statistics are float32, float64 for float64 input.
-    Output: like the inputs, in the layer's compute dtype.
-    Mask: booleans over the leading axes of the inputs without their channel
-        axis, or over all axes but the last, as `keras.layers.Masking` makes
-        them. Masked positions are excluded from the statistics; an example
-        with no True position gives zeros. The mask is passed on.
-    Raises: ValueError for a `learnable_epsilon` that is not a boolean, inputs
-        of rank 1, an axis out of bounds, channels of unknown number, a
-        negative epsilon, a mask of another shape.
+    {{same_inference}}
+
+    Args:
+        learnable_epsilon: Boolean, whether epsilon is
+            `epsilon + |epsilon_weight[c]|` with a learnable weight that starts
+            at 1e-4. The paper uses it for inputs of one position, where only
+            signs would be left otherwise. The argument `learned_epsilon` of
+            TensorFlow Addons is read as this one. Defaults to `False`.
+        axis: Integer, the axis of the channels. `-1` means channels last, `1`
+            means channels first. The value `[1, 2]` of TensorFlow Addons, the
+            positions of inputs of rank 4, is read as `-1`. Defaults to `-1`.
+        epsilon: Float that is added to the mean of the squares. Defaults to
+            `1e-6`.
+        {{parameter_args}}
+        {{layer_kwargs}}
+
+    {{call_sections}}
+
+    Raises:
+        ValueError: If `learnable_epsilon` is not a boolean.
+        {{errors}}
 
     Example:
 
@@ -52,27 +63,34 @@ class FilterResponseNormalization(BaseNormalization):
     [[[ 0.2   -0.849]
       [ 1.4    1.131]]]
 
-    Source: Singh and Krishnan, Filter Response Normalization Layer, CVPR 2020
-    (arXiv 1911.09737), section 3; epsilon is the paper's.
+    Reference:
+
+    - Singh and Krishnan, Filter Response Normalization Layer, 2020,
+      [arXiv 1911.09737](https://arxiv.org/abs/1911.09737), section 3. Epsilon
+      is that of the paper.
     """
 
     def __init__(
-        self, learnable_epsilon=False, axis=-1, epsilon=1e-6, **kwargs
-    ):
+        self,
+        learnable_epsilon: bool = False,
+        axis: int = -1,
+        epsilon: float = 1e-6,
+        **kwargs: Any,
+    ) -> None:
         received = axis
         axis, learnable_epsilon = validation.addons_filter_response(
             axis, learnable_epsilon, kwargs
         )
         super().__init__(axis=axis, epsilon=epsilon, **kwargs)
         if axis is not received:
-            # Addons' axes are those of inputs of rank 4.
+            # The axes of TensorFlow Addons belong to inputs of rank 4.
             self.input_spec = keras.InputSpec(ndim=4)
         self.learnable_epsilon = validation.boolean(
             "learnable_epsilon", learnable_epsilon
         )
         self.epsilon_weight = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         if self.learnable_epsilon:
             self.epsilon_weight = self.add_parameter(
@@ -82,10 +100,10 @@ class FilterResponseNormalization(BaseNormalization):
             )
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Tensor]:
         return {**super().parameters, "epsilon_weight": self.epsilon_weight}
 
-    def coefficients(self, moments, params):
+    def coefficients(self, moments: Moments, params: Params) -> Coefficients:
         epsilon = self.epsilon
         if params.epsilon_weight is not None:
             epsilon = epsilon + ops.abs(params.epsilon_weight)
@@ -98,7 +116,7 @@ class FilterResponseNormalization(BaseNormalization):
         )
         return affine(about_zero, params.gamma, params.beta, epsilon)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "learnable_epsilon": self.learnable_epsilon,

@@ -1,31 +1,64 @@
+from typing import Any
+
 import keras
 
+from keras_norms.docstrings import insert_blocks
 from keras_norms.layers.batch_normalization import BatchNormalization
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class GhostBatchNormalization(BatchNormalization):
-    """Batch normalization with small statistics in a large batch.
+    """Batch normalization with statistics of small parts of a large batch.
 
-        training    y = activation(gamma[c] (x - mean[b, c])
-                                   / sqrt(var[b, c] + eps) + beta[c])
-        inference   the same with moving_mean and moving_variance
+    ```
+    training    y = activation(gamma[c] (x - mean[b, c])
+                               / sqrt(var[b, c] + epsilon) + beta[c])
+    inference   the same with moving_mean and moving_variance
+    ```
 
-    with the mean and the (biased) variance of channel c over the examples and
-    positions of the ghost batch b: examples 0 to B - 1, B to 2 B - 1, and so
-    on. The last one may be smaller. Inference has no ghost batches.
-    `BatchNormalization` with `ghost_batch_size` set; weights are the same.
+    The mean and the (biased) variance of channel c are taken over the examples
+    and positions of the ghost batch b. With B the size of a ghost batch, the
+    ghost batches are the examples 0 to B - 1, B to 2 B - 1, and so on. The
+    last one may be smaller.
 
-    Arguments:
-        ghost_batch_size: B, in examples; the noise of the statistics, and so
-            the regularization, grows as it falls.
-        ghost_statistics: what moving averages follow, see
-            `BatchNormalization`: "batch" as in the code of Four Things,
-            "sequential" as in that of Hoffer et al.
-        momentum, epsilon: see `BatchNormalization`; momentum is that of one
-            step, of which "sequential" takes one per ghost batch.
-        **kwargs: see `BatchNormalization`, for inputs, output, masks,
-            replicas and errors too.
+    The layer is `BatchNormalization` with `ghost_batch_size` set and has the
+    same weights.
+
+    {{batch_masking}}
+
+    {{batch_inference}}
+    Inference has no ghost batches.
+
+    {{batch_replicas}}
+
+    Args:
+        ghost_batch_size: Integer, the number of examples per ghost batch. The
+            noise of the statistics, and with it the regularization, increases
+            as this number decreases. Defaults to `32`.
+        ghost_statistics: String, the target of the running statistics.
+            `"batch"`: one update with the moments of the whole batch, as in
+            the code of Summers and Dinneen. `"sequential"`: one update per
+            ghost batch, in order, as in the code of Hoffer et al.
+            `"average"`: one update with the mean over ghost batches of their
+            means and of their variances. Defaults to `"batch"`.
+        momentum: Float from 0 to 1, the momentum of one update of the moving
+            averages. `"sequential"` makes one update per ghost batch. Defaults
+            to `0.99`.
+        epsilon: Float that is added to the variance. Defaults to `1e-3`.
+        {{axis}}
+        {{parameter_args}}
+        {{running_args}}
+        {{renorm_args}}
+        {{synchronized}}
+        {{inference_weight}}
+        {{layer_kwargs}}
+
+    {{batch_call_sections}}
+
+    Raises:
+        {{running_errors}}
+        {{batch_errors}}
 
     Example:
 
@@ -37,19 +70,23 @@ class GhostBatchNormalization(BatchNormalization):
     >>> print(np.array(layer(x, training=True)).ravel())
     [-1.  1. -1.  1.]
 
-    Sources: Hoffer, Hubara and Soudry, Train longer, generalize better, 2017
-    (arXiv 1705.08741), algorithm 1; Summers and Dinneen, Four Things, ICLR
-    2020 (arXiv 1906.03548), section on ghost batches.
+    Reference:
+
+    - Hoffer, Hubara and Soudry, Train longer, generalize better, 2017,
+      [arXiv 1705.08741](https://arxiv.org/abs/1705.08741), algorithm 1.
+    - Summers and Dinneen, Four Things Everyone Should Know to Improve Batch
+      Normalization, 2020, [arXiv 1906.03548](https://arxiv.org/abs/1906.03548),
+      section on ghost batches.
     """
 
     def __init__(
         self,
-        ghost_batch_size=32,
-        ghost_statistics="batch",
-        momentum=0.99,
-        epsilon=1e-3,
-        **kwargs,
-    ):
+        ghost_batch_size: int | None = 32,
+        ghost_statistics: str = "batch",
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             ghost_batch_size=ghost_batch_size,
             ghost_statistics=ghost_statistics,

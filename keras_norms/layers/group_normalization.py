@@ -1,42 +1,55 @@
+from typing import Any
+
 import keras
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
+from keras_norms.engine.spec import Algebra
 from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.ops import PooledAffine
+from keras_norms.types import Config
+from keras_norms.types import Identifier
+from keras_norms.types import Shape
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class GroupNormalization(BaseNormalization, keras.layers.GroupNormalization):
-    """Group normalization: each example by itself, in groups of channels.
+    """Group normalization: statistics of each example and group of channels.
 
-        y = activation(gamma[c] (x - mean[n, g]) / sqrt(var[n, g] + eps)
-                       + beta[c])
+    ```
+    y = activation(gamma[c] (x - mean[n, g]) / sqrt(var[n, g] + epsilon)
+                   + beta[c])
+    ```
 
-    with the mean and the (biased) variance of example n over all positions
-    and over the channels of the group g of c. The same in training and at
-    inference, whatever the batch and the number of replicas.
+    The mean and the (biased) variance of example n are taken over all
+    positions and over the channels of the group g of c.
 
-    A superset of `keras.layers.GroupNormalization`: same arguments, defaults
-    and weights.
+    The layer is a superset of `keras.layers.GroupNormalization`, with the same
+    arguments, defaults and weights.
 
-    Arguments:
-        groups: how many groups, a divisor of the number of channels. 1 pools
-            all channels, -1 none (instance normalization). Positions are
-            always pooled: `keras.layers.LayerNormalization` pools none, so
-            for sequences whose future must not show, use that.
-        **kwargs: of every layer: `axis`, `epsilon`, `center`, `scale`,
-            `*_initializer`, `*_regularizer`, `*_constraint`, `activation`.
+    {{masking}}
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype. Statistics are float32, float64 for float64 input.
-    Output: like the inputs, in the layer's compute dtype.
-    Mask: booleans over the leading axes of the inputs without their channel
-        axis, or over all axes but the last, as `keras.layers.Masking` makes
-        them. Masked positions are excluded from the statistics; an example
-        with no True position gives zeros. The mask is passed on.
-    Raises: ValueError for a `groups` that is not -1 or a positive divisor of
-        the channels, inputs of rank 1, an axis out of bounds, channels of
-        unknown number, a negative epsilon, a mask of another shape.
+    {{same_inference}}
+
+    Args:
+        groups: Integer, the number of groups, a divisor of the number of
+            channels. `1` pools all channels, and `-1` pools none (instance
+            normalization). Positions are always pooled.
+            `keras.layers.LayerNormalization` does not pool positions, so use
+            it for sequences in which no position may see later ones. Defaults
+            to `32`.
+        {{axis}}
+        epsilon: Float that is added to the variance. Defaults to `1e-3`.
+        {{parameter_args}}
+        {{layer_kwargs}}
+
+    {{call_sections}}
+
+    Raises:
+        ValueError: If `groups` is not -1 or a positive divisor of the number
+            of channels.
+        {{errors}}
 
     Example:
 
@@ -46,26 +59,29 @@ class GroupNormalization(BaseNormalization, keras.layers.GroupNormalization):
     >>> print(np.array(layer(np.array([[1.0, 3.0, 5.0, 9.0]]))))
     [[-1.  1. -1.  1.]]
 
-    Source: Wu and He, Group Normalization, ECCV 2018 (arXiv 1803.08494),
-    section 3. The paper's code has epsilon 1e-5.
+    Reference:
+
+    - Wu and He, Group Normalization, 2018,
+      [arXiv 1803.08494](https://arxiv.org/abs/1803.08494), section 3. The
+      paper's code has epsilon 1e-5.
     """
 
     def __init__(
         self,
-        groups=32,
-        axis=-1,
-        epsilon=1e-3,
-        center=True,
-        scale=True,
-        beta_initializer="zeros",
-        gamma_initializer="ones",
-        beta_regularizer=None,
-        gamma_regularizer=None,
-        beta_constraint=None,
-        gamma_constraint=None,
-        activation=None,
-        **kwargs,
-    ):
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Identifier = "zeros",
+        gamma_initializer: Identifier = "ones",
+        beta_regularizer: Identifier = None,
+        gamma_regularizer: Identifier = None,
+        beta_constraint: Identifier = None,
+        gamma_constraint: Identifier = None,
+        activation: Identifier = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             axis=axis,
             epsilon=epsilon,
@@ -82,14 +98,14 @@ class GroupNormalization(BaseNormalization, keras.layers.GroupNormalization):
         )
         self.groups = validation.groups(groups)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = validation.channels(self.axis, input_shape)
         validation.groups_of(self.groups, channels)
         super().build(input_shape)
 
     @property
-    def coefficients(self):
+    def coefficients(self) -> Algebra:
         return PooledAffine(self.groups, self.epsilon)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {**super().get_config(), "groups": self.groups}

@@ -1,37 +1,45 @@
+from typing import Any
+
 import keras
 
+from keras_norms.docstrings import insert_blocks
 from keras_norms.layers.base_calibrated_batch_normalization import (
     BaseCalibratedBatchNormalization,
 )
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class InstanceEnhancementBatchNormalization(BaseCalibratedBatchNormalization):
-    """Batch norm with the scale calibrated by each example's means.
+    """Batch normalization whose scale is calibrated by each example's means.
 
-        y = activation(gamma[c] sigmoid(scale_weight[c] g[n, c]
-                                        + scale_bias[c]) xhat + beta[c])
+    ```
+    y = activation(gamma[c] sigmoid(scale_weight[c] g[n, c] + scale_bias[c])
+                   xhat + beta[c])
+    ```
 
-    with xhat that of batch norm and g the mean of channel c of the inputs over
-    the positions of example n, in training and at inference. A new layer is
-    `sigmoid(-1) = 0.269` times batch norm: scale_weight starts at 0,
-    scale_bias at -1. Two weights a channel more.
+    `xhat` is that of batch normalization, and g is the mean of channel c of
+    the inputs over the positions of example n, in training and at inference.
+    `scale_weight` starts at 0 and `scale_bias` at -1, so a new layer is
+    `sigmoid(-1) = 0.269` times batch normalization. The layer has two more
+    weights per channel than batch normalization.
 
-    Arguments:
-        axis: the channel axis; -1 is channels last, 1 channels first.
-        momentum: of the running averages, see `BatchNormalization`.
-        epsilon: added to the variance.
-        **kwargs: `synchronized` and `inference_weight`, see
-            `BatchNormalization`, and of every layer `center`, `scale`,
-            `*_initializer` (also of `moving_mean` and `moving_variance`),
-            `*_regularizer`, `*_constraint`, `activation`.
+    {{batch_masking}}
+    g is 0 for an example without an unmasked position.
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype. Statistics are float32, float64 for float64 input.
-    Output: like the inputs, in the layer's compute dtype.
-    Masks and replicas: see `BatchNormalization`; g of an example with no True
-        position is 0.
-    Raises: ValueError as `BatchNormalization` does.
+    {{batch_inference}}
+
+    {{batch_replicas}}
+
+    Args:
+        momentum: Float, momentum of the moving averages. Defaults to `0.9`.
+        epsilon: Float that is added to the variance. Defaults to `1e-5`.
+        {{batch_args}}
+
+    {{batch_call_sections}}
+
+    Raises:
+        {{running_errors}}
 
     Example:
 
@@ -44,14 +52,22 @@ class InstanceEnhancementBatchNormalization(BaseCalibratedBatchNormalization):
     [[-0.269 -0.269]
      [ 0.269  0.269]]
 
-    Source: Liang et al., Instance Enhancement Batch Normalization, AAAI 2020
-    (arXiv 1908.04008), section 3; epsilon and momentum are those of the
-    authors' code.
+    Reference:
+
+    - Liang et al., Instance Enhancement Batch Normalization, 2020,
+      [arXiv 1908.04008](https://arxiv.org/abs/1908.04008), section 3. Epsilon
+      and momentum are those of the authors' code.
     """
 
     gate_of = "inputs"
 
-    def __init__(self, axis=-1, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             axis=axis, momentum=momentum, epsilon=epsilon, **kwargs
         )

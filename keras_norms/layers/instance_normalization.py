@@ -1,39 +1,49 @@
+from typing import Any
+
 import keras
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
 from keras_norms.layers.base_normalization import BaseNormalization
+from keras_norms.types import Shape
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class InstanceNormalization(
     BaseNormalization, keras.layers.GroupNormalization
 ):
-    """Instance normalization: each channel of each example by itself.
+    """Instance normalization: statistics of each channel of each example.
 
-        y = activation(gamma[c] (x - mean[n, c]) / sqrt(var[n, c] + eps)
-                       + beta[c])
+    ```
+    y = activation(gamma[c] (x - mean[n, c]) / sqrt(var[n, c] + epsilon)
+                   + beta[c])
+    ```
 
-    with the mean and the (biased) variance of channel c of example n over its
-    positions. The same in training and at inference, whatever the batch and
-    the number of replicas. Group normalization with a group a channel.
+    The mean and the (biased) variance of channel c of example n are taken over
+    its positions. The layer is group normalization with one channel per group.
+    Inputs of rank 2 have one position per example, so only beta is left.
 
-    Arguments:
-        axis: the channel axis; -1 is channels last, 1 channels first.
-        epsilon: added to the variance; the default is that of
-            `keras.layers.GroupNormalization(groups=-1)`.
-        **kwargs: of every layer: `center`, `scale`, `*_initializer`,
-            `*_regularizer`, `*_constraint`, `activation`.
+    {{masking}}
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype; without positions (rank 2) nothing is left but beta.
-        Statistics are float32, float64 for float64 input.
-    Output: like the inputs, in the layer's compute dtype.
-    Mask: booleans over the leading axes of the inputs without their channel
-        axis, or over all axes but the last, as `keras.layers.Masking` makes
-        them. Masked positions are excluded from the statistics; an example
-        with no True position gives zeros. The mask is passed on.
-    Raises: ValueError for inputs of rank 1, an axis out of bounds, channels
-        of unknown number, a negative epsilon, a mask of another shape.
+    {{same_inference}}
+
+    Args:
+        {{axis}}
+        epsilon: Float that is added to the variance. The default is that of
+            `keras.layers.GroupNormalization(groups=-1)`. Defaults to `1e-3`.
+        {{parameter_args}}
+        {{layer_kwargs}}
+            `groups`, which configurations of TensorFlow Addons hold, may be
+            -1 or the number of channels.
+
+    {{call_sections}}
+
+    Raises:
+        ValueError: If `axis` is `None`, with which keras-contrib normalizes
+            each example as one group, or if `groups` is passed with a value
+            other than -1 or the number of channels.
+        {{errors}}
 
     Example:
 
@@ -45,16 +55,21 @@ class InstanceNormalization(
     [[[-1. -1.]
       [ 1.  1.]]]
 
-    Source: Ulyanov, Vedaldi and Lempitsky, Instance Normalization, 2016
-    (arXiv 1607.08022), section 3. The paper's code has epsilon 1e-5.
+    Reference:
+
+    - Ulyanov, Vedaldi and Lempitsky, Instance Normalization, 2016,
+      [arXiv 1607.08022](https://arxiv.org/abs/1607.08022), section 3. The
+      paper's code has epsilon 1e-5.
     """
 
-    def __init__(self, axis=-1, epsilon=1e-3, **kwargs):
+    def __init__(
+        self, axis: int = -1, epsilon: float = 1e-3, **kwargs: Any
+    ) -> None:
         validation.contrib_instance(axis)
         self._groups = kwargs.pop("groups", None)
         super().__init__(axis=axis, epsilon=epsilon, **kwargs)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = validation.channels(self.axis, input_shape)
         validation.addons_instance(self._groups, channels)
         super().build(input_shape)

@@ -1,42 +1,50 @@
+from typing import Any
+
 import keras
 
+from keras_norms.docstrings import insert_blocks
 from keras_norms.layers.base_calibrated_batch_normalization import (
     BaseCalibratedBatchNormalization,
 )
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class RepresentativeBatchNormalization(BaseCalibratedBatchNormalization):
-    """Batch norm with center and scale calibrated by each example's means.
+    """Batch normalization, calibrated by each example's means.
 
-        x' = x + center_weight[c] g[n, c]
-        xhat = (x' - mean[c]) / sqrt(var[c] + eps)
-        y = activation(gamma[c] sigmoid(scale_weight[c] ghat[n, c]
-                                        + scale_bias[c]) xhat + beta[c])
+    ```
+    x' = x + center_weight[c] g[n, c]
+    xhat = (x' - mean[c]) / sqrt(var[c] + epsilon)
+    y = activation(gamma[c] sigmoid(scale_weight[c] ghat[n, c] + scale_bias[c])
+                   xhat + beta[c])
+    ```
 
-    with g and ghat the means of channel c of x and of xhat over the positions
-    of example n, and the mean and the (biased) variance of channel c of x'
-    over the batch; at inference moving_mean and moving_variance, which follow
-    those of x', while g and ghat stay the example's own. A new layer is
-    `sigmoid(1) = 0.731` times batch norm: center_weight and scale_weight
-    start at 0, scale_bias at 1. Three weights a channel more.
+    g and ghat are the means of channel c of x and of xhat over the positions
+    of example n. The mean and the (biased) variance are those of channel c of
+    x' over the batch. `center_weight` and `scale_weight` start at 0 and
+    `scale_bias` at 1, so a new layer is `sigmoid(1) = 0.731` times batch
+    normalization. The layer has three more weights per channel than batch
+    normalization.
 
-    Arguments:
-        axis: the channel axis; -1 is channels last, 1 channels first.
-        momentum: of the running averages, see `BatchNormalization`.
-        epsilon: added to the variance.
-        **kwargs: `synchronized` and `inference_weight`, see
-            `BatchNormalization` (an example's own moments at inference are
-            those of x'), and of every layer `center`, `scale`,
-            `*_initializer` (also of `moving_mean` and `moving_variance`),
-            `*_regularizer`, `*_constraint`, `activation`.
+    {{batch_masking}}
+    g and ghat are 0 for an example without an unmasked position.
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype. Statistics are float32, float64 for float64 input.
-    Output: like the inputs, in the layer's compute dtype.
-    Masks and replicas: see `BatchNormalization`; g and ghat of an example
-        with no True position are 0.
-    Raises: ValueError as `BatchNormalization` does.
+    {{batch_inference}}
+    The running statistics are those of x', as are the moments of an example.
+    g and ghat are computed from each example, as in training.
+
+    {{batch_replicas}}
+
+    Args:
+        momentum: Float, momentum of the moving averages. Defaults to `0.9`.
+        epsilon: Float that is added to the variance. Defaults to `1e-5`.
+        {{batch_args}}
+
+    {{batch_call_sections}}
+
+    Raises:
+        {{running_errors}}
 
     Example:
 
@@ -49,15 +57,23 @@ class RepresentativeBatchNormalization(BaseCalibratedBatchNormalization):
     [[-0.731 -0.731]
      [ 0.731  0.731]]
 
-    Source: Gao et al., Representative Batch Normalization with Feature
-    Calibration, CVPR 2021, section 3; epsilon and momentum are those of the
-    authors' code.
+    Reference:
+
+    - Gao et al., Representative Batch Normalization with Feature Calibration,
+      CVPR 2021, section 3. Epsilon and momentum are those of the authors'
+      code.
     """
 
     centers = True
     gate_of = "normalized"
 
-    def __init__(self, axis=-1, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             axis=axis, momentum=momentum, epsilon=epsilon, **kwargs
         )

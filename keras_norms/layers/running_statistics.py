@@ -4,15 +4,14 @@ import warnings
 from typing import Any
 
 from keras_norms.statistics import replicas
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 _TRACED_BEFORE = (
     "{}: a function that runs this layer in inference mode was traced before "
     "the first training step, which updates the running statistics of each "
     "replica separately, inside `tf.cond`, `keras.layers.RNN` or an inner "
-    "`tf.function`. That function reads the statistics of its own replica and "
-    "not their mean, which is what is saved. Trace it again: call "
+    "`tf.function`. That function reads the statistics of each replica "
+    "instead of their mean, which is saved. To trace it again, call "
     "`model.compile(...)` or create a new `tf.function`."
 )
 

@@ -1,41 +1,54 @@
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
 
+from keras_norms.docstrings import insert_blocks
+from keras_norms.engine.params import Params
 from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.ops import affine_about
+from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.moments import Moments
+from keras_norms.types import Shape
+from keras_norms.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class SwitchableNormalization(BaseBatchNormalization):
-    """Instance, layer and batch norm, in learned shares.
+    """Instance, layer and batch normalization, mixed by learned shares.
 
-        y = activation(gamma[c] (x - mean[n, c]) / sqrt(var[n, c] + eps)
-                       + beta[c])
-        mean = sum over k of softmax(mean_logits)[k] mean_k
-        var = sum over k of softmax(variance_logits)[k] var_k
+    ```
+    y = activation(gamma[c] (x - mean[n, c]) / sqrt(var[n, c] + epsilon)
+                   + beta[c])
+    mean = sum over k of softmax(mean_logits)[k] mean_k
+    var = sum over k of softmax(variance_logits)[k] var_k
+    ```
 
-    with mean_k and the (biased) var_k those of instance norm (k = 0), of layer
-    norm over positions and channels (1) and of batch norm (2), whose place
-    moving_mean and moving_variance take at inference. Logits start at 1: a
-    third each.
+    `mean_k` and the (biased) `var_k` are those of instance normalization
+    (k = 0), of layer normalization over positions and channels (k = 1) and of
+    batch normalization (k = 2). At inference, `moving_mean` and
+    `moving_variance` take the place of the last ones. The logits start at 1,
+    so each share starts at one third.
 
-    Arguments:
-        axis: the channel axis; -1 is channels last, 1 channels first.
-        momentum: of the running averages, see `BatchNormalization`.
-        epsilon: added to the variance.
-        **kwargs: `synchronized` and `inference_weight`, see
-            `BatchNormalization`, and of every layer `center`, `scale`,
-            `*_initializer` (also of `moving_mean` and `moving_variance`),
-            `*_regularizer`, `*_constraint`, `activation`.
+    {{batch_masking}}
+    The instance and layer statistics of an example without an unmasked
+    position are 0.
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype. Statistics are float32, float64 for float64 input.
-    Output: like the inputs, in the layer's compute dtype.
-    Masks and replicas: see `BatchNormalization`; an example with no True
-        position has mean and variance 0 of its own.
-    Raises: ValueError as `BatchNormalization` does.
+    {{batch_inference}}
+
+    {{batch_replicas}}
+
+    Args:
+        momentum: Float, momentum of the moving averages. Defaults to `0.9`.
+        epsilon: Float that is added to the variance. Defaults to `1e-5`.
+        {{batch_args}}
+
+    {{batch_call_sections}}
+
+    Raises:
+        {{running_errors}}
 
     Example:
 
@@ -46,34 +59,44 @@ class SwitchableNormalization(BaseBatchNormalization):
     >>> print(np.array(layer(x, training=True)).ravel())
     [-1.  1. -1.  1.]
 
-    Source: Luo et al., Differentiable Learning-to-Normalize via Switchable
-    Normalization, ICLR 2019 (arXiv 1806.10779), section 2. Epsilon
-    and momentum are those of the authors' code, whose instance variance is
-    unbiased.
+    Reference:
+
+    - Luo et al., Differentiable Learning-to-Normalize via Switchable
+      Normalization, 2019, [arXiv 1806.10779](https://arxiv.org/abs/1806.10779),
+      section 2. Epsilon and momentum are those of the authors' code, in which
+      the instance variance is unbiased.
     """
 
     per_example = True
 
-    def __init__(self, axis=-1, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             axis=axis, momentum=momentum, epsilon=epsilon, **kwargs
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
         for name in ("mean_logits", "variance_logits"):
             weight = self.add_parameter(name, (3,), keras.initializers.Ones())
             setattr(self, name, weight)
 
     @property
-    def parameters(self):
+    def parameters(self) -> dict[str, Tensor]:
         return {
             **super().parameters,
             "mean_logits": self.mean_logits,
             "variance_logits": self.variance_logits,
         }
 
-    def algebra(self, moments, instance, params):
+    def algebra(
+        self, moments: Moments, instance: Moments, params: Params
+    ) -> Coefficients:
         layer = instance.pool(groups=1)
         share = ops.softmax(params.mean_logits)
         deviation = share[1] * instance.minus(layer)

@@ -1,27 +1,52 @@
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
+from keras_norms.types import Config
+from keras_norms.types import Identifier
+from keras_norms.types import Shape
+from keras_norms.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class ThresholdedLinearUnit(keras.layers.Layer):
-    """The activation that goes with filter response normalization.
+    """The activation that belongs to filter response normalization.
 
-        y = max(x, tau[c])
+    ```
+    y = max(x, tau[c])
+    ```
 
-    with tau learned, one a channel, from 0 on: a ReLU at first.
+    `tau` is learned, with one number per channel. It starts at 0, so a new
+    layer is a ReLU.
 
-    Arguments:
-        axis: the channel axis; -1 is channels last, 1 channels first.
-        tau_initializer, tau_regularizer, tau_constraint: of tau.
-        **kwargs: of `keras.layers.Layer`, such as `name` and `dtype`.
+    Masking: The mask does not change the output and is passed on.
 
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more.
-    Output: like the inputs, in the layer's compute dtype. The mask is passed
-        on. Training, inference and replicas are all one.
-    Raises: ValueError for inputs of rank 1, an axis out of bounds, channels of
-        unknown number.
+    {{same_inference}}
+
+    Args:
+        {{axis}}
+        tau_initializer: Initializer for `tau`. Defaults to `"zeros"`.
+        tau_regularizer: Regularizer for `tau`, or `None`. Defaults to `None`.
+        tau_constraint: Constraint for `tau`, or `None`. Defaults to `None`.
+        {{layer_kwargs}}
+
+    Call arguments:
+        {{inputs}}
+
+    Input shape:
+        Tensor of rank 2 or more, `(batch, ..., channels)`, with the channels
+        at `axis`. All sizes but the number of channels may be unknown.
+
+    Output shape:
+        {{output_shape}}
+
+    Raises:
+        ValueError: If the inputs have rank 1, if `axis` is not one integer or
+            is out of bounds, or if the number of channels is unknown or 0.
 
     Example:
 
@@ -31,18 +56,20 @@ class ThresholdedLinearUnit(keras.layers.Layer):
     >>> print(np.array(layer(np.array([[-1.0, 2.0]]))))
     [[0. 2.]]
 
-    Source: Singh and Krishnan, Filter Response Normalization Layer, CVPR 2020
-    (arXiv 1911.09737), section 3.
+    Reference:
+
+    - Singh and Krishnan, Filter Response Normalization Layer, 2020,
+      [arXiv 1911.09737](https://arxiv.org/abs/1911.09737), section 3.
     """
 
     def __init__(
         self,
-        axis=-1,
-        tau_initializer="zeros",
-        tau_regularizer=None,
-        tau_constraint=None,
-        **kwargs,
-    ):
+        axis: int = -1,
+        tau_initializer: Identifier = "zeros",
+        tau_regularizer: Identifier = None,
+        tau_constraint: Identifier = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
         self.axis = validation.axis(axis)
@@ -50,7 +77,7 @@ class ThresholdedLinearUnit(keras.layers.Layer):
         self.tau_regularizer = keras.regularizers.get(tau_regularizer)
         self.tau_constraint = keras.constraints.get(tau_constraint)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         channels = validation.channels(self.axis, input_shape)
         self.input_spec = keras.InputSpec(
             ndim=len(input_shape), axes={self.axis: channels}
@@ -63,16 +90,16 @@ class ThresholdedLinearUnit(keras.layers.Layer):
             constraint=self.tau_constraint,
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         shape = [1] * len(inputs.shape)
         shape[self.axis] = -1
         return ops.maximum(inputs, ops.reshape(self.tau, shape))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         validation.channels(self.axis, input_shape)
         return tuple(input_shape)
 
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "axis": self.axis,

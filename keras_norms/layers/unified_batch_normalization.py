@@ -1,86 +1,104 @@
 import dataclasses
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
+from keras_norms.engine.params import Params
 from keras_norms.layers.base_calibrated_batch_normalization import (
     BaseCalibratedBatchNormalization,
 )
+from keras_norms.layers.condensation import is_condensed
 from keras_norms.layers.condensation import warn_if_condensed_all_along
 from keras_norms.ops import feature_similarity
+from keras_norms.statistics.moments import Moments
+from keras_norms.types import Config
+from keras_norms.types import Shape
+from keras_norms.types import Tensor
+
+_STATE = ("similarity", "steps", "updates", "condensed")
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
+@insert_blocks
 class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
-    """Batch norm that keeps condensed batches out of its running statistics.
+    """Batch normalization that excludes condensed batches from its averages.
 
-    The paper's method sections could not be read and no code is public: this
-    is a reading of its abstract, with every choice that it leaves open as an
-    argument, and the composition of the two stages is not confirmed.
+    ```
+    condensed   S > condensation_threshold
+    x' = x + center_weight[c] g[n, c]
+    y = activation(gamma[c] gate[n, c] (x' - mean[c]) / sqrt(var[c] + epsilon)
+                   + beta[c])
+    ```
 
-    Stage 1. With S the similarity of the batch, the mean cosine between the
-    features of different examples (`keras_norms.ops.feature_similarity`), a
-    batch is condensed where `S > condensation_threshold`, after the warm-up:
+    Stage 1: S is the similarity of the batch, the mean cosine between the
+    features of different examples (`keras_norms.ops.feature_similarity`). A
+    condensed batch, after the warm-up, does not change `moving_mean` and
+    `moving_variance`. With `when_condensed="use_running"`, it is also
+    normalized with them in training. Stage 2 calibrates the center and the
+    scale with the formulas of `RepresentativeBatchNormalization`. A new layer
+    is batch normalization times its gate, `sigmoid(1) = 0.73`, or 0.27 with
+    `"instance_enhancement"`. With `condensation_threshold=1` and neither
+    calibration, the layer is `BatchNormalization`, bit for bit.
 
-        keep_statistics   it is normalized as ever, and moving_mean and
-                          moving_variance do not follow it
-        use_running       it is also normalized by these, in training
+    The method sections of the paper could not be read, and no code is public.
+    The layer is a reading of the abstract, and what the abstract leaves open
+    is an argument. The composition of the two stages is not confirmed.
 
-    Stage 2. Calibration of center and scale: see
-    `RepresentativeBatchNormalization`, from which the formulas are.
+    The layer has four scalar weights: `similarity` of the last training batch
+    (0 for a batch of one example, and the first replica's if it is not
+    synchronized), and the numbers `steps` of training steps, `updates` of
+    updates of the running statistics and `condensed` of condensed batches.
+    `float(layer.similarity.numpy())` reads one, also in a callback's
+    `on_epoch_end`. `model._flatten_layers()` has the layers of nested models.
 
-        x' = x + center_weight[c] g[n, c]
-        y = activation(gamma[c] gate[n, c] (x' - mean[c]) / sqrt(var[c] + eps)
-                       + beta[c])
+    {{batch_masking}}
+    Masked positions are no features.
 
-    At inference mean and variance are the running ones, no similarity is
-    computed, and the calibrations read each example alone. With
-    `condensation_threshold=1` and neither calibration this is
-    `BatchNormalization`, bit for bit.
+    {{batch_inference}}
+    No similarity is computed, and the calibrations read each example alone.
 
-    Arguments:
-        condensation_threshold: a cosine, from -1 to 1; 1 is never condensed.
-            None is published. The default is the lowest of our sweep over
-            0.5 to 0.95 on two sets (benchmarks/papers) that did no harm: from
-            it on no batch of theirs was condensed.
-        warmup_steps: so many first training steps take no batch for
-            condensed: early in training features are, and inference would be
-            left with moving_mean 0 and moving_variance 1. A layer whose
-            averages followed no batch since its warm-up, of a tenth as many
-            condensed ones or more, warns, once.
-        when_condensed: "keep_statistics" or "use_running".
-        similarity: of "features", all that the layer's input holds of an
-            example, or "pooled", its channels' means over positions.
-        calibrate_center, calibrate_scale: whether each example's means do.
-        scale_calibration: by the means of what is normalized,
-            "representative", or of the inputs, "instance_enhancement".
-        synchronized: statistics, and the similarity, of the examples of all
-            replicas, for one more all-reduce. Otherwise each replica decides
-            whether its own part of the batch is condensed.
-        momentum: of the running averages, see `BatchNormalization`.
-        epsilon: added to the variance.
-        **kwargs: `inference_weight`, see `BatchNormalization`, and of every
-            layer `axis`, `center`, `scale`, `*_initializer` (also of
-            `moving_mean` and `moving_variance`), `*_regularizer`,
-            `*_constraint`, `activation`.
+    {{batch_replicas}}
+    The similarity takes one more all-reduce if `synchronized`. Otherwise each
+    replica decides whether its own part of the batch is condensed.
 
-    It starts as `sigmoid(1)` = 0.73 times batch norm where it calibrates the
-    scale: the gate of representative batch norm does.
+    Args:
+        condensation_threshold: Float from -1 to 1, a cosine. With `1`, no
+            batch is condensed. None is published. The default is the lowest of
+            our sweep from 0.5 to 0.95 on two data sets (benchmarks/papers)
+            that did no harm. From it on, no batch of these sets was condensed.
+            Defaults to `0.7`.
+        warmup_steps: Integer, the number of initial training steps in which no
+            batch is treated as condensed. Early features are condensed, and
+            `moving_mean` and `moving_variance` would otherwise stay 0 and 1. A
+            layer warns once if no batch has changed them since the warm-up and
+            `warmup_steps / 10` batches were condensed. Defaults to `100`.
+        when_condensed: String, `"keep_statistics"` or `"use_running"`, see
+            above. Defaults to `"keep_statistics"`.
+        similarity: String, the features of an example: `"features"`, all of
+            its inputs, or `"pooled"`, the means of its channels over
+            positions. Defaults to `"features"`.
+        calibrate_center: Boolean, whether each example's means calibrate the
+            center. Defaults to `True`.
+        calibrate_scale: Boolean, whether each example's means calibrate the
+            scale. Defaults to `True`.
+        scale_calibration: String, the means that calibrate the scale:
+            `"representative"`, those of the normalized values, or
+            `"instance_enhancement"`, those of the inputs. Defaults to
+            `"representative"`.
+        momentum: Float, momentum of the moving averages. Defaults to `0.9`.
+        epsilon: Float that is added to the variance. Defaults to `1e-5`.
+        {{batch_args}}
 
-    State: `similarity`, of the last training batch (0 of one example;
-        unsynchronized, of the first replica's); `steps`, `updates` and
-        `condensed`: how many there were, how many moved the running
-        statistics, and how many were condensed. Numbers, read as in
-        `float(layer.similarity.numpy())`, from a callback's `on_epoch_end`
-        too; layers in nested models are in `model._flatten_layers()`.
-    Inputs: `[batch, ..., channels]` (channels at `axis`), rank 2 or more, any
-        real dtype. Statistics are float32, float64 for float64 input.
-    Output: like the inputs, in the layer's compute dtype.
-    Masks and replicas: see `BatchNormalization`; masked positions hold no
-        features.
-    Raises: ValueError as `BatchNormalization` does, for a threshold outside
-        [-1, 1], steps below 0, an unknown reading, similarity or calibration.
+    {{batch_call_sections}}
+
+    Raises:
+        ValueError: If `condensation_threshold` is outside [-1, 1], if
+            `warmup_steps` is below 0, or if `when_condensed`, `similarity` or
+            `scale_calibration` is unknown.
+        {{running_errors}}
 
     Example:
 
@@ -95,23 +113,28 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
     >>> print(layer.similarity.numpy(), layer.moving_mean.numpy())
     -1.0 [0.5]
 
-    Source: Wang et al., Unified Batch Normalization, 2023 (arXiv 2311.15993),
-    abstract; stage 2 from Gao et al., CVPR 2021, and Liang et al., AAAI 2020.
+    Reference:
+
+    - Wang et al., Unified Batch Normalization, 2023,
+      [arXiv 2311.15993](https://arxiv.org/abs/2311.15993), abstract.
+    - Gao et al., 2021, and Liang et al., 2020, for stage 2, see
+      `RepresentativeBatchNormalization` and
+      `InstanceEnhancementBatchNormalization`.
     """
 
     def __init__(
         self,
-        condensation_threshold=0.7,
-        warmup_steps=100,
-        when_condensed="keep_statistics",
-        similarity="features",
-        calibrate_center=True,
-        calibrate_scale=True,
-        scale_calibration="representative",
-        momentum=0.9,
-        epsilon=1e-5,
-        **kwargs,
-    ):
+        condensation_threshold: float = 0.7,
+        warmup_steps: int = 100,
+        when_condensed: str = "keep_statistics",
+        similarity: str = "features",
+        calibrate_center: bool = True,
+        calibrate_scale: bool = True,
+        scale_calibration: str = "representative",
+        momentum: float = 0.9,
+        epsilon: float = 1e-5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
         self.condensation_threshold = validation.cosine(
             "condensation_threshold", condensation_threshold
@@ -136,46 +159,46 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         self.warned = False
 
     @property
-    def gate_of(self):
+    def gate_of(self) -> str | None:
         if not self.calibrate_scale:
             return None
-        if self.scale_calibration == "representative":
-            return "normalized"
-        return "inputs"
+        by_output = self.scale_calibration == "representative"
+        return "normalized" if by_output else "inputs"
 
     @property
-    def per_example(self):
-        runs = self.when_condensed == "use_running" and self.weighs_examples
-        return super().per_example or runs
+    def per_example(self) -> bool:
+        infers = self.when_condensed == "use_running" and self.weighs_examples
+        return super().per_example or infers
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
-        for name in ("similarity", "steps", "updates", "condensed"):
-            zero = keras.initializers.Zeros()
-            setattr(
-                self, name, self.add_parameter(name, (), zero, trainable=False)
-            )
+        zero = keras.initializers.Zeros()
+        for name in _STATE:
+            weight = self.add_parameter(name, (), zero, trainable=False)
+            setattr(self, name, weight)
 
     @property
-    def parameters(self):
-        return {
-            **super().parameters,
-            "similarity": self.similarity,
-            "steps": self.steps,
-            "updates": self.updates,
-            "condensed": self.condensed,
-        }
+    def parameters(self) -> dict[str, Tensor]:
+        state = {name: getattr(self, name) for name in _STATE}
+        return {**super().parameters, **state}
 
-    def call(self, inputs, training=None, mask=None):
+    def call(  # type: ignore[override]
+        self,
+        inputs: Tensor,
+        training: Tensor = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
         if training is None or training is False:
             warn_if_condensed_all_along(self)
         return super().call(inputs, training=training, mask=mask)
 
-    def save_own_variables(self, store):
+    def save_own_variables(self, store: Any) -> None:
         warn_if_condensed_all_along(self)
         super().save_own_variables(store)
 
-    def extra_inputs(self, inputs, mask):
+    def extra_inputs(
+        self, inputs: Tensor, mask: Tensor | None
+    ) -> dict[str, Tensor]:
         current = feature_similarity(
             inputs,
             mask,
@@ -185,39 +208,36 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         )
         return {"current": current}
 
-    def uses_batch(self, params):
+    def uses_batch(self, params: Params) -> Tensor:
         never = self.condensation_threshold == 1
         if never or self.when_condensed != "use_running":
             return True
-        return ops.logical_not(self._is_condensed(params))
+        return ops.logical_not(is_condensed(self, params))
 
-    def running_target(self, batch, rows, params):
+    def running_target(
+        self, batch: Moments, rows: Moments, params: Params
+    ) -> Moments:
         """A condensed batch has count 0, so it changes nothing."""
         batch = super().running_target(batch, rows, params)
         count = ops.cast(batch.count, batch.mean.dtype)
-        count = ops.where(self._is_condensed(params), 0.0, count)
+        count = ops.where(is_condensed(self, params), 0.0, count)
         return dataclasses.replace(batch, count=count)
 
-    def updated_state(self, mean, variance, params):
+    def updated_state(
+        self, mean: Tensor, variance: Tensor, params: Params
+    ) -> dict[str, Tensor]:
         state = super().updated_state(mean, variance, params)
         return {**state, "updates": params.updates + 1.0}
 
-    def step_state(self, params):
-        condensed = self._is_condensed(params)
-        condensed = ops.cast(condensed, params.current.dtype)
+    def step_state(self, params: Params) -> dict[str, Tensor]:
+        condensed = ops.cast(is_condensed(self, params), params.current.dtype)
         return {
             "similarity": params.current,
             "steps": params.steps + 1.0,
             "condensed": params.condensed + condensed,
         }
 
-    def _is_condensed(self, params):
-        return ops.logical_and(
-            params.current > self.condensation_threshold,
-            params.steps >= self.warmup_steps,
-        )
-
-    def get_config(self):
+    def get_config(self) -> Config:
         return {
             **super().get_config(),
             "condensation_threshold": self.condensation_threshold,

@@ -1,4 +1,4 @@
-"""What users do to whole models."""
+"""Functions that change the layers of whole models."""
 
 from keras_norms.models.exclude_from_weight_decay import (
     exclude_from_weight_decay,

@@ -1,77 +1,84 @@
-"""Validation data and metrics, from the many things that stand for them."""
+"""Validation data and metrics, in all forms that Keras accepts."""
 
 import functools
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
 
 import keras
+
+from keras_norms.types import Tensor
 
 _BATCH = 32
 
 
-def batches(dataset):
-    """A function that starts going through the data."""
+def batches(dataset: Any) -> Callable[[], Iterable[Any]]:
+    """A function that starts an iteration over the batches."""
     if isinstance(dataset, keras.utils.PyDataset):
         return lambda: (dataset[k] for k in range(dataset.num_batches))
     if isinstance(dataset, tuple) and not isinstance(dataset[0], tuple):
-        arrays = tuple(part for part in dataset if part is not None)
+        arrays = tuple(array for array in dataset if array is not None)
         count = len(keras.tree.flatten(arrays)[0])
         return lambda: map(
             functools.partial(_rows_from, arrays), range(0, count, _BATCH)
         )
     if iter(dataset) is dataset:
         raise ValueError(
-            "The dataset is gone through once for each weight. Received: "
-            f"{type(dataset).__name__}, which ends after the first. Give a "
-            "`tf.data.Dataset`, a list of batches, or arrays `(x, y)`."
+            "The dataset must be iterable once per weight. Received: "
+            f"{type(dataset).__name__}, which can be iterated only once. "
+            "Pass a `tf.data.Dataset`, a list of batches, or arrays `(x, "
+            "y)`."
         )
     return lambda: dataset
 
 
-def _rows_from(arrays, start):
+def _rows_from(arrays: Any, start: int) -> Any:
     rows = slice(start, start + _BATCH)
     return keras.tree.map_structure(lambda array: array[rows], arrays)
 
 
-def unpack(batch):
+def unpack(batch: Any) -> Sequence[Any]:
     """x, y and the sample weights of a batch."""
     if not isinstance(batch, (tuple, list)) or len(batch) < 2:
         raise ValueError(
-            "The dataset must give batches `(x, y)`, or `(x, y, "
-            f"sample_weight)`. Received: {type(batch).__name__}. Give the "
-            "labels too."
+            "The dataset must yield batches `(x, y)` or `(x, y, "
+            f"sample_weight)`. Received: {type(batch).__name__}. Include the "
+            "labels."
         )
     return batch
 
 
-def number(metric):
-    """What a metric is now."""
+def number(metric: keras.metrics.Metric) -> float:
+    """The current value of a metric."""
     result = metric.result()
     if len(getattr(result, "shape", ())):
         raise ValueError(
-            "The metric must be one number. Received: "
-            f"{type(metric).__name__} with a result of shape "
-            f"{tuple(result.shape)}. Have it averaged, or give a function."
+            f"The metric must be a scalar. Received: {type(metric).__name__} "
+            f"with a result of shape {tuple(result.shape)}. Average it, or "
+            "pass a function."
         )
     return float(result)
 
 
-def metric_of(metric, y, prediction):
-    """A metric of Keras from what stands for one."""
+def metric_of(metric: Any, y: Tensor, prediction: Any) -> keras.metrics.Metric:
+    """A metric of Keras from a name, a loss or a function."""
     of_function = callable(metric) and not isinstance(
         metric, (keras.metrics.Metric, keras.losses.Loss)
     )
     if isinstance(prediction, (dict, list, tuple)) and not of_function:
         raise ValueError(
-            "A model of several outputs has no one prediction for a metric of "
-            f"Keras. Received: {len(prediction)} outputs. Give a function of "
-            "`(y, prediction)`, with a value an example, that takes them all."
+            "A metric of Keras takes one prediction, and the model has "
+            f"several outputs. Received: {len(prediction)} outputs. Pass a "
+            "function of `(y, prediction)` that takes all of them and "
+            "returns one value per example."
         )
     if isinstance(metric, str) and metric.lower() in ("accuracy", "acc"):
-        kinds = keras.metrics
         if prediction.shape[-1] == 1:
-            return kinds.BinaryAccuracy(name=metric)
+            return keras.metrics.BinaryAccuracy(name=metric)
         if len(y.shape) < len(prediction.shape) or y.shape[-1] == 1:
-            return kinds.SparseCategoricalAccuracy(name=metric)
-        return kinds.CategoricalAccuracy(name=metric)
+            return keras.metrics.SparseCategoricalAccuracy(name=metric)
+        return keras.metrics.CategoricalAccuracy(name=metric)
     if isinstance(metric, str):
         metric = keras.metrics.get(metric)
     if isinstance(metric, keras.metrics.Metric):
@@ -79,14 +86,15 @@ def metric_of(metric, y, prediction):
         return metric
     name = getattr(metric, "name", None) or getattr(metric, "__name__", None)
     if isinstance(metric, keras.losses.Loss):
-        # Called, it reduces a batch to one number, whatever its size.
+        # A call of the loss reduces a batch to one number, and the mean of
+        # these numbers would ignore the sizes of the batches.
         metric = metric.call
     return keras.metrics.MeanMetricWrapper(metric, name=name or "metric")
 
 
-def rises(metric, mode):
-    """Whether more of a metric is better."""
+def rises(metric: keras.metrics.Metric, mode: str) -> bool:
+    """Whether a larger value of a metric is better."""
     if mode != "auto":
         return mode == "max"
-    # As Keras's own callbacks tell.
+    # Keras's callbacks read the same attribute.
     return getattr(metric, "_direction", None) == "up"

@@ -17,41 +17,50 @@ _NORMALIZATIONS = (
 _AFFINE = ("gamma", "beta", "scale")
 
 
-def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
-    """Tells an optimizer which parameters of normalizations do not decay.
+def exclude_from_weight_decay(
+    optimizer: keras.optimizers.Optimizer,
+    model: keras.layers.Layer,
+    family: str = "plain",
+    biases: bool = False,
+) -> list[keras.Variable]:
+    """Disables weight decay on the parameters of normalizations.
 
-    Decay of gamma and beta regularizes where paths without a normalization
-    lead from them to the output, and not where the next normalization undoes
-    it. So the paper found it to help residual networks (CIFAR-100 +0.3
-    points, p = 0.002; ResNet-50 on Caltech-256 +0.91) and not Inception-v3
-    (-0.13):
+    Weight decay on gamma and beta regularizes if a path without a
+    normalization leads from them to the output, and not if the next
+    normalization undoes it. The paper found that it helps residual networks
+    (CIFAR-100 +0.3 points, p = 0.002; ResNet-50 on Caltech-256 +0.91) and not
+    Inception-v3 (-0.13).
 
-        family="residual"   gamma and beta decay as other weights do
-        family="plain"      they do not decay
+    The other parameters of normalizations with one number per channel (`rho`
+    of `BatchInstanceNormalization`, the weights of calibrations, logits) do
+    not decay in either family. Kernels decay in both, also those of
+    `DynamicNormalization`.
 
-    The other parameters of one number a channel that normalizations have (rho
-    of `BatchInstanceNormalization`, weights of calibrations, logits) decay in
-    neither; kernels, those of `DynamicNormalization` too, decay in both.
+    Keras does not save which variables an optimizer excludes. Before training
+    continues from a file, call this function again on the optimizer that was
+    loaded with the model:
+    `exclude_from_weight_decay(model.optimizer, model)`.
 
-    Keras does not save what an optimizer excludes. Where training goes on
-    from a file, call this again before `fit`, on the optimizer that came with
-    the model: `exclude_from_weight_decay(model.optimizer, model)`.
+    Args:
+        optimizer: Optimizer of Keras with `weight_decay`, which trains the
+            model. Keras keeps the variables of the last call only.
+        model: Built model or layer. Nested models and layers of `keras.layers`
+            are included.
+        family: String. `"residual"`: gamma and beta decay like other weights,
+            for networks whose additions let gamma and beta reach the output
+            without passing later normalizations (ResNet). `"plain"`: they do
+            not decay, for all other networks, also for Inception's branches.
+            Defaults to `"plain"`.
+        biases: Boolean, whether the biases of all layers do not decay either.
+            Defaults to `False`.
 
-    Arguments:
-        optimizer: of Keras, with `weight_decay`, the one that trains the
-            model. Keras keeps the last call's variables only.
-        model: a built model, or a layer, nested ones and those of
-            `keras.layers` included.
-        family: "residual" for networks whose additions let gamma and beta
-            reach the output beside later normalizations (ResNet), "plain" for
-            all others, Inception's branches among them.
-        biases: whether biases of all layers do not decay either.
+    Returns:
+        List of the variables that do not decay.
 
-    Returns: the variables that do not decay.
-
-    Raises: ValueError for an unknown family, a model that is not built or
-        has no normalization, what is not an optimizer or has no
-        `weight_decay`.
+    Raises:
+        ValueError: If `family` is unknown, if `biases` is not a boolean, if
+            `optimizer` is not an optimizer of Keras or has no `weight_decay`,
+            or if `model` is not built or has no normalization.
 
     Example:
 
@@ -68,42 +77,47 @@ def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
     >>> print([variable.name for variable in excluded])
     ['gamma', 'beta']
 
-    Source: Summers and Dinneen, Four Things Everyone Should Know to Improve
-    Batch Normalization, ICLR 2020 (arXiv 1906.03548), section on weight decay.
+    Reference:
+
+    - Summers and Dinneen, Four Things Everyone Should Know to Improve Batch
+      Normalization, 2020, [arXiv 1906.03548](https://arxiv.org/abs/1906.03548),
+      section on weight decay.
     """
     family = validation.one_of("family", family, "plain", "residual")
     validation.boolean("biases", biases)
     if not isinstance(optimizer, keras.optimizers.Optimizer):
         raise ValueError(
-            "`optimizer` must be an optimizer of Keras. Received: "
-            f"optimizer={optimizer!r}. Make it, as in `keras.optimizers.AdamW("
-            "weight_decay=1e-4)`, and give the same one to `compile`."
+            "`optimizer` must be a Keras optimizer. Received: "
+            f"optimizer={optimizer!r}. Create one, such as "
+            "`keras.optimizers.AdamW(weight_decay=1e-4)`, and pass the same "
+            "object to `compile`."
         )
-    # A LossScaleOptimizer scales; the one inside decays.
+    # A LossScaleOptimizer scales gradients. Its inner optimizer has the decay.
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)
     if not optimizer.weight_decay:
         raise ValueError(
             "The optimizer must have weight decay. Received: "
-            f"{type(optimizer).__name__} with weight_decay="
-            f"{optimizer.weight_decay}. Set it, or leave this call out."
+            f"{type(optimizer).__name__} with "
+            f"weight_decay={optimizer.weight_decay}. Set `weight_decay`, or "
+            "remove this call."
         )
     if not model.built:
         raise ValueError(
-            "A model must be built before its variables are told apart. "
-            f"Received: {model.name!r}, not built. Call `model.build(shape)` "
-            "or give it an `Input`."
+            "The model must be built before its variables are selected. "
+            f"Received: {model.name!r}, which is not built. Call "
+            "`model.build(shape)`, or add an `Input`."
         )
     layers = layers_within(model)
     normalizations = [la for la in layers if isinstance(la, _NORMALIZATIONS)]
     if not normalizations:
         raise ValueError(
-            "The model must have a normalization, of keras_norms or of "
-            f"keras.layers. Received: {model.name!r} with none. Give the "
-            "model that has them."
+            "The model must contain a normalization layer of keras_norms or "
+            f"keras.layers. Received: {model.name!r}, which contains none. "
+            "Pass the model that contains them."
         )
-    excluded = {}
+    excluded: dict[int, keras.Variable] = {}
     for layer in normalizations:
-        # Of frozen layers too: they may be trained after all.
+        # Frozen layers are included, because they may be trained later.
         for variable in layer._trainable_variables:
             decays = "kernel" in variable.name or (
                 family == "residual" and variable.name in _AFFINE
@@ -115,7 +129,7 @@ def exclude_from_weight_decay(optimizer, model, family="plain", biases=False):
             bias = getattr(layer, "bias", None)
             if isinstance(bias, keras.Variable):
                 excluded[id(bias)] = bias
-    excluded = list(excluded.values())
-    optimizer.exclude_from_weight_decay(var_list=excluded)
+    variables = list(excluded.values())
+    optimizer.exclude_from_weight_decay(var_list=variables)
     forget_traces(model)
-    return excluded
+    return variables

@@ -1,4 +1,4 @@
-"""The share of an example's own statistics, for a whole model."""
+"""Sets the weight of an example's own moments in a whole model."""
 
 import warnings
 
@@ -10,23 +10,28 @@ from keras_norms.models.traversal import forget_traces
 from keras_norms.models.traversal import layers_within
 
 
-def set_inference_weight(model, weight):
+def set_inference_weight(
+    model: keras.layers.Layer, weight: float
+) -> list[BaseBatchNormalization]:
     """Sets `inference_weight` of all layers of a model that have one.
 
-    What the model's `predict`, `evaluate` and `fit` have traced is traced
-    anew: they would otherwise go on with the value of before, as they do where
-    a layer's attribute is assigned by hand.
+    The functions that `predict`, `evaluate` and `fit` have traced are
+    discarded and traced again. After a direct assignment to a layer's
+    attribute, they continue to use the previous value. A warning reports the
+    batch normalizations of Keras, which have no `inference_weight`.
 
-    Arguments:
-        model: a model, or a layer; layers in nested models and in wrappers
-            are found.
-        weight: the share, from 0 to 1, of an example's own moments in those
-            that normalize it at inference (`BatchNormalization`).
+    Args:
+        model: Model or layer. Layers of nested models and of wrappers are
+            included.
+        weight: Float from 0 to 1, the weight of an example's own moments in
+            those that normalize it at inference, see `BatchNormalization`.
 
-    Returns: the layers that were set.
+    Returns:
+        List of the layers whose `inference_weight` was set.
 
-    Raises: ValueError for a weight outside [0, 1], and for a model without
-        such a layer. Warns of Keras's batch norms, which have no such share.
+    Raises:
+        ValueError: If `weight` is not a number from 0 to 1, or if the model
+            has no such layer.
 
     Example:
 
@@ -37,42 +42,51 @@ def set_inference_weight(model, weight):
     >>> print([layer.inference_weight for layer in layers])
     [0.1]
 
-    Source: Summers and Dinneen, Four Things Everyone Should Know to Improve
-    Batch Normalization, ICLR 2020 (arXiv 1906.03548), section on inference
-    example weighing.
+    Reference:
+
+    - Summers and Dinneen, Four Things Everyone Should Know to Improve Batch
+      Normalization, 2020, [arXiv 1906.03548](https://arxiv.org/abs/1906.03548),
+      section on inference example weighing.
     """
     weight = validation.fraction("weight", weight)
-    layers = weighable(model)
+    layers = layers_with_inference_weight(model)
     for layer in layers:
         layer.inference_weight = weight
     forget_traces(model)
     return layers
 
 
-def weighable(model):
-    """Layers with an `inference_weight`; tells of those that lack it."""
-    layers = layers_within(model)
-    ours = [la for la in layers if isinstance(la, BaseBatchNormalization)]
-    theirs = [
-        la
-        for la in layers
-        if isinstance(la, keras.layers.BatchNormalization) and la not in ours
+def layers_with_inference_weight(
+    model: keras.layers.Layer,
+) -> list[BaseBatchNormalization]:
+    """The layers with an `inference_weight`, and a warning about others."""
+    batch_norms = [
+        layer
+        for layer in layers_within(model)
+        if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    if not ours:
+    found = [
+        layer
+        for layer in batch_norms
+        if isinstance(layer, BaseBatchNormalization)
+    ]
+    if not found:
         raise ValueError(
-            "The model must have a layer with running statistics of "
-            "keras_norms, whose `inference_weight` can be set. Received: "
-            f"{model.name!r} with none. Change its layers for those of "
-            "keras_norms, with `keras.models.clone_model` and its "
+            "The model must contain a keras_norms layer with running "
+            "statistics, which has an `inference_weight`. Received: "
+            f"{model.name!r}, which contains none. Replace its layers by "
+            "those of keras_norms, with `keras.models.clone_model` and its "
             "`clone_function`."
         )
-    if theirs:
+    others = len(batch_norms) - len(found)
+    if others:
         warnings.warn(
-            f"{len(theirs)} of the {len(ours) + len(theirs)} batch norms of "
-            f"{model.name!r} are of keras.layers, which have no "
-            "`inference_weight` and are left as they are. Change them for "
-            "those of keras_norms, with `keras.models.clone_model` and its "
-            "`clone_function`, which clones nested models by itself.",
+            f"{others} of the {len(batch_norms)} batch "
+            f"normalization layers of {model.name!r} are layers of Keras, "
+            "which have no `inference_weight`, and do not change. Replace "
+            "them by those of keras_norms, with `keras.models.clone_model` "
+            "and its `clone_function`, which must clone nested models "
+            "itself.",
             stacklevel=3,
         )
-    return ours
+    return found

@@ -1,18 +1,23 @@
-"""The share of an example's own statistics that serves a model best."""
+"""Finds the best weight of an example's own moments at inference."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_norms import validation
 from keras_norms.models import evaluation
-from keras_norms.models.set_inference_weight import weighable
+from keras_norms.models.set_inference_weight import (
+    layers_with_inference_weight,
+)
 from keras_norms.models.traversal import forget_traces
 from keras_norms.native import tracing
+from keras_norms.types import Tensor
 
-# From 0 up to where the paper's curves have turned; finer where they are
-# steep.
+# From 0 to a weight past the optimum of the paper's curves, and finer where
+# they are steep.
 WEIGHTS = (
     *(0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2),
     *(0.25, 0.3, 0.4, 0.5),
@@ -20,56 +25,64 @@ WEIGHTS = (
 
 
 def tune_inference_weight(
-    model,
-    dataset,
-    metric,
-    weights=WEIGHTS,
+    model: keras.Model,
+    dataset: Any,
+    metric: Any,
+    weights: Iterable[float] = WEIGHTS,
     *,
-    mode="auto",
-    verbose=1,
-    plot=None,
-):
-    """Sets `inference_weight` of a model's layers to what validates best.
+    mode: str = "auto",
+    verbose: int = 1,
+    plot: Any = None,
+) -> dict[float, float]:
+    """Sets `inference_weight` of a model's layers to the best value.
 
-    Inference example weighing gives an example's own moments a share alpha in
-    those that normalize it (`BatchNormalization`). It takes no training, so
-    the best share is found on validation data, with one forward pass of the
-    data for each: one share for all layers with running statistics. It
-    depends on the metric as on the model and the data.
+    Inference example weighing mixes an example's own moments, with a weight
+    alpha, into those that normalize it (`BatchNormalization`). It needs no
+    training, so the best weight is found on validation data, with one forward
+    pass over the data per weight. All layers with running statistics get the
+    same weight. The best weight depends on the metric, the model and the data.
 
-    A model of Keras's batch norms has no such share: change its layers first
-    (README), as for any model that was trained elsewhere. A share that is
-    known is set by `set_inference_weight`.
+    The batch normalizations of Keras have no such weight. Convert their layers
+    first (see README), as for any model that was trained with Keras alone. Use
+    `set_inference_weight` to set a weight that is known.
 
-    Accuracies of small sets are noisy: of 500 images with 10% errors, one
-    standard error is 1.3 points, more than most curves rise. A loss tells
-    shares apart with far fewer.
+    Accuracies on small sets are noisy. With 500 images and 10% errors, one
+    standard error is 1.3 points, which is more than most curves rise. A loss
+    distinguishes weights with far fewer images.
 
-    Arguments:
-        model: a built model. Its layers' `inference_weight` is set; the model
-            need not be compiled, but what its `fit`, `evaluate` and `predict`
-            have traced is traced anew.
-        dataset: batches `(x, y)` or `(x, y, sample_weight)`, to be gone
-            through once for each share: a `tf.data.Dataset`, a
-            `keras.utils.PyDataset`, a list; or one pair of arrays, taken in
-            batches of 32.
-        metric: a `keras.metrics.Metric`, its name, a loss, or a function of
-            `(y, prediction)` with a value an example. "accuracy" is that of
-            labels or of one-hot classes as shapes say, as in `compile`. Where
-            the model gives logits, give a loss with `from_logits=True`: names
-            such as "sparse_categorical_crossentropy" mean probabilities.
-        weights: the shares to try, from 0 to 1.
-        mode: "max", "min", or "auto": "max" for metrics that Keras knows to
-            rise, "min" for all others. Of equals, the smallest share is best.
-        verbose: 0 for no progress bar.
-        plot: the path of a figure to draw, which needs matplotlib, or None.
+    Args:
+        model: Built model. It need not be compiled. The functions that its
+            `fit`, `evaluate` and `predict` have traced are traced again.
+        dataset: Batches `(x, y)` or `(x, y, sample_weight)` that can be
+            iterated once per weight: a `tf.data.Dataset`, a
+            `keras.utils.PyDataset` or a list. Or one pair of arrays, which is
+            split into batches of 32.
+        metric: A `keras.metrics.Metric`, its name, a loss, or a function of
+            `(y, prediction)` that returns one value per example. `"accuracy"`
+            is that of labels or of one-hot classes according to the shapes, as
+            in `compile`. If the model returns logits, pass a loss with
+            `from_logits=True`, because names such as
+            `"sparse_categorical_crossentropy"` expect probabilities.
+        weights: List of the weights to try, from 0 to 1. Defaults to
+            `(0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15,
+            0.2, 0.25, 0.3, 0.4, 0.5)`.
+        mode: String, `"max"`, `"min"`, or `"auto"`, which means `"max"` for
+            metrics that Keras knows to increase and `"min"` for all others.
+            The smallest of several best weights is chosen. Defaults to
+            `"auto"`.
+        verbose: Integer, `0` for no progress bar. Defaults to `1`.
+        plot: Path of a figure to draw, which needs matplotlib, or `None`.
+            Defaults to `None`.
 
-    Returns: a dictionary of the metric by share, in the order of `weights`.
+    Returns:
+        Dictionary of the metric by weight, in the order of `weights`.
 
-    Raises: ValueError for weights outside [0, 1] or none, an unknown mode or
-        metric, a model without a layer that has an `inference_weight`, a
-        dataset without examples or that can be gone through only once. Then,
-        and where anything else fails, the layers keep their shares.
+    Raises:
+        ValueError: If `weights` is empty or a weight is not a number from 0 to
+            1, if `mode` or `metric` is unknown, if the model has no layer with
+            an `inference_weight`, or if the dataset has no examples or can be
+            iterated only once. After this and every other error, the layers
+            have their previous weights.
 
     Example:
 
@@ -86,41 +99,46 @@ def tune_inference_weight(
     >>> print(list(curve), model.layers[0].inference_weight)
     [0.0, 0.1] 0.1
 
-    Source: Summers and Dinneen, Four Things Everyone Should Know to Improve
-    Batch Normalization, ICLR 2020 (arXiv 1906.03548), section on inference
-    example weighing.
+    Reference:
+
+    - Summers and Dinneen, Four Things Everyone Should Know to Improve Batch
+      Normalization, 2020, [arXiv 1906.03548](https://arxiv.org/abs/1906.03548),
+      section on inference example weighing.
     """
-    weights = validation.inference_weights(weights)
+    candidates = validation.inference_weights(weights)
     validation.one_of("mode", mode, "auto", "max", "min")
-    layers = weighable(model)
+    layers = layers_with_inference_weight(model)
     data = evaluation.batches(dataset)
     before = [layer.inference_weight for layer in layers]
 
-    def predict(x, weight):
+    def predict(x: Tensor, weight: Tensor) -> Tensor:
         for layer in layers:
             layer.inference_weight = weight
         return model(x, training=False)
 
-    # The share as a tensor, so that one trace does for all.
-    predict = tracing.compiled(predict)
+    # The weight is a tensor, so that one trace serves all weights.
+    compiled = tracing.compiled(predict)
     progress = keras.utils.Progbar(
-        len(weights), verbose=verbose, unit_name="weight"
+        len(candidates), verbose=verbose, unit_name="weight"
     )
-    measure, curve, best = None, {}, before
+    measure: Any = None
+    curve: dict[float, float] = {}
+    best = before
     try:
-        for weight in weights:
-            share = ops.convert_to_tensor(weight, keras.backend.floatx())
+        for weight in candidates:
+            tensor = ops.convert_to_tensor(weight, keras.backend.floatx())
             for batch in data():
                 x, y, *sample_weight = evaluation.unpack(batch)
-                prediction = predict(x, share)
+                prediction = compiled(x, tensor)
                 if measure is None:
                     measure = evaluation.metric_of(metric, y, prediction)
                     rises = evaluation.rises(measure, mode)
                 measure.update_state(y, prediction, *sample_weight)
             if measure is None:
                 raise ValueError(
-                    "The dataset must have examples. Received: "
-                    f"dataset={dataset!r} without any. Give validation data."
+                    "The dataset must contain examples. Received: "
+                    f"dataset={dataset!r}, which contains none. Pass "
+                    "validation data."
                 )
             curve[weight] = evaluation.number(measure)
             measure.reset_state()
@@ -136,24 +154,26 @@ def tune_inference_weight(
     return curve
 
 
-def _best(curve, rises):
-    """The smallest of equals; what is not a number is the worst."""
+def _best(curve: dict[float, float], rises: bool) -> float:
+    """The best weight, the smallest of equals. NaN is the worst value."""
     sign = 1 if rises else -1
 
-    def rank(weight):
+    def rank(weight: float) -> tuple[float, float]:
         value = sign * curve[weight]
         return (-math.inf if math.isnan(value) else value, -weight)
 
     return max(curve, key=rank)
 
 
-def _draw(curve, name, best, path):
+def _draw(
+    curve: dict[float, float], name: str, best: float, path: Any
+) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     axes.plot(list(curve), list(curve.values()), marker="o", color="#0072b2")
     axes.axvline(best, color="#d55e00", label=f"best: {best:g}")
-    axes.set_xlabel("share of an example's own statistics, alpha")
+    axes.set_xlabel("weight of an example's own moments, alpha")
     axes.set_ylabel(name)
     axes.grid(alpha=0.3)
     axes.legend()

@@ -1,6 +1,7 @@
-"""Functions: the moments algebra and the two passes over x."""
+"""Functions: the algebra of moments and the two passes over x."""
 
 from keras_norms.engine.gelu_tanh import gelu_tanh
+from keras_norms.engine.params import Params
 from keras_norms.native.dispatch import using_native
 from keras_norms.ops.feature_similarity import feature_similarity
 from keras_norms.ops.group_normalization import group_normalization
@@ -17,6 +18,7 @@ from keras_norms.statistics.moments import Moments
 __all__ = [
     "Coefficients",
     "Moments",
+    "Params",
     "PooledAffine",
     "affine",
     "affine_about",

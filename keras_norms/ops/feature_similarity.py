@@ -1,10 +1,11 @@
-"""How alike the features of the examples of a batch are."""
+"""The similarity of the features of the examples of a batch."""
 
 import math
 
 from keras import ops
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
 from keras_norms.engine.composed import ComposedBackend
 from keras_norms.engine.layout import Layout
 from keras_norms.engine.normalize import select_backend
@@ -13,36 +14,48 @@ from keras_norms.ops.instance_moments import instance_moments
 from keras_norms.statistics import replicas
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import statistics_dtype
+from keras_norms.types import Tensor
 
 
+@insert_blocks
 def feature_similarity(
-    x, mask=None, axis=-1, *, pooled=False, synchronized=False
-):
+    x: Tensor,
+    mask: Tensor | None = None,
+    axis: int = -1,
+    *,
+    pooled: bool = False,
+    synchronized: bool = False,
+) -> Tensor:
     """The mean cosine between the features of different examples.
 
-        u[n] = f[n] / max(|f[n]|, 1e-12), f[n] the features of example n
-        S = (|sum over n of u[n]|**2 - sum over n of |u[n]|**2) / (N (N - 1))
+    ```
+    u[n] = f[n] / max(|f[n]|, 1e-12), f[n] the features of example n
+    S = (|sum over n of u[n]|**2 - sum over n of |u[n]|**2) / (N (N - 1))
+    ```
 
-    which is the mean of u[n] . u[k] over all pairs of different examples: two
-    reads of x, no table of pairs.
+    S is the mean of u[n] . u[k] over all pairs of different examples. It takes
+    two reads of x and no table of pairs. No gradient flows through it.
 
-    Arguments:
-        x: a tensor `[batch, ...]` of rank 2 or more, of any real dtype.
-        mask: booleans over the leading axes of x without its channel axis;
-            False positions hold no features, and an example without a True
-            one is not counted.
-        axis: the channel axis.
-        pooled: whether f[n] is the mean of each channel over the example's
-            positions, and not all that the example holds.
-        synchronized: whether the examples are those of all replicas: one
-            all-reduce.
+    Masking: Masked positions are no features, and examples without an unmasked
+    position are not counted.
 
-    Returns: a number from -1/(N - 1) to 1, in the dtype of the statistics; 0
-        for fewer than two examples, and where squares leave the range of
-        floats. Examples of zeros are alike to none. No gradient flows
-        through it.
+    Args:
+        {{x}}
+        {{x_mask}}
+        {{x_axis}}
+        pooled: Boolean, whether f[n] holds the mean of each channel over the
+            example's positions, and not all values of the example. Defaults to
+            `False`.
+        synchronized: Boolean, whether the examples are those of all replicas,
+            which takes one all-reduce. Defaults to `False`.
 
-    Raises: ValueError as `normalize` does.
+    Returns:
+        Scalar from -1/(N - 1) to 1, in the dtype of the statistics. It is 0
+        for fewer than two examples, and where squares overflow. An example
+        of zeros has cosine 0 with every other example.
+
+    Raises:
+        {{x_errors}}
 
     Example:
 
@@ -52,9 +65,12 @@ def feature_similarity(
     >>> print(round(float(feature_similarity(x)), 6))
     0.333333
 
-    Source: the measure of feature condensation of Wang et al., Unified Batch
-    Normalization, 2023 (arXiv 2311.15993), in a reading of ours: the paper's
-    own formula could not be read.
+    Reference:
+
+    - Wang et al., Unified Batch Normalization, 2023,
+      [arXiv 2311.15993](https://arxiv.org/abs/2311.15993), abstract. This is
+      our reading of its measure of feature condensation, because the formula
+      of the paper could not be read.
     """
     x, mask = validation.inputs(x, mask, axis)
     features, square = _features(ops.stop_gradient(x), mask, axis, pooled)
@@ -62,25 +78,28 @@ def feature_similarity(
     present = ops.ones_like(square, "bool")
     if mask is not None:
         axes = list(range(1, len(mask.shape)))
-        kept = ops.any(ops.cast(mask, "bool"), axis=axes)
-        present = ops.logical_and(present, kept)
+        unmasked = ops.any(ops.cast(mask, "bool"), axis=axes)
+        present = ops.logical_and(present, unmasked)
     present = ops.cast(present, features.dtype)
-    inverse = present / ops.maximum(ops.sqrt(square), 1e-12)
-    total = _weighted_sum(inverse, features)
-    sums = [ops.sum(square * ops.square(inverse)), ops.sum(present)]
-    table = ops.concatenate([ops.stack(sums), total])
+    inverse_norm = present / ops.maximum(ops.sqrt(square), 1e-12)
+    total = _weighted_sum(inverse_norm, features)
+    squares = ops.sum(square * ops.square(inverse_norm))
+    scalars = ops.stack([squares, ops.sum(present)])
+    sums = ops.concatenate([scalars, total])
     if synchronized:
-        table = replicas.total(table)
-    alone, count, total = table[0], table[1], table[2:]
+        sums = replicas.total(sums)
+    squares, count, total = sums[0], sums[1], sums[2:]
     pairs = ops.maximum(count * (count - 1.0), 1.0)
-    similarity = (ops.sum(ops.square(total)) - alone) / pairs
+    similarity = (ops.sum(ops.square(total)) - squares) / pairs
     valid = ops.logical_and(count > 1, ops.isfinite(similarity))
     similarity = ops.where(valid, similarity, 0.0)
     return ops.stop_gradient(ops.clip(similarity, -1.0, 1.0))
 
 
-def _features(x, mask, axis, pooled):
-    """Of each example, with the sum of their squares in each channel."""
+def _features(
+    x: Tensor, mask: Tensor | None, axis: int, pooled: bool
+) -> tuple[Tensor, Tensor]:
+    """The features of each example, and the sums of squares per channel."""
     layout = Layout(x, axis)
     by_moments = select_backend(x, mask, axis) is not ComposedBackend
     if pooled or by_moments:
@@ -97,8 +116,12 @@ def _features(x, mask, axis, pooled):
     return features, layout.sum(ops.square(features))
 
 
-def _weighted_sum(weight, features):
-    """Over examples: a vector. Each way is 2 times slower as the other."""
+def _weighted_sum(weight: Tensor, features: Tensor) -> Tensor:
+    """The weighted sum over examples, a vector.
+
+    Compiled, the product is twice as slow as the sum. Otherwise, the sum is
+    twice as slow as the product.
+    """
     batch, *sizes = ops.shape(features)
     features = ops.reshape(features, (batch, math.prod(sizes)))
     if tracing.compiling():

@@ -4,28 +4,41 @@ import keras
 from keras import ops
 
 from keras_norms import validation
+from keras_norms.docstrings import insert_blocks
 from keras_norms.engine.normalize import select_backend
 from keras_norms.engine.spec import NormSpec
+from keras_norms.statistics.affine import affine
 from keras_norms.statistics.arrays import like
 from keras_norms.statistics.arrays import statistics_dtype
+from keras_norms.statistics.moments import Moments
+from keras_norms.types import Tensor
 
 
-def instance_moments(x, mask=None, axis=-1):
+@insert_blocks
+def instance_moments(
+    x: Tensor, mask: Tensor | None = None, axis: int = -1
+) -> Moments:
     """Count, mean and variance of each channel of each example.
 
-        mean[n, c]     = sum over positions s of x[n, s, c] / count[n]
-        variance[n, c] = sum over s of (x[n, s, c] - mean[n, c])**2 / count[n]
+    ```
+    mean[n, c]     = sum over positions s of x[n, s, c] / count[n]
+    variance[n, c] = sum over s of (x[n, s, c] - mean[n, c])**2 / count[n]
+    ```
 
-    Arguments:
-        x: a tensor `[batch, ...]` of rank 2 or more, of any real dtype.
-        mask: booleans over the leading axes of x without its channel axis;
-            False positions are left out, whatever they hold.
-        axis: the channel axis.
+    Masking: Masked positions are excluded, whatever values they hold.
 
-    Returns: `Moments` with `count` `[batch]`, `mean` and `variance`
-        `[batch, channels]`, float32 or, for float64 input, float64.
+    Args:
+        {{x}}
+        {{x_mask}}
+        {{x_axis}}
 
-    Raises: ValueError as `normalize` does.
+    Returns:
+        `Moments` with `count` of shape `[batch]`, and `mean` and `variance`
+        of shape `[batch, channels]`, in float32, or in float64 for float64
+        inputs.
+
+    Raises:
+        {{x_errors}}
 
     Example:
 
@@ -42,8 +55,8 @@ def instance_moments(x, mask=None, axis=-1):
     if not keras.backend.is_float_dtype(x.dtype):
         x = ops.cast(x, statistics_dtype(x.dtype))
     backend = select_backend(x, mask, axis)
-    # The algebra is not read.
-    spec = NormSpec(lambda moments, params: moments, axis)
+    # Pass 1 does not run the algebra.
+    spec = NormSpec(lambda moments, params: affine(moments), axis)
     moments, _ = backend(spec, x, mask).moments(x)
     if mask is None:
         moments.count = like(moments.count, moments.mean[:, 0])

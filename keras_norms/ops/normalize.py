@@ -1,62 +1,76 @@
-"""The two passes over x that carry every method."""
+"""The two passes over x, which every normalization runs."""
 
 import functools
+from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
+from keras_norms.docstrings import insert_blocks
 from keras_norms.engine import normalize as engine
 from keras_norms.engine.params import Params
 from keras_norms.engine.spec import NormSpec
 from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.moments import Moments
+from keras_norms.types import Tensor
 
 
+@insert_blocks
 def normalize(
-    x,
-    coefficients,
-    parameters=None,
+    x: Tensor,
+    coefficients: Callable[..., Any],
+    parameters: Mapping[str, Tensor | None] | None = None,
     *,
-    mask=None,
-    axis=-1,
-    examples=1,
-    statistics=True,
-    activation=None,
-    dtype=None,
-):
-    """`activation((x - center) * scale + shift)` for any algebra of moments.
+    mask: Tensor | None = None,
+    axis: int = -1,
+    examples: int | None = 1,
+    statistics: bool = True,
+    activation: Callable[[Tensor], Tensor] | None = None,
+    dtype: str | None = None,
+) -> tuple[Tensor, Any]:
+    """Normalizes with any algebra of moments.
 
-        moments  = instance moments of x                      one read of x
-        center, scale, shift = coefficients(moments, **parameters)
-        y = activation((x - center) * scale + shift)     one read, one write
+    ```
+    moments = instance moments of x                       one read of x
+    center, scale, shift = coefficients(moments, **parameters)
+    y = activation((x - center) * scale + shift)          one read, one write
+    ```
 
-    The gradient takes three sums of small tables from one pass over x and dy,
-    differentiates the algebra, and writes dx in a second pass; x itself is
-    the only large tensor that is kept.
+    The gradient computes three sums of shape `[rows, channels]` in one pass
+    over x and dy, differentiates the algebra, and writes dx in a second pass.
+    x itself is the only large tensor that is kept.
 
-    Arguments:
-        x: a tensor `[batch, ...]` of rank 2 or more, of any real dtype.
-        coefficients: a function of `Moments` (or of None, where `statistics`
-            is False) and of the parameters by name, differentiable, that
-            returns `Coefficients` or `(Coefficients, extras)`.
-        parameters: a dictionary of the tensors that gradients must reach;
-            they arrive in the dtype of the statistics. None is left out.
-        mask: booleans over the leading axes of x without its channel axis, of
-            rank 1 to `ndim - 1`, or as Keras has them, over all axes of x but
-            the last: where channels come first, with a value for each
-            channel. A mask that can be read both ways is Keras's. Masked
-            positions are excluded from the moments. They are still
-            normalized; non-finite values there are read as 0.
-        axis: the channel axis.
-        examples: how many examples a row of the moments holds, None for the
-            whole batch: the finest blocks that `coefficients` must tell apart.
-            Where the batch is no multiple of it, rows hold one example.
-        statistics: whether pass 1 is needed at all.
-        activation: a differentiable function, recomputed in the backward
-            pass, not stored.
-        dtype: of y; by default that of x, and of the statistics for integers.
+    Masking: Masked positions are excluded from the moments and are normalized
+    like all others. Non-finite values there are read as 0.
 
-    Raises: ValueError for x of rank 1 or not of real numbers, an axis out of
-        bounds, channels of unknown number, a mask of another shape.
+    Args:
+        {{x}}
+        coefficients: Differentiable function of `Moments` (or of `None`, if
+            `statistics` is `False`) and of the parameters by name. It returns
+            `Coefficients`, or `(Coefficients, extras)`.
+        parameters: Dictionary of the tensors that gradients must reach, or
+            `None` for no parameters. The function receives them in the dtype
+            of the statistics, without those that are `None`. Defaults to
+            `None`.
+        {{x_mask}}
+        {{x_axis}}
+        examples: Integer, the number of examples per row of the moments, or
+            `None` for the whole batch: the smallest blocks for which
+            `coefficients` needs moments. If the batch is not a multiple of it,
+            rows hold one example. Defaults to `1`.
+        statistics: Boolean, whether moments are computed. Defaults to `True`.
+        activation: Differentiable function, or `None`. It is recomputed in the
+            backward pass, not stored. Defaults to `None`.
+        dtype: Dtype of y. `None` means that of `x`, or that of the statistics
+            where `x` holds integers. Defaults to `None`.
 
-    Returns: `(y, extras)`: y in the shape of x, and what else `coefficients`
-        returned, () if nothing. No gradient flows through extras.
+    Returns:
+        Tuple `(y, extras)`. y has the shape of `x`. extras is what
+        `coefficients` returned besides `Coefficients`, without a gradient, or
+        an empty dictionary.
+
+    Raises:
+        ValueError: If `coefficients` does not return `Coefficients`.
+        {{x_errors}}
 
     Example:
 
@@ -81,7 +95,9 @@ def normalize(
     return engine.normalize(spec, x, Params(parameters or {}), mask)
 
 
-def _algebra(function, moments, params):
+def _algebra(
+    function: Callable[..., Any], moments: Moments, params: Params
+) -> Coefficients:
     result = function(moments, **params.present())
     if isinstance(result, tuple) and len(result) == 2:
         coefficients, extras = result

@@ -10,21 +10,24 @@ from keras import ops
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import is_scalar
 from keras_norms.statistics.moments import Moments
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Coefficients:
     """The result of an algebra.
 
-        y = activation((x - center) * scale + shift)
+    ```
+    y = activation((x - center) * scale + shift)
+    ```
 
     Args:
-        center, scale, shift: `[rows, channels]`, or what broadcasts to it.
-        updates: what else the algebra computes, such as new values of the
+        center: Tensor `[rows, channels]`, or one that broadcasts to it.
+        scale: Tensor `[rows, channels]`, or one that broadcasts to it.
+        shift: Tensor `[rows, channels]`, or one that broadcasts to it.
+        updates: Other results of the algebra, such as new values of the
             layer's non-trainable weights, by name. No gradient flows through
-            it.
+            them. Defaults to `{}`.
     """
 
     center: Tensor
@@ -46,9 +49,25 @@ def affine(
     beta: Tensor | None = None,
     epsilon: Any = 1e-3,
 ) -> Coefficients:
-    """Coefficients of `gamma * (x - mean) / sqrt(variance + epsilon) + beta`.
+    """Coefficients of the usual normalization.
 
-    Empty rows get scale 0 and shift 0.
+    ```
+    y = gamma * (x - mean) / sqrt(variance + epsilon) + beta
+    ```
+
+    Masking: Empty rows get scale 0 and shift 0.
+
+    Args:
+        moments: `Moments`.
+        gamma: Tensor that broadcasts to `[rows, channels]`, or `None` for 1.
+            Defaults to `None`.
+        beta: Tensor that broadcasts to `[rows, channels]`, or `None` for 0.
+            Defaults to `None`.
+        epsilon: Float or tensor that is added to the variance. Defaults to
+            `1e-3`.
+
+    Returns:
+        `Coefficients`.
     """
     scale = rstd(moments, epsilon)
     if gamma is not None:
@@ -77,6 +96,11 @@ class PooledAffine:
     """`affine` of each example's moments, pooled over groups of channels.
 
     The native library has this algebra as one kernel.
+
+    Args:
+        groups: Integer, the number of groups. `-1` means one channel per
+            group.
+        epsilon: Float that is added to the variance.
     """
 
     groups: int
@@ -90,7 +114,15 @@ class PooledAffine:
 def where_present(
     moments: Moments, coefficients: Coefficients
 ) -> Coefficients:
-    """The coefficients, with scale 0 and shift 0 in empty rows."""
+    """Sets scale and shift to 0 in empty rows.
+
+    Args:
+        moments: `Moments`, whose counts say which rows are empty.
+        coefficients: `Coefficients` of these rows.
+
+    Returns:
+        `Coefficients`.
+    """
     # A scalar count is a count without a mask. A row of no positions has no
     # y either.
     if is_scalar(moments.count):
@@ -113,12 +145,29 @@ def affine_about(
 ) -> Coefficients:
     """Coefficients that measure x from the mean of each row.
 
-        gamma * (x - instance mean + deviation) / sqrt(variance + epsilon)
-            + beta
+    ```
+    y = gamma * (x - instance mean + deviation) / sqrt(variance + epsilon)
+        + beta
+    ```
 
-    with the variance of `moments`. A deviation stays accurate where a mean is
-    large. With `deviation=instance.minus(moments)` the result is that of
+    The variance is that of `moments`. A deviation stays accurate where a mean
+    is large. With `deviation=instance.minus(moments)`, the result is that of
     `affine(moments, ...)`.
+
+    Args:
+        instance: `Moments` of each example.
+        deviation: Tensor `[rows, channels]`, the distance of the instance mean
+            from the mean that is subtracted.
+        moments: `Moments` with the variance.
+        gamma: Tensor that broadcasts to `[rows, channels]`, or `None` for 1.
+            Defaults to `None`.
+        beta: Tensor that broadcasts to `[rows, channels]`, or `None` for 0.
+            Defaults to `None`.
+        epsilon: Float or tensor that is added to the variance. Defaults to
+            `1e-3`.
+
+    Returns:
+        `Coefficients`.
     """
     about = dataclasses.replace(
         moments,
@@ -131,9 +180,15 @@ def affine_about(
 def choose(
     condition: Tensor, first: Coefficients, second: Coefficients
 ) -> Coefficients:
-    """`first` where the condition is true, otherwise `second`.
+    """Chooses between two coefficients by a condition.
 
-    The updates are those of `first`.
+    Args:
+        condition: Boolean tensor.
+        first: `Coefficients` where the condition is true.
+        second: `Coefficients` where it is false.
+
+    Returns:
+        `Coefficients` with the updates of `first`.
     """
     return Coefficients(
         ops.where(condition, first.center, second.center),

@@ -6,8 +6,7 @@ import keras
 from keras import ops
 
 from keras_norms.native import tracing
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 def materialized(tensor: Tensor) -> Tensor:

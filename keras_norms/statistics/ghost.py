@@ -1,7 +1,6 @@
 """The target of the running statistics for a batch of ghost batches."""
 
 import dataclasses
-from typing import Any
 
 from keras import ops
 
@@ -9,8 +8,7 @@ from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import like
 from keras_norms.statistics.arrays import reciprocal
 from keras_norms.statistics.moments import Moments
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 def average(batch: Moments, rows: Moments, ghost_batch_size: int) -> Moments:
@@ -52,7 +50,7 @@ def sequential(
     later = ops.sum(present, axis=0) - ops.cumsum(present, axis=0)
     weight = present * momentum**later
 
-    def target(running, statistics):
+    def target(running: Tensor, statistics: Tensor) -> Tensor:
         change = weight * (statistics - running)
         return running[None] + ops.sum(change, axis=0, keepdims=True)
 
@@ -64,12 +62,14 @@ def sequential(
     )
 
 
-def _one_row_each(rows, ghost_batch_size):
+def _one_row_each(
+    rows: Moments, ghost_batch_size: int
+) -> tuple[Tensor, Moments]:
     """Counts and moments with one row per ghost batch."""
     step = ghost_batch_size // rows.examples
     first = ops.arange(0, ops.shape(rows.mean)[0], step, dtype="int32")
 
-    def take(tensor):
+    def take(tensor: Tensor) -> Tensor:
         return ops.take(like(tensor, rows.mean), first, axis=0)
 
     return take(column(rows.count)), dataclasses.replace(

@@ -12,8 +12,8 @@ from keras_norms.statistics.arrays import is_scalar
 from keras_norms.statistics.arrays import like
 from keras_norms.statistics.arrays import materialized
 from keras_norms.statistics.arrays import reciprocal
+from keras_norms.types import Tensor
 
-Tensor = Any
 Reshape = Callable[[Tensor], Tensor]
 
 
@@ -86,7 +86,7 @@ class PoolingBlocks:
         return total if per_channel else total[:, 0], weight
 
 
-def _identity(tensor):
+def _identity(tensor: Tensor) -> Tensor:
     return tensor
 
 
@@ -116,11 +116,11 @@ def merge_moments(
     Returns: the mean, the variance and the residual of the blocks.
     """
 
-    def total(tensor):
+    def total(tensor: Tensor) -> Tensor:
         return ops.sum(tensor, axis=axes, keepdims=True)
 
     @differentiation.custom_gradient
-    def merged(mean, variance):
+    def merged(mean: Tensor, variance: Tensor) -> Any:
         mean, variance = split(mean), split(variance)
         first = [slice(None)] * len(mean.shape)
         for axis in axes:
@@ -134,7 +134,9 @@ def merge_moments(
         square = total(weight * (variance + ops.square(difference)))
         square = ops.maximum(square - ops.square(rest), 0.0)
 
-        def gradient(d_mean, d_variance, _):
+        def gradient(
+            d_mean: Tensor, d_variance: Tensor, _: Any
+        ) -> tuple[Tensor, Tensor]:
             d_variance = total(split(d_variance))
             d_square = 2.0 * (difference - rest) * d_variance
             d_entry = total(split(d_mean)) + d_square

@@ -15,29 +15,28 @@ from keras_norms.statistics.arrays import reciprocal
 from keras_norms.statistics.arrays import row_counts
 from keras_norms.statistics.merge import PoolingBlocks
 from keras_norms.statistics.merge import merge_moments
-
-Tensor = Any
+from keras_norms.types import Tensor
 
 
 @dataclasses.dataclass(eq=False)
 class Moments:
     """Counts, means and variances of the rows of a tensor.
 
-    `mean` and `variance` are `[rows, channels]`, float32 (float64 for float64
-    input). Variances are biased, `mean((x - mean)**2)`. `count` is `[rows]`,
-    `[rows, channels]` where the mask covers the channel axis, or one number
-    where all rows have the same count, as in layers without a mask. An empty
-    row (no example, or all masked) has count, mean and variance 0.
-
-    A float32 mean of 1e4 has an error of up to 5e-4, so `residual` holds what
-    the rounding left: the mean is `mean + residual`. The residual is a
-    constant for differentiation.
-
-    `examples` is the number of examples per row, or `None` for the whole
-    batch.
-
+    An empty row (no example, or all masked) has count, mean and variance 0.
     Pooling is Chan's merge: the variance of a union is the mean of the
     variances plus the variance of the means, both weighted by the counts.
+
+    Args:
+        count: Number of positions: `[rows]`, or `[rows, channels]` where the
+            mask covers the channel axis, or one number where all rows have the
+            same count, as in layers without a mask.
+        mean: Tensor `[rows, channels]`, float32, or float64 for float64 input.
+        variance: Tensor like the mean. It is biased, `mean((x - mean)**2)`.
+        residual: What the rounding left of the mean, which is
+            `mean + residual`, because a float32 mean of 1e4 has an error of up
+            to 5e-4. It is a constant for differentiation. Defaults to `0.0`.
+        examples: Number of examples per row, or `None` for the whole batch.
+            Defaults to `1`.
     """
 
     count: Tensor
@@ -186,7 +185,9 @@ class Moments:
             examples=self.examples,
         )
 
-    def _mixture(self, other, count, share):
+    def _mixture(
+        self, other: "Moments", count: Tensor, share: Tensor
+    ) -> "Moments":
         """The mixture with this share of `other`, entry by entry."""
         difference = other.minus(self)
         mean = materialized(self.mean + share * difference)
@@ -201,7 +202,9 @@ class Moments:
             self.examples,
         )
 
-    def _of_replica_groups(self, replicas_per_group):
+    def _of_replica_groups(
+        self, replicas_per_group: int | None
+    ) -> list[Tensor]:
         """Merged moments of each group of replicas, [groups, rows, channels].
 
         The all-reduce is shared by all calls, so a layer has one.
@@ -227,5 +230,9 @@ class Moments:
         if per_group > 1:
             total = ops.sum(count, axis=1, keepdims=True)
             weight = count * reciprocal(total, count.dtype)
-            merged = [total, *merge_moments(weight, *tensors, axes=(1,))]
+            mean, variance, residual = tensors
+            merged = [
+                total,
+                *merge_moments(weight, mean, variance, residual, axes=(1,)),
+            ]
         return [ops.squeeze(each, axis=1) for each in merged]

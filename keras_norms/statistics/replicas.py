@@ -5,13 +5,14 @@ On the other backends of Keras, there is one replica.
 
 import contextlib
 import threading
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-Tensor = Any
+from keras_norms.types import Tensor
 
 _NESTED = (
     "Statistics of all replicas need an all-reduce, which TensorFlow allows "
@@ -22,7 +23,7 @@ _NESTED = (
 )
 
 
-def _context():
+def _context() -> Any:
     """The replica context, or `None` outside of the replicas."""
     if keras.backend.backend() != "tensorflow":
         return None
@@ -75,7 +76,7 @@ def averaging_when_read() -> Any:
         return contextlib.nullcontext()
     import tensorflow as tf
 
-    def create(next_creator, **arguments):
+    def create(next_creator: Callable[..., Any], **arguments: Any) -> Any:
         arguments["synchronization"] = tf.VariableSynchronization.ON_READ
         arguments["aggregation"] = tf.VariableAggregation.MEAN
         return next_creator(**arguments)

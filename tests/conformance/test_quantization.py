@@ -92,9 +92,9 @@ def test_other_modes_are_skipped():
     for wrapper in (model.layers[0], model.layers[-1]):
         name = wrapper.layer.name
         assert (
-            "WeightStandardization is quantized to integers, once its kernel "
-            f"is trained. Received: mode='float8' for {name!r}. Use \"int8\" "
-            'or "int4", or leave the layer as it is.'
+            "WeightStandardization can only be quantized to integers, after "
+            f"training. Received: mode='float8' for {name!r}. Use \"int8\" or "
+            '"int4", or do not quantize the layer.'
         ) in messages
     np.testing.assert_array_equal(model(X), want)
 
@@ -104,23 +104,23 @@ def test_quantized_layer_is_refused():
     dense.build((None, 4))
     dense.quantize("int8")
     assert refusal(ValueError, WeightStandardization, dense) == (
-        "WeightStandardization standardizes a kernel before it is quantized. "
-        "Received: 'dense', quantized as 'int8_from_float32'. Wrap the layer "
-        "first, and quantize the model afterwards."
+        "WeightStandardization must wrap a layer before the layer is "
+        "quantized. Received: 'dense', quantized as 'int8_from_float32'. "
+        "Wrap the layer first, then quantize the model."
     )
     dense = keras.layers.Dense(3, name="dense", dtype="float8_from_float32")
     assert refusal(ValueError, WeightStandardization, dense) == (
-        "WeightStandardization computes with the kernel as it is trained. "
-        "Received: 'dense', quantized as 'float8_from_float32'. Leave the "
-        "wrapped layer out of that."
+        "WeightStandardization requires a kernel that is trained as it is "
+        "stored. Received: 'dense', quantized as 'float8_from_float32'. "
+        "Exclude the wrapped layer from it."
     )
 
 
 def test_low_rank_update_is_refused():
     low_rank = (
-        "WeightStandardization computes with the kernel as it is trained. "
-        "Received: 'dense', with a low-rank update. Leave the wrapped layer "
-        "out of that."
+        "WeightStandardization requires a kernel that is trained as it is "
+        "stored. Received: 'dense', with a low-rank update. Exclude the "
+        "wrapped layer from it."
     )
     dense = keras.layers.Dense(3, name="dense")
     wrapper = WeightStandardization(dense)
@@ -180,10 +180,10 @@ def test_dtype_of_a_built_layer_is_fixed():
         ValueError, WeightStandardization, dense, dtype="mixed_bfloat16"
     )
     assert message == (
-        "The dtype of WeightStandardization is that of the wrapped layer, "
-        "which is fixed once it is built. Received: dtype='mixed_bfloat16' "
-        "for 'dense', which is built with 'float32'. Leave the dtype out, or "
-        "wrap the layer before it is built."
+        "WeightStandardization has the dtype of the wrapped layer, which "
+        "cannot change after the layer is built. Received: "
+        "dtype='mixed_bfloat16' for 'dense', which is built with 'float32'. "
+        "Omit `dtype`, or wrap the layer before it is built."
     )
 
 

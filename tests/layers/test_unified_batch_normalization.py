@@ -133,9 +133,9 @@ def layer_with_condensed_batches(**more):
 
 WARNING = (
     "norm: every batch since its warm-up of {} steps was condensed ({} so "
-    "far, similarity above -1.0, last 1.000), so its running statistics are "
-    "{}, and inference with them may go wrong. Raise `condensation_threshold` "
-    "or `warmup_steps`."
+    "far, similarity above -1.0, last 1.000), so the running statistics are "
+    "{}, and inference with them may be inaccurate. Raise "
+    "`condensation_threshold` or `warmup_steps`."
 )
 
 

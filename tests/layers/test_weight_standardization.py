@@ -147,9 +147,9 @@ def test_low_rank_update_is_refused():
     wrapper(X)
     dense.enable_lora(2)
     assert refusal(wrapper.call, X) == (
-        "WeightStandardization computes with the kernel as it is trained. "
-        "Received: 'dense', with a low-rank update. Leave the wrapped layer "
-        "out of that."
+        "WeightStandardization requires a kernel that is trained as it is "
+        "stored. Received: 'dense', with a low-rank update. Exclude the "
+        "wrapped layer from it."
     )
 
 

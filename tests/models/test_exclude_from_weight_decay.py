@@ -84,22 +84,24 @@ def test_bad_arguments_are_refused():
     assert refusal(exclude, optimizer, model, "resnet") == message
     assert refusal(exclude, keras.optimizers.SGD(), model) == (
         "The optimizer must have weight decay. Received: SGD with "
-        "weight_decay=None. Set it, or leave this call out."
+        "weight_decay=None. Set `weight_decay`, or remove this call."
     )
     without = keras.Sequential([keras.layers.Dense(2)], name="m")
     assert refusal(exclude, optimizer, without) == (
-        "A model must be built before its variables are told apart. Received: "
-        "'m', not built. Call `model.build(shape)` or give it an `Input`."
+        "The model must be built before its variables are selected. "
+        "Received: 'm', which is not built. Call `model.build(shape)`, or "
+        "add an `Input`."
     )
     without.build((None, 3))
     assert refusal(exclude, optimizer, without) == (
-        "The model must have a normalization, of keras_norms or of "
-        "keras.layers. Received: 'm' with none. Give the model that has them."
+        "The model must contain a normalization layer of keras_norms or "
+        "keras.layers. Received: 'm', which contains none. Pass the model "
+        "that contains them."
     )
     assert refusal(exclude, "adamw", model) == (
-        "`optimizer` must be an optimizer of Keras. Received: "
-        "optimizer='adamw'. Make it, as in `keras.optimizers.AdamW("
-        "weight_decay=1e-4)`, and give the same one to `compile`."
+        "`optimizer` must be a Keras optimizer. Received: optimizer='adamw'. "
+        "Create one, such as `keras.optimizers.AdamW(weight_decay=1e-4)`, "
+        "and pass the same object to `compile`."
     )
     message = NOT_NEGATIVE.format(name="weight_decay", value=-1)
     assert refusal(keras_norms.regularizers.PullToOne, -1) == message

@@ -28,12 +28,15 @@ def test_new_weight_reaches_traced_functions():
 
 def test_warning_about_batch_norms_of_keras():
     model = many_norms()
-    with pytest.warns(UserWarning, match="batch norms of") as warned:
+    with pytest.warns(
+        UserWarning, match="batch normalization layers of"
+    ) as warned:
         models.set_inference_weight(model, 0.5)
     assert str(warned[0].message) == (
-        f"1 of the 4 batch norms of {model.name!r} are of keras.layers, which "
-        "have no `inference_weight` and are left as they are. Change them for "
-        "those of keras_norms, with `keras.models.clone_model` and its "
-        "`clone_function`, which clones nested models by itself."
+        f"1 of the 4 batch normalization layers of {model.name!r} are layers "
+        "of Keras, which have no `inference_weight`, and do not change. "
+        "Replace them by those of keras_norms, with "
+        "`keras.models.clone_model` and its `clone_function`, which must "
+        "clone nested models itself."
     )
     assert warned[0].filename == __file__

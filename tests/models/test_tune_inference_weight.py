@@ -138,8 +138,8 @@ def test_failure_restores_the_weights():
         models.tune_inference_weight, model, [], "accuracy", [0.5], verbose=0
     )
     assert message == (
-        "The dataset must have examples. Received: dataset=[] without any. "
-        "Give validation data."
+        "The dataset must contain examples. Received: dataset=[], which "
+        "contains none. Pass validation data."
     )
 
 
@@ -150,9 +150,9 @@ def test_bad_arguments_are_refused():
     )
     batch = (np.ones((8, 4)), np.ones((8, 4)))
     assert refusal(tune, model, batch, "mse") == (
-        "The model must have a layer with running statistics of keras_norms, "
-        "whose `inference_weight` can be set. Received: 'plain' with none. "
-        "Change its layers for those of keras_norms, with "
+        "The model must contain a keras_norms layer with running statistics, "
+        "which has an `inference_weight`. Received: 'plain', which contains "
+        "none. Replace its layers by those of keras_norms, with "
         "`keras.models.clone_model` and its `clone_function`."
     )
     model = classifier()
@@ -168,9 +168,9 @@ def test_bad_arguments_are_refused():
     message = modes.format(name="mode", value="'up'")
     assert refusal(tune, model, batch, "mse", mode="up") == message
     assert refusal(tune, model, (b for b in [batch]), "mse") == (
-        "The dataset is gone through once for each weight. Received: "
-        "generator, which ends after the first. Give a `tf.data.Dataset`, a "
-        "list of batches, or arrays `(x, y)`."
+        "The dataset must be iterable once per weight. Received: generator, "
+        "which can be iterated only once. Pass a `tf.data.Dataset`, a list "
+        "of batches, or arrays `(x, y)`."
     )
 
 
@@ -194,9 +194,9 @@ def test_several_outputs_use_all_examples():
         models.tune_inference_weight, model, (X, [X, X]), "mse", verbose=0
     )
     assert message == (
-        "A model of several outputs has no one prediction for a metric of "
-        "Keras. Received: 2 outputs. Give a function of `(y, prediction)`, "
-        "with a value an example, that takes them all."
+        "A metric of Keras takes one prediction, and the model has several "
+        "outputs. Received: 2 outputs. Pass a function of `(y, prediction)` "
+        "that takes all of them and returns one value per example."
     )
 
 
@@ -214,14 +214,14 @@ def test_missing_labels_and_vector_metrics_are_refused():
     tune = models.tune_inference_weight
     data = tf.data.Dataset.from_tensor_slices(X).batch(8)
     assert refusal(tune, with_norm(), data, "mse", verbose=0) == (
-        "The dataset must give batches `(x, y)`, or `(x, y, sample_weight)`. "
-        "Received: EagerTensor. Give the labels too."
+        "The dataset must yield batches `(x, y)` or `(x, y, sample_weight)`. "
+        "Received: EagerTensor. Include the labels."
     )
     metric = keras.metrics.F1Score()
     y = np.eye(4)[np.arange(70) % 4]
     assert refusal(tune, with_norm(), (X, y), metric, verbose=0) == (
-        "The metric must be one number. Received: F1Score with a result of "
-        "shape (4,). Have it averaged, or give a function."
+        "The metric must be a scalar. Received: F1Score with a result of "
+        "shape (4,). Average it, or pass a function."
     )
 
 

@@ -63,9 +63,9 @@ REPLICAS = (
     "number of replicas."
 )
 SYNCHRONIZED = (
-    "CrossReplicaBatchNormalization is synchronized. Received: "
-    "synchronized=False. Use BatchNormalization for statistics of each "
-    "replica by itself."
+    "CrossReplicaBatchNormalization must be synchronized. Received: "
+    "synchronized=False. Use BatchNormalization for separate statistics on "
+    "each replica."
 )
 VIRTUAL = (
     "`virtual_batch_size` is called `ghost_batch_size` here, and need not "
@@ -154,7 +154,7 @@ READINGS = ONE_OF.format(["keep_statistics", "use_running"])
 SIMILARITIES = ONE_OF.format(["features", "pooled"])
 SCALES = ONE_OF.format(["representative", "instance_enhancement"])
 WRAPPED = (
-    "WeightStandardization wraps convolutions (transposed and depthwise ones "
-    "too) and Dense layers. Received: layer={} of type {}. Wrap the layers of "
-    "a model that hold the kernels."
+    "WeightStandardization wraps convolutions, including transposed and "
+    "depthwise ones, and Dense layers. Received: layer={} of type {}. Wrap "
+    "the layers of the model that have a kernel."
 )

@@ -1,0 +1,97 @@
+"""The hooks of the layers with running statistics, and their defaults."""
+
+from keras_norms.engine.params import Params
+from keras_norms.layers.running_statistics import moving_average
+from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.affine import affine
+from keras_norms.statistics.moments import Moments
+from keras_norms.types import Tensor
+
+
+class BatchHooks:
+    """What a subclass of `BaseBatchNormalization` may override.
+
+    The defaults are those of batch normalization. The two properties may also
+    be overridden by an attribute of the class, such as `per_example = True`.
+    The methods stand in the order in which a call runs them. They compute with
+    small tensors. `extra_inputs`, which receives the inputs, is a method of
+    `BaseBatchNormalization`.
+    """
+
+    epsilon: float
+    momentum: float
+
+    @property
+    def per_example(self) -> bool:
+        """Whether a hook reads the moments of each example."""
+        return False
+
+    @property
+    def examples_per_block(self) -> int | None:
+        """How many consecutive examples training normalizes together.
+
+        `None` means the whole batch.
+        """
+        return None
+
+    def uses_batch(self, params: Params) -> Tensor:
+        """Whether training normalizes with the statistics of the batch.
+
+        Either `True`, or a boolean tensor. Where it is false, training
+        normalizes with the running statistics, as inference does.
+        """
+        return True
+
+    def training_moments(self, moments: Moments, params: Params) -> Moments:
+        """The moments of each row, as training pools them."""
+        return moments
+
+    def running_target(
+        self, batch: Moments, rows: Moments, params: Params
+    ) -> Moments:
+        """The moments that the running statistics approach.
+
+        `batch` are the moments of the whole batch, `rows` those of its
+        blocks.
+        """
+        return batch
+
+    def updated_state(
+        self, mean: Tensor, variance: Tensor, params: Params
+    ) -> dict[str, Tensor]:
+        """New values of non-trainable weights by name, after a valid batch."""
+        momentum = self.momentum
+        return {
+            "moving_mean": moving_average(params.moving_mean, mean, momentum),
+            "moving_variance": moving_average(
+                params.moving_variance, variance, momentum
+            ),
+        }
+
+    def step_state(self, params: Params) -> dict[str, Tensor]:
+        """New values of non-trainable weights by name, after every batch."""
+        return {}
+
+    def channel_groups(self, moments: Moments) -> Moments:
+        """The moments pooled over groups of channels."""
+        return moments
+
+    def training_coefficients(
+        self, moments: Moments, instance: Moments, params: Params
+    ) -> Coefficients:
+        """The coefficients in training, by default those of `algebra`."""
+        return self.algebra(moments, instance, params)
+
+    def example_statistics(self, instance: Moments, params: Params) -> Moments:
+        """Each example's moments, as blended with the running statistics."""
+        return self.channel_groups(instance)
+
+    def algebra(
+        self, moments: Moments, instance: Moments, params: Params
+    ) -> Coefficients:
+        """The coefficients.
+
+        `moments` are those that normalize: the batch's or the running ones.
+        `instance` are those of each example, where `per_example` is set.
+        """
+        return affine(moments, params.gamma, params.beta, self.epsilon)
