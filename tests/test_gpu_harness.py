@@ -195,7 +195,7 @@ def test_what_is_written_wrongly_is_found(act, words):
 
 @pytest.mark.parametrize("name", library.ACTIVATIONS)
 def test_slopes_are_those_of_the_activations(name):
-    z, h = np.linspace(-6, 6, 50), 1e-5
+    z, h = np.linspace(-7.1, 7.1, 50), 1e-5
     up, down = (oracles.activation(name, z + e) for e in (h, -h))
     expected = (up - down) / (2 * h)
     np.testing.assert_allclose(oracles.slope(name, z), expected, atol=1e-9)

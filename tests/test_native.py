@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from keras_norms.library import cache
 from keras_norms.library import manifest
 from keras_norms.ops import native
 from tests.test_errors import refusal
+from tf_ops.contract import definitions
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Where there is a compiler there must be a library: `make native`.
@@ -80,9 +82,11 @@ def scaled(x):
     return keras.ops.tanh(2.0 * x)
 
 
+# Those of the library, as Keras names them, and one that it does not have.
+NAMES = {"identity": "linear", "gelu_tanh": ops.gelu_tanh}
 ACTIVATIONS = (
-    *("relu", "silu", "gelu", "leaky_relu", "sigmoid", "tanh", "linear"),
-    *(ops.gelu_tanh, scaled),
+    *(NAMES.get(name, name) for name in definitions.activations()),
+    scaled,
 )
 
 
@@ -175,11 +179,9 @@ def test_all_operations_are_registered_for_gpus():
     from tensorflow.python.framework import kernels
 
     library.load(library.XLA_LIBRARY)
-    for name in (
-        *("Moments", "Apply", "GradientSums", "GradientCombine"),
-        *("GroupNorm", "GroupNormGradient"),
-    ):
-        found = kernels.get_registered_kernels_for_op(f"KerasNorms>{name}")
+    for operation in definitions.operations().values():
+        name = f"KerasNorms>{operation.name}"
+        found = kernels.get_registered_kernels_for_op(name)
         devices = [kernel.device_type for kernel in found.kernel]
         assert devices.count("GPU") == 3  # float32 and both of 16 bits
         assert devices.count("CPU") == 4
@@ -853,9 +855,20 @@ def mode_of_environment():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"axis": 4}, "x must have rank 2 or more and axis 4 be one"),
-        ({"center": np.zeros((2, 12))}, "center must have shape [5,12]"),
-        ({"mask": np.ones((3,), bool)}, "mask must be empty or have 210"),
+        (
+            {"axis": 4},
+            "x must have rank 2 or more, and axis must be at least 1 and less "
+            "than the rank of x. Received: axis=4 for x of shape [5,6,7,12].",
+        ),
+        (
+            {"center": np.zeros((2, 12))},
+            "center must have shape [5,12]. Received: shape [2,12].",
+        ),
+        (
+            {"mask": np.ones((3,), bool)},
+            "mask must be empty or have 210 elements, one for each position "
+            "of x. Received: shape [3].",
+        ),
     ],
 )
 def test_operations_refuse_what_does_not_fit(change, message):
@@ -882,31 +895,42 @@ def test_operations_refuse_what_does_not_fit(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"center": 6}, "argument 2 must have 60 elements. Received: 72"),
-        ({"mask": 3}, "argument 1 must have 210 elements. Received: 3"),
+        (
+            {"center": 6},
+            "center must have shape [5,12]. Received: shape [6,12].",
+        ),
+        (
+            {"mask": 3},
+            "mask must be empty or have 210 elements, one for each position "
+            "of x. Received: shape [3].",
+        ),
     ],
 )
 def test_compiled_operations_refuse_what_does_not_fit(change, message):
+    """Also shapes that are not known before XLA compiles."""
     library.load(library.XLA_LIBRARY)
     rows = {"center": 5, "mask": 0, **change}
     table = tf.ones((5, 12))
 
-    @tf.function(jit_compile=True)
-    def apply(x):
+    types = ("float32", "bool", "float32")
+    unknown = [tf.TensorSpec(None, dtype) for dtype in types]
+
+    @tf.function(jit_compile=True, input_signature=unknown)
+    def apply(x, mask, center):
         return library.load().keras_norms_apply(
-            x,
-            tf.ones((rows["mask"],), "bool"),
-            tf.ones((rows["center"], 12)),
-            table,
-            table,
+            *(x, mask, center, table, table),
             axis=3,
             examples=1,
             activation="identity",
         )
 
+    mask = tf.ones((rows["mask"],), "bool")
+    center = tf.ones((rows["center"], 12))
     with pytest.raises(tf.errors.InvalidArgumentError) as refused:
-        apply(X)
+        apply(X, mask, center)
     assert message in str(refused.value)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        tf.function(apply.python_function)(X, mask, center)
 
 
 @built

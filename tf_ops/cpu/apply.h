@@ -8,8 +8,6 @@
 
 namespace {
 
-using keras_norms::Line;
-
 // The tables of a line, of one row, or laid out for the spans of a channel.
 template <class S>
 struct Row {
@@ -28,15 +26,15 @@ struct Row {
   }
 };
 
-template <class S>
-inline Row<S> RowOf(const Line& line, int64_t row, int64_t channels,
-                    const void* b = nullptr, const void* d = nullptr) {
-  const int64_t at = row * channels;
+template <class S, class A>
+inline Row<S> RowOf(const A& arguments, int64_t row, const void* b = nullptr,
+                    const void* d = nullptr) {
+  const int64_t at = row * arguments.view.channels;
   const auto table = [at](const void* of) {
     return of ? static_cast<const S*>(of) + at : nullptr;
   };
-  return {table(line.tables.center), table(line.tables.scale),
-          table(line.tables.shift), table(b), table(d)};
+  return {table(arguments.center), table(arguments.scale),
+          table(arguments.shift), table(b), table(d)};
 }
 
 template <class S>
@@ -86,7 +84,7 @@ KERAS_NORMS_INLINE inline V LoadKept(const T* x, const Runs& runs, int64_t i) {
 // runs the one from i on, which goes with the entries from i on of the line.
 template <class S, class F>
 KERAS_NORMS_INLINE inline void EachPiece(const Walk& walk, const Row<S>& row,
-                                         const Truth* mask, int64_t ahead,
+                                         const MaskByte* mask, int64_t ahead,
                                          const F& f) {
   Laid<S> laid(walk);
   for (int64_t c = 0; c < walk.channels_apart(); ++c) {
@@ -103,7 +101,7 @@ KERAS_NORMS_INLINE inline void EachPiece(const Walk& walk, const Row<S>& row,
 template <class T, class S>
 inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
                        const Row<S>& row, Activation function,
-                       const Truth* mask, T* y, bool streams) {
+                       const MaskByte* mask, T* y, bool streams) {
   const Walk walk(view, chunk, mask != nullptr);
   streams = streams && walk.aligned(y);
   WithFunction(function, [&](auto f) {
@@ -124,8 +122,12 @@ inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
 }
 
 template <class T, class S>
-void Apply(const View& view, const T* x, const Line& line, T* y,
+void Apply(const keras_norms::ApplyArguments& arguments,
            const Workers& workers) {
+  const View& view = arguments.view;
+  const T* const x = static_cast<const T*>(arguments.x);
+  T* const y = static_cast<T*>(arguments.y);
+  const MaskByte* const mask = static_cast<const MaskByte*>(arguments.mask);
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
   const bool streams = chunks.large(2);
@@ -133,8 +135,8 @@ void Apply(const View& view, const T* x, const Line& line, T* y,
   Parallel(workers, view.rows * count, [&](int64_t item) {
     const int64_t i = view.rows * count - 1 - item;
     const Chunk chunk = chunks.at(i / count, i % count);
-    const Row<S> row = RowOf<S>(line, chunk.row, view.channels);
-    ApplyChunk(view, chunk, x, row, line.function, line.mask, y, streams);
+    const Row<S> row = RowOf<S>(arguments, chunk.row);
+    ApplyChunk(view, chunk, x, row, arguments.activation, mask, y, streams);
   });
 }
 

@@ -42,20 +42,4 @@ const Kernels& BestKernels() {
   return *best;
 }
 
-View ViewOf(const int64_t* sizes, int rank, int axis, int64_t examples) {
-  View view = {1, 1, sizes[axis], 1};
-  for (int i = 1; i < axis; ++i) view.outer *= sizes[i];
-  for (int i = axis + 1; i < rank; ++i) view.inner *= sizes[i];
-  const int64_t batch = sizes[0];
-  if (examples < 0) {
-    view.outer *= batch;
-  } else if (examples > 1 && batch % examples == 0) {
-    view.rows = batch / examples;
-    view.outer *= examples;
-  } else {
-    view.rows = batch;
-  }
-  return view;
-}
-
 }  // namespace keras_norms

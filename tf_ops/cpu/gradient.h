@@ -13,7 +13,7 @@ namespace {
 template <class T, class S>
 inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
                       const T* dy, const Row<S>& row, Activation function,
-                      const Truth* mask, double* sum, double* product) {
+                      const MaskByte* mask, double* sum, double* product) {
   const Walk walk(view, chunk, mask != nullptr);
   Laid<S> laid(walk);
   WithFunction(function, [&](auto f) {
@@ -44,7 +44,7 @@ inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
 template <class T, class S>
 inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
                          const T* dy, const Row<S>& row, Activation function,
-                         const Truth* mask, T* dx, bool streams) {
+                         const MaskByte* mask, T* dx, bool streams) {
   const Walk walk(view, chunk, mask != nullptr);
   streams = streams && walk.aligned(dx);
   const bool through = row.b != nullptr;
@@ -75,7 +75,7 @@ inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
 // Sums of each row in two float64 tables, given to `use`.
 template <class T, class S, class F, class R>
 inline void EachRowsSums(const View& view, const T* x, const T* dy,
-                         Activation function, const Truth* mask,
+                         Activation function, const MaskByte* mask,
                          const Workers& workers, const R& row_of,
                          const F& use) {
   const Chunks chunks(view, sizeof(T));
@@ -114,12 +114,16 @@ inline void EachRowsSums(const View& view, const T* x, const T* dy,
 }
 
 template <class T, class S>
-void GradientSums(const View& view, const T* x, const T* dy, const Line& line,
-                  S* sum, S* product, const Workers& workers) {
-  const int64_t channels = view.channels;
+void GradientSums(const keras_norms::GradientSumsArguments& arguments,
+                  const Workers& workers) {
+  const int64_t channels = arguments.view.channels;
+  S* const sum = static_cast<S*>(arguments.sum);
+  S* const product = static_cast<S*>(arguments.product);
   EachRowsSums<T, S>(
-      view, x, dy, line.function, line.mask, workers,
-      [&](int64_t row) { return RowOf<S>(line, row, channels); },
+      arguments.view, static_cast<const T*>(arguments.x),
+      static_cast<const T*>(arguments.dy), arguments.activation,
+      static_cast<const MaskByte*>(arguments.mask), workers,
+      [&](int64_t row) { return RowOf<S>(arguments, row); },
       [&](int64_t row, double* one, double* two) {
         for (int64_t c = 0; c < channels; ++c) {
           sum[row * channels + c] = S(one[c]);
@@ -129,9 +133,13 @@ void GradientSums(const View& view, const T* x, const T* dy, const Line& line,
 }
 
 template <class T, class S>
-void GradientCombine(const View& view, const T* x, const T* dy,
-                     const Line& line, const S* b, const S* d, T* dx,
+void GradientCombine(const keras_norms::GradientCombineArguments& arguments,
                      const Workers& workers) {
+  const View& view = arguments.view;
+  const T* const x = static_cast<const T*>(arguments.x);
+  const T* const dy = static_cast<const T*>(arguments.dy);
+  T* const dx = static_cast<T*>(arguments.dx);
+  const MaskByte* const mask = static_cast<const MaskByte*>(arguments.mask);
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
   const bool streams = chunks.large(3);
@@ -139,8 +147,9 @@ void GradientCombine(const View& view, const T* x, const T* dy,
   Parallel(workers, view.rows * count, [&](int64_t item) {
     const int64_t i = view.rows * count - 1 - item;
     const Chunk chunk = chunks.at(i / count, i % count);
-    const Row<S> row = RowOf<S>(line, chunk.row, view.channels, b, d);
-    ChunkCombine(view, chunk, x, dy, row, line.function, line.mask, dx,
+    const Row<S> row =
+        RowOf<S>(arguments, chunk.row, arguments.b, arguments.d);
+    ChunkCombine(view, chunk, x, dy, row, arguments.activation, mask, dx,
                  streams);
   });
 }

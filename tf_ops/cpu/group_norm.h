@@ -12,7 +12,19 @@
 
 namespace {
 
-using keras_norms::Groups;
+// Of a group norm or of its gradient.
+struct Groups {
+  int64_t count;
+  double epsilon;
+  const void* gamma;  // [channels], or null for ones
+  const void* beta;   // [channels], or null for zeros
+};
+
+template <class A>
+inline Groups GroupsOf(const A& arguments) {
+  return {arguments.groups, arguments.epsilon, arguments.gamma,
+          arguments.beta};
+}
 
 template <class S>
 struct Kept {
@@ -50,8 +62,8 @@ inline void PoolGroups(const Groups& groups, int64_t channels, Parts* parts,
 template <class S>
 class GroupRow {
  public:
-  GroupRow(const Groups& groups, int64_t channels, int64_t row,
-           const Kept<S>& kept)
+  template <class K>
+  GroupRow(const Groups& groups, int64_t channels, int64_t row, const K& kept)
       : channels_(channels), data_(5 * channels) {
     const S* gamma = static_cast<const S*>(groups.gamma);
     const S* beta = static_cast<const S*>(groups.beta);
@@ -67,8 +79,9 @@ class GroupRow {
 
   // From sums of g and of g (x - center): the tables b and d of dx, and, in
   // place of the sums, this row's share of the gradients of beta and gamma.
-  void Derive(const Groups& groups, int64_t row, const Kept<S>& kept,
-              double count, double* sum, double* product) {
+  template <class K>
+  void Derive(const Groups& groups, int64_t row, const K& kept, double count,
+              double* sum, double* product) {
     const S* gamma = static_cast<const S*>(groups.gamma);
     const int64_t size = channels_ / groups.count;
     for (int64_t g = 0; g < groups.count; ++g) {
@@ -115,13 +128,20 @@ class GroupRow {
 };
 
 template <class T, class S>
-void GroupNorm(const View& view, const T* x, const Groups& groups, T* y,
-               const Kept<S>& kept, const Workers& workers) {
+void GroupNorm(const keras_norms::GroupNormArguments& arguments,
+               const Workers& workers) {
+  const View& view = arguments.view;
+  const T* const x = static_cast<const T*>(arguments.x);
+  T* const y = static_cast<T*>(arguments.y);
+  const Groups groups = GroupsOf(arguments);
+  const Kept<S> kept = {static_cast<S*>(arguments.mean),
+                        static_cast<S*>(arguments.residual),
+                        static_cast<S*>(arguments.rstd)};
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count(), channels = view.channels;
   const bool whole = chunks.by_rows(workers);
   const auto apply = [&](int64_t row, int64_t k, GroupRow<S>* tables) {
-    ApplyChunk(view, chunks.at(row, k), x, tables->row(), groups.function,
+    ApplyChunk(view, chunks.at(row, k), x, tables->row(), arguments.activation,
                nullptr, y, chunks.large(2));
   };
   EachRowsMoments<T, S>(
@@ -139,9 +159,18 @@ void GroupNorm(const View& view, const T* x, const Groups& groups, T* y,
 }
 
 template <class T, class S>
-void GroupNormGradient(const View& view, const T* x, const T* dy,
-                       const Groups& groups, const Kept<S>& kept, T* dx,
-                       S* d_gamma, S* d_beta, const Workers& workers) {
+void GroupNormGradient(const keras_norms::GroupNormGradientArguments& arguments,
+                       const Workers& workers) {
+  const View& view = arguments.view;
+  const T* const x = static_cast<const T*>(arguments.x);
+  const T* const dy = static_cast<const T*>(arguments.dy);
+  T* const dx = static_cast<T*>(arguments.dx);
+  S* const d_gamma = static_cast<S*>(arguments.d_gamma);
+  S* const d_beta = static_cast<S*>(arguments.d_beta);
+  const Groups groups = GroupsOf(arguments);
+  const Kept<const S> kept = {static_cast<const S*>(arguments.mean),
+                              static_cast<const S*>(arguments.residual),
+                              static_cast<const S*>(arguments.rstd)};
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count(), channels = view.channels;
   const bool whole = chunks.by_rows(workers);
@@ -151,10 +180,10 @@ void GroupNormGradient(const View& view, const T* x, const T* dy,
   Buffer<S> derived(whole ? 0 : view.rows * 2 * channels);
   const auto combine = [&](int64_t row, int64_t k, GroupRow<S>* tables) {
     ChunkCombine(view, chunks.at(row, k), x, dy, tables->row(),
-                 groups.function, nullptr, dx, chunks.large(3));
+                 arguments.activation, nullptr, dx, chunks.large(3));
   };
   EachRowsSums<T, S>(
-      view, x, dy, groups.function, nullptr, workers,
+      view, x, dy, arguments.activation, nullptr, workers,
       [&](int64_t row) { return GroupRow<S>(groups, channels, row, kept); },
       [&](int64_t row, double* sum, double* product) {
         GroupRow<S> tables(groups, channels, row, kept);

@@ -67,7 +67,7 @@ inline void PivotsLast(const T* x, int64_t positions, int64_t channels,
 
 template <class T, class S>
 inline void Pivots(const View& view, const Chunk& chunk, const Walk& walk,
-                   const T* x, const Truth* mask, S* pivot) {
+                   const T* x, const MaskByte* mask, S* pivot) {
   if (walk.last() && mask == nullptr) {
     PivotsLast(x + walk.offset(0, 0), chunk.positions(), view.channels, pivot);
     return;
@@ -78,7 +78,7 @@ inline void Pivots(const View& view, const Chunk& chunk, const Walk& walk,
     const int64_t stride = walk.last() ? view.channels : 1;
     for (int64_t s = 0; s < walk.spans() && !of.full(); ++s) {
       const T* from = x + walk.offset(c, s);
-      const Truth* keep = mask ? mask + walk.position(s) : nullptr;
+      const MaskByte* keep = mask ? mask + walk.position(s) : nullptr;
       for (int64_t i = 0; i < length && !of.full(); ++i) {
         if (keep == nullptr || keep[i]) of.Add(from + i * stride);
       }
@@ -88,12 +88,12 @@ inline void Pivots(const View& view, const Chunk& chunk, const Walk& walk,
 }
 
 inline int64_t CountKept(const Chunk& chunk, const Walk& walk,
-                         const Truth* mask) {
+                         const MaskByte* mask) {
   if (mask == nullptr) return chunk.positions();
   int64_t count = 0;
   const int64_t length = walk.last() ? chunk.positions() : walk.length();
   for (int64_t s = 0; s < walk.spans(); ++s) {
-    const Truth* keep = mask + walk.position(s);
+    const MaskByte* keep = mask + walk.position(s);
     for (int64_t i = 0; i < length; ++i) count += keep[i] != 0;
   }
   return count;
@@ -101,7 +101,7 @@ inline int64_t CountKept(const Chunk& chunk, const Walk& walk,
 
 template <class T, class S>
 inline void ChunkMoments(const View& view, const Chunk& chunk, const T* x,
-                         const Truth* mask, Parts* parts, int64_t slot) {
+                         const MaskByte* mask, Parts* parts, int64_t slot) {
   const Walk walk(view, chunk, mask != nullptr);
   const int64_t channels = view.channels;
   const int64_t count = CountKept(chunk, walk, mask);
@@ -175,7 +175,7 @@ inline void Merge(Parts* parts, int64_t first, int64_t slots,
 
 // Gives each row's parts, in a slot of `Parts`, to `use`.
 template <class T, class S, class F>
-inline void EachRowsMoments(const View& view, const T* x, const Truth* mask,
+inline void EachRowsMoments(const View& view, const T* x, const MaskByte* mask,
                             const Workers& workers, const F& use) {
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
@@ -202,11 +202,17 @@ inline void EachRowsMoments(const View& view, const T* x, const Truth* mask,
 }
 
 template <class T, class S>
-void Moments(const View& view, const T* x, const Truth* mask, S* count,
-             S* mean, S* variance, S* residual, const Workers& workers) {
-  const int64_t channels = view.channels;
+void Moments(const keras_norms::MomentsArguments& arguments,
+             const Workers& workers) {
+  const int64_t channels = arguments.view.channels;
+  S* const count = static_cast<S*>(arguments.count);
+  S* const mean = static_cast<S*>(arguments.mean);
+  S* const variance = static_cast<S*>(arguments.variance);
+  S* const residual = static_cast<S*>(arguments.residual);
   EachRowsMoments<T, S>(
-      view, x, mask, workers, [&](int64_t row, Parts* parts, int64_t slot) {
+      arguments.view, static_cast<const T*>(arguments.x),
+      static_cast<const MaskByte*>(arguments.mask), workers,
+      [&](int64_t row, Parts* parts, int64_t slot) {
         const double n = *parts->count(slot);
         count[row] = S(n);
         for (int64_t c = 0; c < channels; ++c) {

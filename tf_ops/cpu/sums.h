@@ -57,7 +57,7 @@ class Sums {
 // The two sums of each channel of a chunk: lay(channel) gives tables, and
 // add(count, runs, tables from the runs' first entry on, sums) adds runs.
 template <class S, class L, class F>
-inline void ChannelSums(const Walk& walk, const Truth* mask, int64_t ahead,
+inline void ChannelSums(const Walk& walk, const MaskByte* mask, int64_t ahead,
                         double* one, double* two, const L& lay,
                         const F& add) {
   const int64_t width = walk.width();

@@ -1,6 +1,7 @@
 // What kernels need of the machine they run on: a GPU, compiled by NVRTC
-// without any headers of CUDA, or the emulation of the tests, which runs the
-// threads of a block one after the other on a CPU.
+// without any headers of CUDA, or another one whose header has been included
+// before, as the emulation of the tests, which runs the threads of a block one
+// after the other on a CPU.
 
 #ifndef KERAS_NORMS_CUDA_DEVICE_H_
 #define KERAS_NORMS_CUDA_DEVICE_H_
@@ -100,8 +101,8 @@ KERAS_NORMS_DEVICE Bits16 ToHalf(float x) {
 
 }  // namespace
 
-#else
-#include "../test/emulated.h"
+#elif !defined(KERAS_NORMS_DEVICE)
+#error "Compile with NVRTC, or with -include of another device, see ../Makefile"
 #endif
 
 #endif  // KERAS_NORMS_CUDA_DEVICE_H_

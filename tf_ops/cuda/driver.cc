@@ -216,7 +216,7 @@ Limits Stream::limits() {
   return limits;
 }
 
-std::string Stream::Launch(const char* kernel, const Shape& shape,
+std::string Stream::Launch(const char* kernel, const LaunchShape& shape,
                            const void* task) {
   return WithLoaded(stream_, [&](const Driver& driver, Loaded& loaded) {
     Driver::Handle function = nullptr;

@@ -21,7 +21,7 @@ class Stream : public Device {
 
   void* Scratch(size_t bytes) override { return allocate_(bytes); }
   Limits limits() override;
-  std::string Launch(const char* kernel, const Shape& shape,
+  std::string Launch(const char* kernel, const LaunchShape& shape,
                      const void* task) override;
 
  private:

@@ -1,8 +1,8 @@
 // The kernels of the two passes and of their gradient, for GPUs: compiled by
 // NVRTC, without headers of CUDA, once for each architecture.
 //
-// What they compute is said in ../cpu/kernels.h, how blocks cover x in
-// geometry.h. Bytes moved, in copies of x (R read, W written); parts are 16
+// What they compute is said in ../contract/operations.def, how blocks cover x
+// in geometry.h. Bytes moved, in copies of x (R read, W written); parts are 16
 // (moments) or 8 (sums) bytes for each channel of a chunk, which has 64 of it
 // or more where there are as many, and stay in the second cache:
 //

@@ -7,16 +7,16 @@
 namespace keras_norms {
 namespace {
 
-// One function of the table: kernels one after the other until one fails.
+// One operation: kernels one after the other until one fails.
 class Run {
  public:
-  Run(const View& view, Type type, const Truth* mask,
+  Run(const CommonArguments& arguments, const void* mask,
       std::initializer_list<const void*> tensors, Device& device)
       : device_(device),
-        width_(WidthOf(view, type, mask, tensors)),
-        form_(FormOf(type, width_)),
-        geometry_(GeometryOf(view, width_)) {
-    if (type == Type::kDouble) failed_ = "float64 is for CPUs alone";
+        width_(WidthOf(arguments.view, arguments.type, mask, tensors)),
+        form_(FormOf(arguments.type, width_)),
+        geometry_(GeometryOf(arguments.view, width_)) {
+    if (arguments.type == Type::kDouble) failed_ = "float64 is for CPUs alone";
   }
 
   const Geometry& geometry() const { return geometry_; }
@@ -97,130 +97,117 @@ const float* Floats(const void* data) {
   return static_cast<const float*>(data);
 }
 float* Floats(void* data) { return static_cast<float*>(data); }
+const MaskByte* Mask(const void* data) {
+  return static_cast<const MaskByte*>(data);
+}
 
-LineTask TaskOf(const Line& line) {
-  return {Floats(line.tables.center),
-          Floats(line.tables.scale),
-          Floats(line.tables.shift),
+// Of Apply and of its gradient.
+template <class A>
+LineTask LineOf(const A& arguments) {
+  return {Floats(arguments.center),
+          Floats(arguments.scale),
+          Floats(arguments.shift),
           nullptr,
           nullptr,
           0,
-          static_cast<int>(line.function)};
+          static_cast<int>(arguments.activation)};
 }
 
-LineTask TaskOf(const View& view, const Groups& groups,
-                const GroupMoments& moments) {
-  return {Floats(moments.mean),
-          Floats(moments.inverse),
-          Floats(moments.residual),
-          Floats(groups.gamma),
-          Floats(groups.beta),
-          static_cast<int>(view.channels / groups.count),
-          static_cast<int>(groups.function)};
-}
-
-std::string Moments(const View& view, Type type, const void* x,
-                    const Truth* mask, void* count, void* mean, void* variance,
-                    void* residual, Device& device) {
-  Run run(view, type, mask, {x}, device);
-  const Geometry& g = run.geometry();
-  MomentsPart* const parts = run.Parts<MomentsPart>();
-  run.Pass("moments", MomentsTask{g, x, mask, parts});
-  run.Pool("pool_moments", g.rows * g.channels,
-           PoolTask{PoolOf(g, 1, g.chunks), parts, -1.0, Floats(count),
-                    Floats(mean), Floats(residual), Floats(variance)});
-  return run.failed();
-}
-
-std::string Apply(const View& view, Type type, const void* x, const Line& line,
-                  void* y, Device& device) {
-  Run run(view, type, line.mask, {x, y}, device);
-  run.LinePass("apply",
-               ApplyTask{run.geometry(), TaskOf(line), x, line.mask, y});
-  return run.failed();
-}
-
-std::string GradientSums(const View& view, Type type, const void* x,
-                         const void* dy, const Line& line, void* sum,
-                         void* product, Device& device) {
-  Run run(view, type, line.mask, {x, dy}, device);
-  const Geometry& g = run.geometry();
-  SumsPart* const parts = run.Parts<SumsPart>();
-  run.LinePass("sums", SumsTask{g, TaskOf(line), x, dy, line.mask, parts});
-  run.Pool("pool_sums", g.rows * g.channels,
-           PoolSumsTask{PoolOf(g, 1, g.chunks), parts, nullptr, nullptr,
-                        nullptr, 0.0, Floats(sum), Floats(product)});
-  return run.failed();
-}
-
-std::string GradientCombine(const View& view, Type type, const void* x,
-                            const void* dy, const Line& line, const void* b,
-                            const void* d, void* dx, Device& device) {
-  Run run(view, type, line.mask, {x, dy, dx}, device);
-  run.LinePass("combine", CombineTask{run.geometry(), TaskOf(line), x, dy,
-                                      line.mask, Floats(b), Floats(d), dx});
-  return run.failed();
-}
-
-std::string GroupNorm(const View& view, Type type, const void* x,
-                      const Groups& groups, void* y,
-                      const GroupMoments& moments, Device& device) {
-  Run run(view, type, nullptr, {x, y}, device);
-  const Geometry& g = run.geometry();
-  const int64_t size = view.channels / groups.count;
-  const LineTask line = TaskOf(view, groups, moments);
-  if (run.Fused(view, {{},
-                       line,
-                       x,
-                       y,
-                       groups.epsilon,
-                       Floats(moments.mean),
-                       Floats(moments.residual),
-                       Floats(moments.inverse)})) {
-    return run.failed();
-  }
-  MomentsPart* const parts = run.Parts<MomentsPart>();
-  run.Pass("moments", MomentsTask{g, x, nullptr, parts});
-  run.Pool("pool_moments", g.rows * groups.count,
-           PoolTask{PoolOf(g, size, size * g.chunks), parts, groups.epsilon,
-                    nullptr, Floats(moments.mean), Floats(moments.residual),
-                    Floats(moments.inverse)});
-  run.LinePass("apply", ApplyTask{g, line, x, nullptr, y});
-  return run.failed();
-}
-
-std::string GroupNormGradient(const View& view, Type type, const void* x,
-                              const void* dy, const Groups& groups,
-                              const GroupMoments& moments, void* dx,
-                              void* d_gamma, void* d_beta, Device& device) {
-  Run run(view, type, nullptr, {x, dy, dx}, device);
-  const Geometry& g = run.geometry();
-  const int64_t size = view.channels / groups.count;
-  const LineTask line = TaskOf(view, groups, moments);
-  // b and d lie behind the parts.
-  const int64_t tables = g.rows * groups.count;
-  SumsPart* const parts = run.Parts<SumsPart>(tables);
-  float* const b = reinterpret_cast<float*>(parts + PartsOf(g));
-  float* const d = b + tables;
-  run.LinePass("sums", SumsTask{g, line, x, dy, nullptr, parts});
-  run.Pool("pool_sums", tables,
-           PoolSumsTask{PoolOf(g, size, size * g.chunks), parts, line.scale,
-                        line.shift, line.gamma,
-                        static_cast<double>(size * view.positions()), b, d});
-  run.LinePass("combine", CombineTask{g, line, x, dy, nullptr, b, d, dx});
-  run.Pool("affine", g.channels,
-           AffineTask{PoolOf(g, size, g.rows * g.chunks), parts, line.scale,
-                      line.shift, Floats(d_gamma), Floats(d_beta)});
-  return run.failed();
+// Of GroupNorm and of its gradient.
+template <class A>
+LineTask GroupLineOf(const A& arguments) {
+  return {Floats(arguments.mean),
+          Floats(arguments.rstd),
+          Floats(arguments.residual),
+          Floats(arguments.gamma),
+          Floats(arguments.beta),
+          static_cast<int>(arguments.view.channels / arguments.groups),
+          static_cast<int>(arguments.activation)};
 }
 
 }  // namespace
 
-const DeviceKernels& OnDevice() {
-  static const DeviceKernels kernels = {Moments,      Apply,
-                                        GradientSums, GradientCombine,
-                                        GroupNorm,    GroupNormGradient};
-  return kernels;
+std::string RunOnDevice(const MomentsArguments& a, Device& device) {
+  Run run(a, a.mask, {a.x}, device);
+  const Geometry& g = run.geometry();
+  MomentsPart* const parts = run.Parts<MomentsPart>();
+  run.Pass("moments", MomentsTask{g, a.x, Mask(a.mask), parts});
+  run.Pool("pool_moments", g.rows * g.channels,
+           PoolTask{PoolOf(g, 1, g.chunks), parts, -1.0, Floats(a.count),
+                    Floats(a.mean), Floats(a.residual), Floats(a.variance)});
+  return run.failed();
+}
+
+std::string RunOnDevice(const ApplyArguments& a, Device& device) {
+  Run run(a, a.mask, {a.x, a.y}, device);
+  run.LinePass("apply",
+               ApplyTask{run.geometry(), LineOf(a), a.x, Mask(a.mask), a.y});
+  return run.failed();
+}
+
+std::string RunOnDevice(const GradientSumsArguments& a, Device& device) {
+  Run run(a, a.mask, {a.x, a.dy}, device);
+  const Geometry& g = run.geometry();
+  SumsPart* const parts = run.Parts<SumsPart>();
+  run.LinePass("sums", SumsTask{g, LineOf(a), a.x, a.dy, Mask(a.mask), parts});
+  run.Pool("pool_sums", g.rows * g.channels,
+           PoolSumsTask{PoolOf(g, 1, g.chunks), parts, nullptr, nullptr,
+                        nullptr, 0.0, Floats(a.sum), Floats(a.product)});
+  return run.failed();
+}
+
+std::string RunOnDevice(const GradientCombineArguments& a, Device& device) {
+  Run run(a, a.mask, {a.x, a.dy, a.dx}, device);
+  run.LinePass("combine",
+               CombineTask{run.geometry(), LineOf(a), a.x, a.dy, Mask(a.mask),
+                           Floats(a.b), Floats(a.d), a.dx});
+  return run.failed();
+}
+
+std::string RunOnDevice(const GroupNormArguments& a, Device& device) {
+  Run run(a, nullptr, {a.x, a.y}, device);
+  const Geometry& g = run.geometry();
+  const int64_t size = a.view.channels / a.groups;
+  const LineTask line = GroupLineOf(a);
+  if (run.Fused(a.view, {{},
+                         line,
+                         a.x,
+                         a.y,
+                         a.epsilon,
+                         Floats(a.mean),
+                         Floats(a.residual),
+                         Floats(a.rstd)})) {
+    return run.failed();
+  }
+  MomentsPart* const parts = run.Parts<MomentsPart>();
+  run.Pass("moments", MomentsTask{g, a.x, nullptr, parts});
+  run.Pool("pool_moments", g.rows * a.groups,
+           PoolTask{PoolOf(g, size, size * g.chunks), parts, a.epsilon, nullptr,
+                    Floats(a.mean), Floats(a.residual), Floats(a.rstd)});
+  run.LinePass("apply", ApplyTask{g, line, a.x, nullptr, a.y});
+  return run.failed();
+}
+
+std::string RunOnDevice(const GroupNormGradientArguments& a, Device& device) {
+  Run run(a, nullptr, {a.x, a.dy, a.dx}, device);
+  const Geometry& g = run.geometry();
+  const int64_t size = a.view.channels / a.groups;
+  const LineTask line = GroupLineOf(a);
+  // b and d lie behind the parts.
+  const int64_t tables = g.rows * a.groups;
+  SumsPart* const parts = run.Parts<SumsPart>(tables);
+  float* const b = reinterpret_cast<float*>(parts + PartsOf(g));
+  float* const d = b + tables;
+  run.LinePass("sums", SumsTask{g, line, a.x, a.dy, nullptr, parts});
+  run.Pool("pool_sums", tables,
+           PoolSumsTask{PoolOf(g, size, size * g.chunks), parts, line.scale,
+                        line.shift, line.gamma,
+                        static_cast<double>(size * a.view.positions()), b, d});
+  run.LinePass("combine", CombineTask{g, line, a.x, a.dy, nullptr, b, d, a.dx});
+  run.Pool("affine", g.channels,
+           AffineTask{PoolOf(g, size, g.rows * g.chunks), parts, line.scale,
+                      line.shift, Floats(a.d_gamma), Floats(a.d_beta)});
+  return run.failed();
 }
 
 }  // namespace keras_norms

@@ -8,7 +8,7 @@
 #include <initializer_list>
 #include <numeric>
 
-#include "../cpu/kernels.h"
+#include "../contract/arguments.h"
 #include "launch.h"
 #include "tasks.h"
 
@@ -42,7 +42,7 @@ inline int64_t PowerWithin(int64_t value) {
 inline int64_t BytesOf(Type type) { return type == Type::kFloat ? 4 : 2; }
 
 // How many numbers can be accessed at once: 16 bytes of them, or one.
-inline int WidthOf(const View& view, Type type, const Truth* mask,
+inline int WidthOf(const View& view, Type type, const void* mask,
                    std::initializer_list<const void*> tensors) {
   const int64_t wide = 16 / BytesOf(type);
   const int64_t side = view.inner == 1 ? view.channels : view.inner;

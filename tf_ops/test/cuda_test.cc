@@ -20,47 +20,17 @@ constexpr kn::Limits kLimits[] = {{232448, 8}, {40960, 4}, {0, 1}};
 kn::Limits limits;
 
 // What the cases are tried on, as if it were a CPU's.
-template <class F, class... Arguments>
-void OnEmulation(const F& function, const Arguments&... arguments) {
+template <class Arguments>
+void OnEmulation(const Arguments& arguments, const kn::Workers&) {
   emulation::Emulated device(order, limits);
-  const std::string wrong = function(arguments..., device);
+  const std::string wrong = kn::RunOnDevice(arguments, device);
   Check(wrong.empty(), wrong);
 }
 
-const kn::DeviceKernels& kernels = kn::OnDevice();
-
 const kn::Kernels kEmulated = {
     "emulated GPU",
-    [](const kn::View& view, kn::Type type, const void* x,
-       const kn::Truth* mask, void* count, void* mean, void* variance,
-       void* residual, const kn::Workers&) {
-      OnEmulation(kernels.moments, view, type, x, mask, count, mean, variance,
-                  residual);
-    },
-    [](const kn::View& view, kn::Type type, const void* x, const kn::Line& line,
-       void* y, const kn::Workers&) {
-      OnEmulation(kernels.apply, view, type, x, line, y);
-    },
-    [](const kn::View& view, kn::Type type, const void* x, const void* dy,
-       const kn::Line& line, void* sum, void* product, const kn::Workers&) {
-      OnEmulation(kernels.gradient_sums, view, type, x, dy, line, sum, product);
-    },
-    [](const kn::View& view, kn::Type type, const void* x, const void* dy,
-       const kn::Line& line, const void* b, const void* d, void* dx,
-       const kn::Workers&) {
-      OnEmulation(kernels.gradient_combine, view, type, x, dy, line, b, d, dx);
-    },
-    [](const kn::View& view, kn::Type type, const void* x,
-       const kn::Groups& groups, void* y, const kn::GroupMoments& moments,
-       const kn::Workers&) {
-      OnEmulation(kernels.group_norm, view, type, x, groups, y, moments);
-    },
-    [](const kn::View& view, kn::Type type, const void* x, const void* dy,
-       const kn::Groups& groups, const kn::GroupMoments& moments, void* dx,
-       void* d_gamma, void* d_beta, const kn::Workers&) {
-      OnEmulation(kernels.group_norm_gradient, view, type, x, dy, groups,
-                  moments, dx, d_gamma, d_beta);
-    },
+#define KERAS_NORMS_OPERATION(Name, ...) OnEmulation<kn::Name##Arguments>,
+#include "../contract/operations.def"
 };
 
 // All threads one way round, and then others: the same bits, if no barrier is
@@ -76,6 +46,7 @@ void InAnyOrder(const Case& given, const F& run) {
   Tried<T> again(kEmulated, given, alone, false);
   run(&again);
   const size_t bytes = one.bits.size() * sizeof(one.bits[0]);
+  Digest(one.bits.data(), bytes);
   Check(one.bits.size() == again.bits.size() &&
             (bytes == 0 ||
              std::memcmp(one.bits.data(), again.bits.data(), bytes) == 0),
@@ -138,7 +109,7 @@ int main(int arguments, char**) {
     const int64_t size = view.rows * view.positions() * view.channels;
     if (few && size > 10000) continue;
     for (const bool masked : {false, true}) {
-      for (int f = 0; f < 8; ++f) {
+      for (int f = 0; f < kActivations; ++f) {
         // All functions on the small, one of two on the large.
         if (size > 500 && f != (masked ? 0 : 2)) continue;
         if (few && f > 2) continue;
@@ -153,6 +124,7 @@ int main(int arguments, char**) {
       }
     }
   }
-  std::printf("%d cases on the emulation, %d failures\n", cases, failures);
+  std::printf("%d cases on the emulation, %d failures, checksum %016llx\n",
+              cases, failures, checksum);
   return failures > 0;
 }

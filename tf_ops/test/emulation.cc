@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "emulated.h"
+#include "emulated_device.h"
 
 namespace emulation {
 
@@ -119,7 +119,8 @@ State RunBlock(Order order, int threads) {
 }
 
 // False where threads do not come to the same barriers.
-bool RunCluster(Order order, const keras_norms::Shape& shape, unsigned first) {
+bool RunCluster(Order order, const keras_norms::LaunchShape& shape,
+                unsigned first) {
   for (int rank = 0; rank < shape.cluster; ++rank) {
     std::memset(dynamic[rank], 0xff, shape.shared);
     for (int t = 0; t < shape.threads; ++t) Start(rank, t);
@@ -185,7 +186,7 @@ void* Emulated::Scratch(size_t bytes) {
 }
 
 std::string Emulated::Launch(const char* kernel,
-                             const keras_norms::Shape& shape,
+                             const keras_norms::LaunchShape& shape,
                              const void* task) {
   const auto found = Kernels().find(kernel);
   if (found == Kernels().end()) return std::string("no kernel ") + kernel;

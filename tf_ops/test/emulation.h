@@ -21,7 +21,7 @@ class Emulated : public keras_norms::Device {
   ~Emulated() override;
   void* Scratch(size_t bytes) override;
   keras_norms::Limits limits() override { return limits_; }
-  std::string Launch(const char* kernel, const keras_norms::Shape& shape,
+  std::string Launch(const char* kernel, const keras_norms::LaunchShape& shape,
                      const void* task) override;
 
  private:

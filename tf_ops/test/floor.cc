@@ -79,14 +79,13 @@ int main() {
   };
   const kn::View examples = {kExamples, kPositions, kChannels, 1};
   const kn::View batch = {1, kExamples * kPositions, kChannels, 1};
-  const kn::Groups groups = {32, 1e-3, kn::Activation::kIdentity, table(0),
-                             table(0)};
-  const kn::GroupMoments moments = {table(1), table(2), table(3)};
-  const kn::Line line = {{table(0), table(0), table(0)},
-                         kn::Activation::kIdentity,
-                         nullptr};
+  const auto common = [](const kn::View& view, int64_t groups) {
+    return kn::CommonArguments{view, kn::Type::kFloat,
+                               kn::Activation::kIdentity, groups, 1e-3};
+  };
+  const kn::CommonArguments group = common(examples, 32);
+  const kn::CommonArguments line = common(batch, 1);
   const kn::Kernels& kernels = kn::BestKernels();
-  constexpr auto kFloat = kn::Type::kFloat;
 
   using Work = std::function<void(int64_t)>;
   const auto rows = [&](Work work) {
@@ -94,7 +93,7 @@ int main() {
       two.Run(
           kExamples,
           [](void* context, int64_t i) {
-            (*static_cast<const Work*>(context))(i * kRow);
+            (*static_cast<const Work*>(context))(i* kRow);
           },
           const_cast<Work*>(&work));
     };
@@ -104,17 +103,18 @@ int main() {
       {"read x", rows([&](int64_t i) { Read(x + i); })},
       {"Moments",
        [&] {
-         kernels.moments(batch, kFloat, x, nullptr, table(4), table(5),
-                         table(6), table(7), two);
+         kernels.moments(
+             {line, x, nullptr, table(4), table(5), table(6), table(7)}, two);
        }},
-      {"read x and, from caches, write y",
-       rows([&](int64_t i) {
+      {"read x and, from caches, write y", rows([&](int64_t i) {
          Read(x + i);
          Write(x + i, x + i, y + i);
        })},
       {"GroupNorm",
        [&] {
-         kernels.group_norm(examples, kFloat, x, groups, y, moments, two);
+         kernels.group_norm(
+             {group, x, table(0), table(0), y, table(1), table(2), table(3)},
+             two);
        }},
       {"read x and dy", rows([&](int64_t i) {
          Read(x + i);
@@ -122,29 +122,35 @@ int main() {
        })},
       {"GradientSums",
        [&] {
-         kernels.gradient_sums(batch, kFloat, x, dy, line, table(4), table(5),
+         kernels.gradient_sums({line, x, dy, nullptr, table(0), table(0),
+                                table(0), table(4), table(5)},
                                two);
        }},
-      {"read x and dy and, from caches, write dx",
-       rows([&](int64_t i) {
+      {"read x and dy and, from caches, write dx", rows([&](int64_t i) {
          Read(x + i);
          Read(dy + i);
          Write(x + i, dy + i, y + i);
        })},
       {"GroupNormGradient",
        [&] {
-         kernels.group_norm_gradient(examples, kFloat, x, dy, groups, moments,
-                                     y, table(4), table(5), two);
+         kernels.group_norm_gradient(
+             {group, x, dy, table(0), table(0), table(1), table(2), table(3), y,
+              table(4), table(5)},
+             two);
        }},
       {"read x, write y", rows([&](int64_t i) { Write(x + i, x + i, y + i); })},
       {"Apply",
-       [&] { kernels.apply(batch, kFloat, x, line, y, two); }},
+       [&] {
+         kernels.apply({line, x, nullptr, table(0), table(0), table(0), y},
+                       two);
+       }},
       {"read x and dy, write dx",
        rows([&](int64_t i) { Write(x + i, dy + i, y + i); })},
       {"GradientCombine",
        [&] {
-         kernels.gradient_combine(batch, kFloat, x, dy, line, table(0),
-                                  table(0), y, two);
+         kernels.gradient_combine({line, x, dy, nullptr, table(0), table(0),
+                                   table(0), table(0), table(0), y},
+                                  two);
        }},
   };
   std::vector<std::vector<double>> times(all.size());

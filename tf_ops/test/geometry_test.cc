@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "emulated_device.h"
+// Needs a device that has been included before.
 #include "../cuda/course.h"
 #include "../cuda/plan.h"
 #include "check.h"

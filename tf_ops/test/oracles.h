@@ -63,36 +63,37 @@ struct Kind<Bfloat16> {
   static constexpr double close = 2e-6, narrow = 5e-3;
 };
 
+// The definitions of ../contract/activations.def.
+using std::erfc;
+using std::exp;
+using std::fmax;
+using std::fmin;
+using std::tanh;
+
 double Function(kn::Activation function, double z) {
   switch (function) {
-    case kn::Activation::kIdentity:
-      return z;
-    case kn::Activation::kRelu:
-      return std::max(z, 0.0);
-    case kn::Activation::kLeakyRelu:
-      return z < 0 ? 0.2 * z : z;
-    case kn::Activation::kSilu:
-      return z / (1 + std::exp(-z));
-    case kn::Activation::kSigmoid:
-      return 1 / (1 + std::exp(-z));
-    case kn::Activation::kTanh:
-      return std::tanh(z);
-    case kn::Activation::kGelu:
-      return z * 0.5 * std::erfc(-z / std::sqrt(2.0));
-    case kn::Activation::kGeluTanh:
-      return 0.5 * z *
-             (1 + std::tanh(std::sqrt(2 / M_PI) * (z + 0.044715 * z * z * z)));
+#define KERAS_NORMS_ACTIVATION(name, Formula, definition, derivative) \
+  case kn::Activation::k##Formula:                                    \
+    return definition;
+#include "../contract/activations.def"
   }
   return 0;
 }
 
 double Slope(kn::Activation function, double z) {
-  if (function == kn::Activation::kIdentity) return 1;
-  if (function == kn::Activation::kRelu) return z > 0;
-  if (function == kn::Activation::kLeakyRelu) return z > 0 ? 1 : 0.2;
-  const double h = 1e-5;
-  return (Function(function, z + h) - Function(function, z - h)) / (2 * h);
+  switch (function) {
+#define KERAS_NORMS_ACTIVATION(name, Formula, definition, derivative) \
+  case kn::Activation::k##Formula:                                    \
+    return derivative;
+#include "../contract/activations.def"
+  }
+  return 0;
 }
+
+constexpr int kActivations = 0
+#define KERAS_NORMS_ACTIVATION(...) +1
+#include "../contract/activations.def"
+    ;
 
 }  // namespace
 

@@ -1,8 +1,8 @@
-// Where ops run: on a CPU by its device's own threads, on a GPU in its stream.
-// Run(context, kernel, arguments) runs a kernel of the table of either.
+// Where operations run: on a CPU by its device's own threads, on a GPU in its
+// stream. Run(context, arguments) runs an operation of ../contract there.
 
-#ifndef KERAS_NORMS_TENSORFLOW_PLACES_H_
-#define KERAS_NORMS_TENSORFLOW_PLACES_H_
+#ifndef KERAS_NORMS_TENSORFLOW_DEVICE_TRAITS_H_
+#define KERAS_NORMS_TENSORFLOW_DEVICE_TRAITS_H_
 
 #include <functional>
 #include <string>
@@ -17,31 +17,27 @@
 namespace keras_norms {
 
 struct OnCpu {
-  using Table = Kernels;
   static constexpr const char* kDevice = "CPU";
 
-  template <class Kernel, class... Arguments>
+  template <class Arguments>
   static absl::Status Run(tensorflow::OpKernelContext* context,
-                          Kernel Kernels::* kernel,
-                          const Arguments&... arguments) {
+                          const Arguments& arguments) {
     const auto* threads = context->device()->tensorflow_cpu_worker_threads();
     const Pool pool(threads->num_threads,
                     [workers = threads->workers](std::function<void()> task) {
                       workers->Schedule(std::move(task));
                     });
-    (BestKernels().*kernel)(arguments..., pool);
+    keras_norms::Run(BestKernels(), arguments, pool);
     return absl::OkStatus();
   }
 };
 
 struct OnGpu {
-  using Table = DeviceKernels;
   static constexpr const char* kDevice = "GPU";
 
-  template <class Kernel, class... Arguments>
+  template <class Arguments>
   static absl::Status Run(tensorflow::OpKernelContext* context,
-                          Kernel DeviceKernels::* kernel,
-                          const Arguments&... arguments) {
+                          const Arguments& arguments) {
     tensorflow::Tensor scratch;
     absl::Status allocated;
     auto* const stream = context->op_device_context()->stream();
@@ -50,7 +46,7 @@ struct OnGpu {
       allocated = context->allocate_temp(tensorflow::DT_INT8, shape, &scratch);
       return allocated.ok() ? scratch.data() : nullptr;
     });
-    const std::string wrong = (OnDevice().*kernel)(arguments..., in);
+    const std::string wrong = RunOnDevice(arguments, in);
     if (wrong.empty() || !allocated.ok()) return allocated;
     return tensorflow::errors::Internal("keras_norms: ", wrong);
   }
@@ -58,4 +54,4 @@ struct OnGpu {
 
 }  // namespace keras_norms
 
-#endif  // KERAS_NORMS_TENSORFLOW_PLACES_H_
+#endif  // KERAS_NORMS_TENSORFLOW_DEVICE_TRAITS_H_

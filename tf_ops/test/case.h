@@ -10,7 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "../cpu/kernels.h"
+#include "../contract/arguments.h"
 #include "check.h"
 #include "oracles.h"
 
@@ -58,7 +58,7 @@ struct Given {
       x.push_back(Of<T>(mean + normal(random)));
       dy.push_back(Of<T>(normal(random)));
     }
-    keep.reset(new kn::Truth[view.rows * view.positions() + 1]);
+    keep.reset(new kn::MaskByte[view.rows * view.positions() + 1]);
     for (int64_t i = 0; i < view.rows * view.positions(); ++i) {
       keep[i] = i % 3 == 1 ? 0 : i % 3 == 2 ? 255 : 1;
     }
@@ -95,10 +95,11 @@ struct Given {
     return !kept(r, p) && !std::isfinite(value) ? 0 : value;
   }
 
-  const kn::Truth* mask() const { return masked ? keep.get() : nullptr; }
+  const kn::MaskByte* mask() const { return masked ? keep.get() : nullptr; }
 
-  kn::Line line() const {
-    return {{center.data(), scale.data(), shift.data()}, function, mask()};
+  // What any operation takes besides tensors.
+  kn::CommonArguments common(int64_t groups = 1, double epsilon = 0) const {
+    return {view, Kind<T>::type, function, groups, epsilon};
   }
 
   double linear(int64_t r, int64_t p, int64_t c) const {
@@ -116,7 +117,7 @@ struct Given {
   const double mean;
   const kn::Activation function;
   std::vector<T> x, dy;
-  std::unique_ptr<kn::Truth[]> keep;
+  std::unique_ptr<kn::MaskByte[]> keep;
   std::vector<S> center, scale, shift, b, d;
 };
 

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "../contract/validation.h"
 #include "../cpu/kernels.h"
 #include "../cpu/pool.h"
 #include "../cpu/vectors.h"
@@ -67,15 +68,14 @@ void LateThreads() {
 
 // Sizes over 2^31 elements by index arithmetic alone.
 void Indices() {
-  const int64_t sizes[] = {70000, 70000, 3};
-  const kn::View view = kn::ViewOf(sizes, 3, 2, -1);
+  const kn::View view = kn::ViewOf({70000, 70000, 3}, 2, -1);
   Check(view.outer == 4900000000 && view.rows == 1, "outer beyond 2^32");
-  const int64_t first[] = {3, 5, 70000, 70000};
-  Check(kn::ViewOf(first, 4, 1, 1).inner == 4900000000, "inner beyond 2^32");
-  const int64_t blocks[] = {12, 7, 5};
-  Check(kn::ViewOf(blocks, 3, 2, 4).rows == 3, "blocks of 4 of 12");
-  Check(kn::ViewOf(blocks, 3, 2, 5).rows == 12, "5 do not divide 12");
-  Check(kn::ViewOf(blocks, 3, 1, 4).outer == 4, "blocks, channels first");
+  const kn::Sizes first = {3, 5, 70000, 70000};
+  Check(kn::ViewOf(first, 1, 1).inner == 4900000000, "inner beyond 2^32");
+  const kn::Sizes blocks = {12, 7, 5};
+  Check(kn::ViewOf(blocks, 2, 4).rows == 3, "blocks of 4 of 12");
+  Check(kn::ViewOf(blocks, 2, 5).rows == 12, "5 do not divide 12");
+  Check(kn::ViewOf(blocks, 1, 4).outer == 4, "blocks, channels first");
 }
 
 }  // namespace

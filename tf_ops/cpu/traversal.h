@@ -10,7 +10,7 @@
 
 namespace {
 
-using keras_norms::Truth;
+using keras_norms::MaskByte;
 
 // Runs worked on at a time, that go with the same piece of the tables.
 constexpr int kRuns = 4;
@@ -110,7 +110,7 @@ struct Runs {
   // As far as memory is asked for.
   int64_t ahead;
   // Of number i: keep[i * step]; null where all are kept. One run only.
-  const Truth* keep;
+  const MaskByte* keep;
   int64_t step;
 };
 
@@ -119,21 +119,21 @@ struct Runs {
 template <class F>
 KERAS_NORMS_INLINE inline void EachRuns(const Walk& walk, int64_t channel,
                                         int64_t tile, int64_t n,
-                                        const Truth* mask, int64_t ahead,
+                                        const MaskByte* mask, int64_t ahead,
                                         const F& f) {
   const int64_t width = walk.width(), length = walk.length();
   if (length == 0) return;
   ahead = UpTo(ahead, kRuns * width) * kRuns * width;
   for (int64_t s = 0; s < walk.spans(); ++s) {
     const int64_t offset = walk.offset(channel, s);
-    const Truth* keep = mask ? mask + walk.position(s) : nullptr;
+    const MaskByte* keep = mask ? mask + walk.position(s) : nullptr;
     int64_t i = tile;
     for (; !keep && i + (kRuns - 1) * width + n <= length; i += kRuns * width) {
       f(Number<kRuns>(), Runs{offset + i, width, n, ahead, nullptr, 0});
     }
     for (; i < length; i += width) {
       const int64_t left = Least(n, length - i);
-      const Truth* of = keep + (keep ? walk.last() ? i / width : i : 0);
+      const MaskByte* of = keep + (keep ? walk.last() ? i / width : i : 0);
       f(Number<1>(), Runs{offset + i, width, left, ahead, of, !walk.last()});
     }
   }

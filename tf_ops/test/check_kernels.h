@@ -76,9 +76,10 @@ class Tried {
     const int64_t tables = given_.view.rows * given_.view.channels;
     std::vector<S> count(given_.view.rows, -1), mean(tables, -1),
         variance(tables, -1), residual(tables, -1);
-    kernels_.moments(given_.view, Kind<T>::type, given_.x.data(), given_.mask(),
-                     count.data(), mean.data(), variance.data(),
-                     residual.data(), pool_);
+    kernels_.moments(
+        {given_.common(), given_.x.data(), given_.mask(), count.data(),
+         mean.data(), variance.data(), residual.data()},
+        pool_);
     for (int64_t r = 0; r < checked_; ++r) {
       for (int64_t c = 0; c < given_.view.channels; ++c) {
         long double n = 0, sum = 0, square = 0;
@@ -108,8 +109,10 @@ class Tried {
 
   void Apply() {
     Results<T> y(given_.x.size());
-    kernels_.apply(given_.view, Kind<T>::type, given_.x.data(), given_.line(),
-                   y.data(), pool_);
+    kernels_.apply(
+        {given_.common(), given_.x.data(), given_.mask(), given_.center.data(),
+         given_.scale.data(), given_.shift.data(), y.data()},
+        pool_);
     Each([&](int64_t r, int64_t p, int64_t c) {
       const double z = given_.linear(r, p, c);
       Close(Value(y[given_.at(r, p, c)]), Function(given_.function, z),
@@ -121,9 +124,11 @@ class Tried {
   void Sums() {
     const int64_t tables = given_.view.rows * given_.view.channels;
     std::vector<S> sum(tables, -1), product(tables, -1);
-    kernels_.gradient_sums(given_.view, Kind<T>::type, given_.x.data(),
-                           given_.dy.data(), given_.line(), sum.data(),
-                           product.data(), pool_);
+    kernels_.gradient_sums(
+        {given_.common(), given_.x.data(), given_.dy.data(), given_.mask(),
+         given_.center.data(), given_.scale.data(), given_.shift.data(),
+         sum.data(), product.data()},
+        pool_);
     for (int64_t r = 0; r < checked_; ++r) {
       for (int64_t c = 0; c < given_.view.channels; ++c) {
         const int64_t i = r * given_.view.channels + c;
@@ -147,9 +152,11 @@ class Tried {
     for (const bool through : {true, false}) {
       Results<T> dx(given_.x.size());
       kernels_.gradient_combine(
-          given_.view, Kind<T>::type, given_.x.data(), given_.dy.data(),
-          given_.line(), through ? given_.b.data() : nullptr,
-          through ? given_.d.data() : nullptr, dx.data(), pool_);
+          {given_.common(), given_.x.data(), given_.dy.data(), given_.mask(),
+           given_.center.data(), given_.scale.data(), given_.shift.data(),
+           through ? given_.b.data() : nullptr,
+           through ? given_.d.data() : nullptr, dx.data()},
+          pool_);
       Each([&](int64_t r, int64_t p, int64_t c) {
         const int64_t i = r * given_.view.channels + c;
         double want = given_.Before(r, p, c) * given_.scale[i];
@@ -171,19 +178,18 @@ class Tried {
     std::vector<S> gamma = given_.b, beta = given_.d;
     gamma.resize(given_.view.channels);
     beta.resize(given_.view.channels);
-    const kn::Groups how = {groups, 1e-3, given_.function, gamma.data(),
-                            beta.data()};
-    std::vector<S> mean(given_.view.rows * groups), residual(mean),
-        inverse(mean);
+    const kn::CommonArguments common = given_.common(groups, 1e-3);
+    std::vector<S> mean(given_.view.rows * groups), residual(mean), rstd(mean);
     Results<T> y(given_.x.size()), dx(given_.x.size());
-    const kn::GroupMoments kept = {mean.data(), residual.data(),
-                                   inverse.data()};
-    kernels_.group_norm(given_.view, Kind<T>::type, given_.x.data(), how,
-                        y.data(), kept, pool_);
+    kernels_.group_norm({common, given_.x.data(), gamma.data(), beta.data(),
+                         y.data(), mean.data(), residual.data(), rstd.data()},
+                        pool_);
     std::vector<S> d_gamma(given_.view.channels), d_beta(given_.view.channels);
-    kernels_.group_norm_gradient(given_.view, Kind<T>::type, given_.x.data(),
-                                 given_.dy.data(), how, kept, dx.data(),
-                                 d_gamma.data(), d_beta.data(), pool_);
+    kernels_.group_norm_gradient(
+        {common, given_.x.data(), given_.dy.data(), gamma.data(), beta.data(),
+         mean.data(), residual.data(), rstd.data(), dx.data(), d_gamma.data(),
+         d_beta.data()},
+        pool_);
     std::vector<double> want_gamma(given_.view.channels), want_beta(want_gamma),
         sizes(given_.view.channels);
     for (int64_t r = 0; r < checked_; ++r) {

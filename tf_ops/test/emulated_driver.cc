@@ -108,8 +108,8 @@ DRIVER cuLaunchKernelEx(const CUlaunchConfig* config, void* function,
   const CUlaunchConfig& c = *config;
   const unsigned others = c.y * c.z * c.threads_y * c.threads_z;
   if (depth != 1 || others != 1) return 1;
-  keras_norms::Shape shape = {c.x, static_cast<int>(c.threads_x), 1,
-                              static_cast<int>(c.shared)};
+  keras_norms::LaunchShape shape = {c.x, static_cast<int>(c.threads_x), 1,
+                                    static_cast<int>(c.shared)};
   for (unsigned i = 0; i < c.count; ++i) {
     if (c.attributes[i].id != 4) return 1;
     shape.cluster = static_cast<int>(c.attributes[i].cluster[0]);

@@ -1,7 +1,7 @@
 // What kernels find on the emulation, in place of CUDA: see emulation.h.
 
-#ifndef KERAS_NORMS_TEST_EMULATED_H_
-#define KERAS_NORMS_TEST_EMULATED_H_
+#ifndef KERAS_NORMS_TEST_EMULATED_DEVICE_H_
+#define KERAS_NORMS_TEST_EMULATED_DEVICE_H_
 
 #include <cmath>
 #include <cstdint>
@@ -114,4 +114,4 @@ inline Bits16 ToHalf(float x) {
 
 }  // namespace
 
-#endif  // KERAS_NORMS_TEST_EMULATED_H_
+#endif  // KERAS_NORMS_TEST_EMULATED_DEVICE_H_
