@@ -19,6 +19,7 @@ from keras_norms import ops
 from keras_norms.library import cache
 from keras_norms.library import manifest
 from keras_norms.ops import native
+from keras_norms.ops import native_ops
 from tests.test_errors import refusal
 from tf_ops.contract import definitions
 
@@ -138,6 +139,55 @@ def test_activations_are_those_of_keras(activation, jit, dtype, batch):
     for got, want in zip(third_of("always"), third_of("never"), strict=True):
         scale = np.abs(want).max() + 1
         np.testing.assert_allclose(got / scale, want / scale, 0, close)
+
+
+@built
+@pytest.mark.parametrize("name", definitions.activations())
+@pytest.mark.parametrize(
+    ("dtype", "close"),
+    [
+        ("float32", 2e-6),
+        ("float64", 1e-12),
+        ("float16", 4e-3),
+        ("bfloat16", 3e-2),
+    ],
+)
+def test_activations_have_the_kinks_of_keras(name, dtype, close):
+    """Kinks are at some of these numbers, which every type represents."""
+    function = keras.activations.get(NAMES.get(name, name))
+    assert native_ops.activation(function) == name
+    if dtype == "float64" and NAMES.get(name, name) in FLOAT32_CONSTANTS:
+        close = 1e-6
+    x = tf.constant(np.arange(-8, 8.25, 0.25)[None, :, None], dtype)
+    one = tf.ones([1, 1], "float64" if dtype == "float64" else "float32")
+
+    def apply(x):
+        return library.load().keras_norms_apply(
+            *(x, tf.zeros([0], "bool"), 0 * one, one, 0 * one),
+            activation=name,
+            axis=2,
+            examples=1,
+        )
+
+    for compiled in (False, True):
+        if compiled:
+            library.load(library.XLA_LIBRARY)
+            apply = tf.function(apply, jit_compile=True)
+        for got, want in zip(
+            (apply(x), slopes(apply, x)),
+            (function(x), slopes(function, x)),
+            strict=True,
+        ):
+            got, want = (np.float64(values) for values in (got, want))
+            atol = close * (1 + np.abs(want).max())
+            np.testing.assert_allclose(got, want, atol=atol, rtol=0)
+
+
+def slopes(function, x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.gradient(y, x)
 
 
 @built
