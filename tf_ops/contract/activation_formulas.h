@@ -140,6 +140,19 @@ struct Tanh {
   }
 };
 
+struct Relu6 {
+  template <class Math, class V>
+  static inline V Value(V z) {
+    using S = typename Math::template Scalar<V>;
+    return Clamp(z, S(0), S(6));
+  }
+  template <class Math, class V>
+  static inline V Gradient(V z, V dy) {
+    const V below = z < 6 ? dy : V();
+    return z > 0 ? below : V();
+  }
+};
+
 }  // namespace formulas
 }  // namespace
 
