@@ -153,6 +153,21 @@ struct Relu6 {
   }
 };
 
+struct HardSwish {
+  template <class Math, class V>
+  static inline V Value(V z) {
+    using S = typename Math::template Scalar<V>;
+    return z * (Clamp(z + 3, S(0), S(6)) / 6);
+  }
+  template <class Math, class V>
+  static inline V Gradient(V z, V dy) {
+    using S = typename Math::template Scalar<V>;
+    const V below = z < 3 ? z : V();
+    const V inner = z > -3 ? below : V();
+    return dy * ((Clamp(z + 3, S(0), S(6)) + inner) / 6);
+  }
+};
+
 }  // namespace formulas
 }  // namespace
 
