@@ -839,8 +839,8 @@ def test_ghost_batches_of_a_batch_that_depends_on_values_are_refused():
     with ops.using_native("always"), refusing as refused:
         some(*arguments)
     assert (
-        "Under XLA the native library takes no sizes that depend on values "
-        "but the number of examples, and that not with ghost batches. "
+        "Under XLA, the batch size is the only size of an input of the native "
+        "library that may depend on values, and only without ghost batches. "
         "Received: size 0 of the input depends on values. Trace the function "
         "within keras_norms.ops.using_native('never')."
     ) in str(refused.value)

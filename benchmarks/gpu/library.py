@@ -126,7 +126,7 @@ class Kernels:
         return functools.partial(self.run, kernel)
 
 
-_SHORT = re.compile(rb"no memory for (\d+) bytes of sums")
+_SHORT = re.compile(rb"There is no memory for (\d+) bytes of partial sums.")
 
 
 def build(target="gpu", library=LIBRARY):

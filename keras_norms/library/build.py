@@ -92,7 +92,7 @@ def _make(cxx, aside, made, xla, gpus, show):
     else:
         images.leave_out(aside)
     _run_all(commands, show)
-    source = "cuda/images.S"
+    source = "cuda/cubins.S"
     target = _object(aside, "images")
     compiler.run(compiler.object_file(cxx, source, ["-I", str(aside)], target))
     for library, parts in libraries.items():

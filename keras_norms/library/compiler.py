@@ -81,7 +81,7 @@ def _said(command):
 def parts(xla):
     """{library: {object file: (source, its own flags)}}, slowest first."""
     kernels = {
-        "cache": ("cpu/cache.cc", ()),
+        "cache_size": ("cpu/cache_size.cc", ()),
         "dispatch": ("cpu/dispatch.cc", ()),
         "launch": ("cuda/launch.cc", ()),
         "driver": ("cuda/driver.cc", ()),

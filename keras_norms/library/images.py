@@ -28,7 +28,7 @@ def commands(aside):
 
 
 def _image(aside, name):
-    return aside / f"{name}.image"
+    return aside / f"{name}.cubin"
 
 
 def leave_out(aside):

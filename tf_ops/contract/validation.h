@@ -45,7 +45,7 @@ inline std::string ActivationList() {
   return list;
 }
 
-// Functions that validate return the error in words, or an empty string.
+// Functions that validate return the error, or an empty string.
 
 inline std::string ParseActivation(const std::string& name,
                                    Activation* activation) {
@@ -134,11 +134,11 @@ inline Sizes SizesOf(Extent extent, const Sizes& x,
   return {};
 }
 
-inline bool Compatible(const Sizes& one, const Sizes& other) {
-  if (one.size() != other.size()) return false;
-  for (size_t i = 0; i < one.size(); ++i) {
-    const bool known = one[i] != kUnknown && other[i] != kUnknown;
-    if (known && one[i] != other[i]) return false;
+inline bool Compatible(const Sizes& a, const Sizes& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const bool known = a[i] != kUnknown && b[i] != kUnknown;
+    if (known && a[i] != b[i]) return false;
   }
   return true;
 }
@@ -147,18 +147,18 @@ inline std::string ValidateTensor(const TensorSpec& spec, const Shape& shape,
                                   const Sizes& x,
                                   const Attributes& attributes) {
   if (!shape) return "";
-  const int64_t found = ElementsOf(*shape);
+  const int64_t elements = ElementsOf(*shape);
   const bool mask = spec.extent == Extent::kMask;
   const bool may_be_empty = mask ||
                             spec.extent == Extent::kRowsChannelsOrEmpty ||
                             spec.extent == Extent::kChannelsOrEmpty;
-  if (may_be_empty && (found == 0 || found == kUnknown)) return "";
+  if (may_be_empty && (elements == 0 || elements == kUnknown)) return "";
   const Sizes wanted = SizesOf(spec.extent, x, attributes);
   const std::string rule =
       std::string(spec.name) + " must " + (may_be_empty ? "be empty or " : "");
   if (mask) {
     const int64_t count = ElementsOf(wanted);
-    if (count == kUnknown || found == count) return "";
+    if (count == kUnknown || elements == count) return "";
     return rule + "have " + std::to_string(count) +
            " elements, one for each position of x. Received: shape " +
            Describe(*shape) + ".";

@@ -1,7 +1,7 @@
-// The formulas of activations, of one number or of a vector.
+// The formulas of activations, for one element or for a vector.
 //
-// float32 is approximated by polynomials (within 6e-7 of exact, relative to
-// the larger of 1 and the argument); float64 is the C library's.
+// float32 uses polynomials, whose error is at most 6e-7 relative to the larger
+// of 1 and the argument. float64 uses the C library.
 
 #ifndef KERAS_NORMS_CPU_ACTIVATIONS_H_
 #define KERAS_NORMS_CPU_ACTIVATIONS_H_
@@ -17,15 +17,15 @@ namespace {
 
 using keras_norms::Activation;
 
-// exp of 0 or less.
+// exp(x) for x <= 0.
 template <class V>
 inline V ExpDown(V x) {
-  if constexpr (Kinds<V>::kDouble) {
-    return EachLane(x, [](double lane, int64_t) { return std::exp(lane); });
+  if constexpr (VectorTraits<V>::kDouble) {
+    return ForEachLane(x, [](double lane, int64_t) { return std::exp(lane); });
   } else {
-    const auto least = x < -87.3f;
+    const auto underflows = x < -87.3f;
     x = Clamp(x, -87.3f, 0.0f);
-    // The sum's last digits are the nearest integer.
+    // The last bits of the sum are the nearest integer.
     const V magic = x * 1.44269504f + 12582912.0f;
     const V integer = magic - 12582912.0f;
     const V r = (x - integer * 0.693359375f) + integer * 2.12194440e-4f;
@@ -34,7 +34,8 @@ inline V ExpDown(V x) {
     p = p * r + 1.66665763e-1f;
     p = p * r + 0.5f;
     p = p * (r * r) + r + 1.0f;
-    return least ? V() : p * Same<V>((Same<Bits<V>>(magic) + 127) << 23);
+    return underflows ? V()
+                      : p * BitCast<V>((BitCast<Bits<V>>(magic) + 127) << 23);
   }
 }
 
@@ -43,7 +44,7 @@ inline V Magnitude(V x) {
   return x < 0 ? -x : x;
 }
 
-// What the formulas take from this machine.
+// The functions that the formulas need.
 struct CpuMath {
   template <class V>
   using Scalar = ::Scalar<V>;
@@ -62,8 +63,9 @@ struct CpuMath {
 
   template <class V>
   static V Tanh(V x) {
-    if constexpr (Kinds<V>::kDouble) {
-      return EachLane(x, [](double lane, int64_t) { return std::tanh(lane); });
+    if constexpr (VectorTraits<V>::kDouble) {
+      return ForEachLane(x,
+                         [](double lane, int64_t) { return std::tanh(lane); });
     } else {
       const V size = Magnitude(x);
       const V e = ExpDown(-2 * size);
@@ -80,8 +82,8 @@ struct CpuMath {
 
   template <class V>
   static V NormalShare(V x) {
-    if constexpr (Kinds<V>::kDouble) {
-      return EachLane(x, [](double lane, int64_t) {
+    if constexpr (VectorTraits<V>::kDouble) {
+      return ForEachLane(x, [](double lane, int64_t) {
         return 0.5 * std::erfc(-lane * 0.70710678118654752440);
       });
     } else {
@@ -99,7 +101,7 @@ struct CpuMath {
   }
 };
 
-// One activation, known when it is compiled.
+// One activation, chosen at compile time.
 template <class Formula>
 struct Fixed {
   template <class V>
@@ -112,14 +114,14 @@ struct Fixed {
   }
 };
 
-// Any activation, told apart for each vector: less than what it takes itself,
-// and one copy of the loops for all of them.
+// Any activation, by a switch for each vector. The switch costs less than the
+// activation, and all of them share one copy of the loops.
 struct Any {
-  Activation function;
+  Activation activation;
 
   template <class V>
   __attribute__((noinline)) V operator()(V z) const {
-    switch (function) {
+    switch (activation) {
 #define KERAS_NORMS_ACTIVATION(name, Formula, ...) \
   case Activation::k##Formula:                     \
     return formulas::Formula::Value<CpuMath>(z);
@@ -130,7 +132,7 @@ struct Any {
 
   template <class V>
   __attribute__((noinline)) V Gradient(V z, V dy) const {
-    switch (function) {
+    switch (activation) {
 #define KERAS_NORMS_ACTIVATION(name, Formula, ...) \
   case Activation::k##Formula:                     \
     return formulas::Formula::Gradient<CpuMath>(z, dy);
@@ -140,14 +142,14 @@ struct Any {
   }
 };
 
-// use(f) with f a type for the function.
+// Calls use(f) with a type for the activation.
 template <class F>
-inline void WithFunction(Activation function, const F& use) {
-  if (function == Activation::kIdentity) {
+inline void WithActivation(Activation activation, const F& use) {
+  if (activation == Activation::kIdentity) {
     return use(Fixed<formulas::Identity>());
   }
-  if (function == Activation::kRelu) return use(Fixed<formulas::Relu>());
-  use(Any{function});
+  if (activation == Activation::kRelu) return use(Fixed<formulas::Relu>());
+  use(Any{activation});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Which instruction set this processor runs best.
+// Chooses the best instruction set of this processor.
 
 #include <cstring>
 #include <initializer_list>
@@ -17,10 +17,9 @@ const Kernels* KernelsNamed(const char* name) {
   if (std::strcmp(name, "Baseline") == 0) return &Baseline();
 #ifdef __x86_64__
   __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") &&
-                    __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi2") &&
-                    __builtin_cpu_supports("f16c");
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
   if (std::strcmp(name, "Avx2") == 0) return avx2 ? &Avx2() : nullptr;
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") &&

@@ -1,5 +1,5 @@
-// The kernels for one instruction set: compiled once for each, with
-// KERAS_NORMS_ISA the name of the function that gives their table.
+// The kernels for one instruction set. This file is compiled once for each,
+// with KERAS_NORMS_ISA as the name of the function that returns them.
 
 #include "group_norm.h"
 #include "kernels.h"
@@ -9,9 +9,9 @@ namespace {
 using keras_norms::Kernels;
 using keras_norms::Type;
 
-// Calls work(T(), S()) with the types of x and of tables.
+// Calls work(T(), S()) with the types of x and of statistics.
 template <class F>
-void Typed(Type type, const F& work) {
+void WithTypes(Type type, const F& work) {
   switch (type) {
     case Type::kFloat:
       return work(float(), float());
@@ -24,8 +24,8 @@ void Typed(Type type, const F& work) {
   }
 }
 
-// The calling thread.
-class Alone : public Workers {
+// Runs everything on the calling thread.
+class CallingThread : public Workers {
  public:
   int threads() const override { return 1; }
   void Run(int64_t items, void (*work)(void*, int64_t),
@@ -34,26 +34,28 @@ class Alone : public Workers {
   }
 };
 
-// Less than this is done before another thread has woken.
-constexpr int64_t kWorthWaking = 1 << 18;
+// Smaller tensors are done before another thread wakes up.
+constexpr int64_t kMinParallelBytes = 1 << 18;
 
-const Workers& Crew(const keras_norms::CommonArguments& arguments,
-                    const Workers& workers) {
-  static const Alone alone;
+const Workers& WorkersFor(const keras_norms::CommonArguments& arguments,
+                          const Workers& workers) {
+  static const CallingThread calling_thread;
   const View& view = arguments.view;
   int64_t bytes = 0;
-  Typed(arguments.type, [&](auto t, auto) { bytes = sizeof(t); });
+  WithTypes(arguments.type, [&](auto t, auto) { bytes = sizeof(t); });
   bytes *= view.rows * view.positions() * view.channels;
-  return bytes < kWorthWaking ? static_cast<const Workers&>(alone) : workers;
+  return bytes < kMinParallelBytes ? static_cast<const Workers&>(calling_thread)
+                                   : workers;
 }
 
-// Moments<T, S>(arguments, workers), and so on, for the types of x.
-#define KERAS_NORMS_OPERATION(Name, name, ...)                             \
-  void Typed##Name(const keras_norms::Name##Arguments& arguments,          \
-                   const Workers& workers) {                               \
-    Typed(arguments.type, [&](auto t, auto s) {                            \
-      Name<decltype(t), decltype(s)>(arguments, Crew(arguments, workers)); \
-    });                                                                    \
+// Calls Moments<T, S>(arguments, workers), and so on, for the type of x.
+#define KERAS_NORMS_OPERATION(Name, name, ...)                        \
+  void Typed##Name(const keras_norms::Name##Arguments& arguments,     \
+                   const Workers& workers) {                          \
+    WithTypes(arguments.type, [&](auto t, auto s) {                   \
+      Name<decltype(t), decltype(s)>(arguments,                       \
+                                     WorkersFor(arguments, workers)); \
+    });                                                               \
   }
 #include "../contract/operations.def"
 

@@ -1,25 +1,23 @@
-// The kernels of the two passes and of their gradient, for CPUs.
+// The kernels for CPUs.
 //
-// x is seen as [rows, outer, channels, inner], see ../contract/arguments.h. A
-// row is what has moments of its own. Tables are [rows, channels]. Bytes
-// moved, in copies of x from or to memory (R read, W written), where a row
-// does not fit in a core's cache (in brackets, where it does):
+// ../contract/operations.def defines what they compute, and arguments.h there
+// how x is viewed. Bytes moved from or to memory, in copies of x (R read, W
+// written), if a row does not fit in the cache of a core; in brackets, if it
+// does:
 //
-//   Moments          count, mean, variance, residual             1R
-//   Apply            y = f((x - center) scale + shift)            1R 1W
-//   GradientSums     sums of g and of g (x - center)              2R
-//   GradientCombine  dx = g scale + (x - center) b + d            2R 1W
-//   GroupNorm        Moments, pooled by groups, and Apply   2R 1W [1R 1W]
-//   GroupNormGradient  GradientSums, GradientCombine        4R 1W [2R 1W]
+//   Moments            count, mean, variance, residual          1R
+//   Apply              y = f((x - center) scale + shift)        1R 1W
+//   GradientSums       sums of g and of g (x - center)          2R
+//   GradientCombine    dx = g scale + (x - center) b + d        2R 1W
+//   GroupNorm          Moments, pooled by groups, and Apply     2R 1W [1R 1W]
+//   GroupNormGradient  GradientSums and GradientCombine         4R 1W [2R 1W]
 //
-// with g = dy f'((x - center) scale + shift), recomputed. Sums are float32
-// about a value near the mean, folded into float64 every 64 additions; float64
-// for float64. How a row is cut into chunks depends on its shape alone, and
-// chunks are merged in their order: the same bits for any number of threads.
+// with g = dy f'((x - center) scale + shift), which is recomputed.
 //
-// `mask` is null, or a byte for each position [rows, outer, inner]. Where
-// it is false, x is not in Moments, dx does not go through them, and x is read
-// as 0 if it is not finite.
+// Sums are taken relative to a pivot near the mean, in float32 for up to 64
+// runs and then in float64; for float64, in float64. Chunks depend only on the
+// shape of x and are merged in order, so the results have the same bits with
+// any number of threads.
 
 #ifndef KERAS_NORMS_CPU_KERNELS_H_
 #define KERAS_NORMS_CPU_KERNELS_H_
@@ -30,8 +28,8 @@
 
 namespace keras_norms {
 
-// Something that runs work(context, 0), ..., work(context, items - 1), in any
-// order, on any threads, and returns when all are done.
+// Runs work(context, 0), ..., work(context, items - 1) in any order on any
+// threads, and returns when all are done.
 class Workers {
  public:
   virtual ~Workers() = default;
@@ -55,13 +53,13 @@ struct Kernels {
   }
 #include "../contract/operations.def"
 
-// The best for the processor that this runs on.
+// The best kernels for this processor.
 const Kernels& BestKernels();
 
-// By name, for tests; null where this processor cannot run them.
+// Kernels by name, for tests; null if this processor cannot run them.
 const Kernels* KernelsNamed(const char* name);
 
-// What the last cache holds, of all that processors may share.
+// The size of the last-level cache, which processors may share.
 int64_t CacheBytes();
 
 }  // namespace keras_norms

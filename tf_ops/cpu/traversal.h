@@ -1,7 +1,8 @@
-// How a chunk is walked through in memory, beside its tables.
+// The order in which a chunk of x is traversed in memory, and the alignment of
+// per-channel coefficients with it.
 
-#ifndef KERAS_NORMS_CPU_WALK_H_
-#define KERAS_NORMS_CPU_WALK_H_
+#ifndef KERAS_NORMS_CPU_TRAVERSAL_H_
+#define KERAS_NORMS_CPU_TRAVERSAL_H_
 
 #include <cstdint>
 
@@ -12,40 +13,45 @@ namespace {
 
 using keras_norms::MaskByte;
 
-// Runs worked on at a time, that go with the same piece of the tables.
+// Runs that are processed together, with one load of their coefficients.
 constexpr int kRuns = 4;
-// How far ahead memory is asked for, of all that is read: what processors
-// foresee ends with each page.
-constexpr int64_t kAheadBytes = 4096;
+// The prefetch distance, over all tensors that are read. It is set in software
+// because hardware prefetchers stop at page boundaries.
+constexpr int64_t kPrefetchBytes = 4096;
 
-// How tables line up with memory: number i of a span of memory goes with
-// entry i % width of tables that are laid out for it.
-class Walk {
+// A *span* is contiguous memory: the whole chunk if the channels are last, or
+// one channel of one outer index if they are first. Coefficients are *expanded*
+// to `width` entries, so that element i of a span goes with entry i % width.
+class Traversal {
  public:
-  Walk(const View& view, const Chunk& chunk, bool masked)
+  Traversal(const View& view, const Chunk& chunk, bool masked)
       : view_(view), chunk_(chunk), repeats_(1) {
-    if (last()) {
+    if (channels_last()) {
       if (!masked) repeats_ = Chunks::Repeats(view);
       width_ = view.channels * repeats_;
     } else {
-      width_ = Least(view.inner, kWide);
+      width_ = Min(view.inner, kMinWidth);
     }
   }
 
-  bool last() const { return view_.inner == 1; }
+  bool channels_last() const { return view_.inner == 1; }
   int64_t width() const { return width_; }
-  // For channels last one span holds all channels; else each has its own.
-  int64_t channels_apart() const { return last() ? 1 : view_.channels; }
+  // The channels with spans of their own: 1 stands for all channels if they are
+  // last, because they share the span.
+  int64_t separate_channels() const {
+    return channels_last() ? 1 : view_.channels;
+  }
   int64_t spans() const {
-    return last() ? 1 : chunk_.outer_end - chunk_.outer_begin;
+    return channels_last() ? 1 : chunk_.outer_end - chunk_.outer_begin;
   }
 
+  // Elements of a span.
   int64_t length() const {
-    if (!last()) return chunk_.inner_end - chunk_.inner_begin;
+    if (!channels_last()) return chunk_.inner_end - chunk_.inner_begin;
     return (chunk_.outer_end - chunk_.outer_begin) * view_.channels;
   }
 
-  // Where a span begins in x, and its first position in masks.
+  // The first element of a span in x, and its position in masks.
   int64_t offset(int64_t channel, int64_t span) const {
     const int64_t outer =
         chunk_.row * view_.outer + chunk_.outer_begin + span;
@@ -59,33 +65,38 @@ class Walk {
     return outer * view_.inner + chunk_.inner_begin;
   }
 
-  // Whether each run of y begins with a line of the cache: results can then
-  // be stored past it.
+  // Whether every run of y starts at a cache line, which non-temporal stores
+  // need.
   template <class T>
   bool aligned(const T* y) const {
-    const int64_t steps = offset(0, 0) | width_ | (last() ? 0 : view_.inner);
+    const int64_t steps =
+        offset(0, 0) | width_ | (channels_last() ? 0 : view_.inner);
     const auto begin = reinterpret_cast<uintptr_t>(y);
     return kStreams && (begin | steps * sizeof(T)) % 64 == 0;
   }
 
-  // A table laid out for the spans of a channel: as it is where it can be.
+  // Expands the coefficients of the spans of a channel. Uses the buffer only if
+  // they do not line up already.
   template <class S>
-  const S* Lay(const S* table, int64_t channel, S* buffer) const {
-    if (table == nullptr) return nullptr;
-    if (last() && repeats_ == 1) return table;
-    const int64_t each = last() ? view_.channels : 1;
+  const S* Expand(const S* coefficients, int64_t channel, S* buffer) const {
+    if (coefficients == nullptr) return nullptr;
+    if (channels_last() && repeats_ == 1) return coefficients;
+    const int64_t each = channels_last() ? view_.channels : 1;
     for (int64_t i = 0; i < width_; i += each) {
-      for (int64_t c = 0; c < each; ++c) buffer[i + c] = table[channel + c];
+      for (int64_t c = 0; c < each; ++c) {
+        buffer[i + c] = coefficients[channel + c];
+      }
     }
     return buffer;
   }
 
-  // The other way: sums over what goes with each channel.
-  void Gather(const double* wide, int64_t channel, double* table) const {
-    const int64_t each = last() ? view_.channels : 1;
-    for (int64_t c = 0; c < each; ++c) table[channel + c] = 0;
+  // The inverse of Expand: sums the entries of each channel.
+  void SumByChannel(const double* expanded, int64_t channel,
+                    double* sums) const {
+    const int64_t each = channels_last() ? view_.channels : 1;
+    for (int64_t c = 0; c < each; ++c) sums[channel + c] = 0;
     for (int64_t i = 0; i < width_; i += each) {
-      for (int64_t c = 0; c < each; ++c) table[channel + c] += wide[i + c];
+      for (int64_t c = 0; c < each; ++c) sums[channel + c] += expanded[i + c];
     }
   }
 
@@ -97,56 +108,59 @@ class Walk {
 };
 
 template <int N>
-struct Number {
+struct Count {
   static constexpr int value = N;
 };
 
-// Runs that go with the same entries of tables: the first begins at `at`, the
-// others `apart`, n numbers each.
+// Runs of n elements that go with the same entries of expanded coefficients.
+// Their starts are `stride` elements apart.
 struct Runs {
-  int64_t at;
-  int64_t apart;
+  int64_t offset;  // of the first run
+  int64_t stride;
   int64_t n;
-  // As far as memory is asked for.
-  int64_t ahead;
-  // Of number i: keep[i * step]; null where all are kept. One run only.
-  const MaskByte* keep;
-  int64_t step;
+  int64_t prefetch;  // elements ahead
+  // The mask of element i is mask[i * mask_step]. It is null if there is no
+  // mask; otherwise there is one run.
+  const MaskByte* mask;
+  int64_t mask_step;
 };
 
-// f(Number<kRuns>() or Number<1>(), runs) for all runs of a channel's spans
-// that go with entries [tile, tile + n) of its tables.
+// Calls f(Count<kRuns>() or Count<1>(), runs) for all runs in the spans of a
+// channel that go with entries [tile, tile + n) of its coefficients.
 template <class F>
-KERAS_NORMS_INLINE inline void EachRuns(const Walk& walk, int64_t channel,
-                                        int64_t tile, int64_t n,
-                                        const MaskByte* mask, int64_t ahead,
-                                        const F& f) {
-  const int64_t width = walk.width(), length = walk.length();
+KERAS_NORMS_INLINE inline void ForEachRuns(const Traversal& traversal,
+                                           int64_t channel, int64_t tile,
+                                           int64_t n, const MaskByte* mask,
+                                           int64_t prefetch, const F& f) {
+  const int64_t width = traversal.width(), length = traversal.length();
   if (length == 0) return;
-  ahead = UpTo(ahead, kRuns * width) * kRuns * width;
-  for (int64_t s = 0; s < walk.spans(); ++s) {
-    const int64_t offset = walk.offset(channel, s);
-    const MaskByte* keep = mask ? mask + walk.position(s) : nullptr;
+  const bool channels_last = traversal.channels_last();
+  prefetch = CeilDiv(prefetch, kRuns * width) * kRuns * width;
+  for (int64_t s = 0; s < traversal.spans(); ++s) {
+    const int64_t offset = traversal.offset(channel, s);
+    const MaskByte* of_span = mask ? mask + traversal.position(s) : nullptr;
     int64_t i = tile;
-    for (; !keep && i + (kRuns - 1) * width + n <= length; i += kRuns * width) {
-      f(Number<kRuns>(), Runs{offset + i, width, n, ahead, nullptr, 0});
+    for (; !mask && i + (kRuns - 1) * width + n <= length; i += kRuns * width) {
+      f(Count<kRuns>(), Runs{offset + i, width, n, prefetch, nullptr, 0});
     }
     for (; i < length; i += width) {
-      const int64_t left = Least(n, length - i);
-      const MaskByte* of = keep + (keep ? walk.last() ? i / width : i : 0);
-      f(Number<1>(), Runs{offset + i, width, left, ahead, of, !walk.last()});
+      const int64_t left = Min(n, length - i);
+      const MaskByte* of_run =
+          mask ? of_span + (channels_last ? i / width : i) : nullptr;
+      f(Count<1>(),
+        Runs{offset + i, width, left, prefetch, of_run, !channels_last});
     }
   }
 }
 
-// Ones, and zeros where numbers from i on are masked.
+// Loads the mask of elements from i on as ones and zeros.
 template <class V>
-inline V Keeps(const Runs& runs, int64_t i) {
-  return EachLane(V(), [&](Scalar<V>, int64_t lane) {
-    return Scalar<V>(runs.keep[(i + lane) * runs.step] != 0);
+inline V LoadMask(const Runs& runs, int64_t i) {
+  return ForEachLane(V(), [&](Scalar<V>, int64_t lane) {
+    return Scalar<V>(runs.mask[(i + lane) * runs.mask_step] != 0);
   });
 }
 
 }  // namespace
 
-#endif  // KERAS_NORMS_CPU_WALK_H_
+#endif  // KERAS_NORMS_CPU_TRAVERSAL_H_

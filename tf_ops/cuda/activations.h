@@ -12,21 +12,21 @@ namespace {
 
 using keras_norms::Activation;
 
-// What the formulas take from this machine. The compiler merges the
-// exponentials of functions of the same argument.
+// The functions that the formulas need. The compiler computes an exponential
+// once where two of them take the same argument.
 struct GpuMath {
   template <class V>
   using Scalar = V;
 
   static KERAS_NORMS_DEVICE float Sigmoid(float x) {
-    const float e = Exponential(-fabsf(x));
-    const float r = Over(1.0f, 1.0f + e);
+    const float e = FastExp(-fabsf(x));
+    const float r = FastDivide(1.0f, 1.0f + e);
     return x < 0 ? e * r : r;
   }
 
   static KERAS_NORMS_DEVICE float SigmoidSlope(float x) {
-    const float e = Exponential(-fabsf(x));
-    const float r = Over(1.0f, 1.0f + e);
+    const float e = FastExp(-fabsf(x));
+    const float r = FastDivide(1.0f, 1.0f + e);
     return e * r * r;
   }
 
@@ -34,18 +34,19 @@ struct GpuMath {
 
   static KERAS_NORMS_DEVICE float NormalShare(float x) {
     const float u = fabsf(x) * 0.707106781f;
-    const float t = Over(1.0f, 1.0f + 0.325f * u);
-    const float tail = 0.5f * NormalTail(t) * Exponential(-u * u);
+    const float t = FastDivide(1.0f, 1.0f + 0.325f * u);
+    const float tail = 0.5f * NormalTail(t) * FastExp(-u * u);
     return x < 0 ? tail : 1.0f - tail;
   }
 
   static KERAS_NORMS_DEVICE float NormalDensity(float x) {
     const float u = fabsf(x) * 0.707106781f;
-    return 0.398942280f * Exponential(-u * u);
+    return 0.398942280f * FastExp(-u * u);
   }
 };
 
-// Of V numbers at once: z becomes f(z), dy becomes dy f'(z).
+// Apply an activation to V elements: Values replaces z by f(z), and Gradients
+// replaces dy by dy f'(z).
 struct Identity {
   explicit KERAS_NORMS_DEVICE Identity(int) {}
   template <int V>
@@ -54,16 +55,17 @@ struct Identity {
   KERAS_NORMS_DEVICE void Gradients(const float (&)[V], float (&)[V]) const {}
 };
 
-// Any, told apart for each V: all threads go the same way.
+// Any activation, by a switch for every V elements, which does not diverge: all
+// threads take the same case.
 struct Any {
-  Activation function;
+  Activation activation;
 
-  explicit KERAS_NORMS_DEVICE Any(int function)
-      : function(static_cast<Activation>(function)) {}
+  explicit KERAS_NORMS_DEVICE Any(int activation)
+      : activation(static_cast<Activation>(activation)) {}
 
   template <int V>
   KERAS_NORMS_DEVICE void Values(float (&z)[V]) const {
-    switch (function) {
+    switch (activation) {
 #define KERAS_NORMS_ACTIVATION(name, Formula, ...) \
   case Activation::k##Formula:                     \
     return ValuesOf<formulas::Formula>(z);
@@ -73,7 +75,7 @@ struct Any {
 
   template <int V>
   KERAS_NORMS_DEVICE void Gradients(const float (&z)[V], float (&dy)[V]) const {
-    switch (function) {
+    switch (activation) {
 #define KERAS_NORMS_ACTIVATION(name, Formula, ...) \
   case Activation::k##Formula:                     \
     return GradientsOf<formulas::Formula>(z, dy);

@@ -1,42 +1,41 @@
-// z = (x - center) scale + shift, with the coefficients of a column.
+// z = (x - center) scale + shift, with the parameters of one column.
 
-#ifndef KERAS_NORMS_CUDA_LINE_H_
-#define KERAS_NORMS_CUDA_LINE_H_
+#ifndef KERAS_NORMS_CUDA_AFFINE_H_
+#define KERAS_NORMS_CUDA_AFFINE_H_
 
 #include "activations.h"
-#include "course.h"
 #include "tasks.h"
+#include "thread_map.h"
 
 namespace {
 
-// The coefficients of a thread's column.
+using keras_norms::AffinePointers;
+
+// The parameters of the column of a thread, in registers.
 template <int V>
-struct Line {
+struct AffineParams {
   float center[V], scale[V], shift[V];
 
-  KERAS_NORMS_DEVICE Line() {}
+  KERAS_NORMS_DEVICE AffineParams() {}
 
-  KERAS_NORMS_DEVICE Line(const Geometry& g, const keras_norms::LineTask& line,
-                          const Course& course) {
-    if (course.steps <= 0) return;
-    Entries(g, line, course, line.center, center);
-    Entries(g, line, course, line.scale, scale);
-    Entries(g, line, course, line.shift, shift);
-    if (line.group_size != 0) OfGroups(g, line, course);
+  KERAS_NORMS_DEVICE AffineParams(const Geometry& g, const AffinePointers& from,
+                                  const ThreadMap& map) {
+    if (map.steps <= 0) return;
+    Load(g, from, map, from.center, center);
+    Load(g, from, map, from.scale, scale);
+    Load(g, from, map, from.shift, shift);
+    if (from.group_size != 0) ApplyGammaBeta(g, from, map);
   }
 
-  // From groups' means, inverses and residuals, in place of the coefficients.
-  KERAS_NORMS_DEVICE void OfGroups(const Geometry& g,
-                                   const keras_norms::LineTask& line,
-                                   const Course& course) {
+  // Turns the mean, rstd and residual of groups into center, scale and shift.
+  KERAS_NORMS_DEVICE void ApplyGammaBeta(const Geometry& g,
+                                         const AffinePointers& from,
+                                         const ThreadMap& map) {
     float gamma[V], beta[V];
-    KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) {
-      gamma[j] = 1.0f;
-      beta[j] = 0.0f;
-    }
-    if (line.gamma != nullptr) Channels(g, line.gamma + course.channel, gamma);
-    if (line.beta != nullptr) Channels(g, line.beta + course.channel, beta);
+    Fill(1.0f, gamma);
+    Fill(0.0f, beta);
+    if (from.gamma != nullptr) LoadChannels(g, from.gamma + map.channel, gamma);
+    if (from.beta != nullptr) LoadChannels(g, from.beta + map.channel, beta);
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) {
       scale[j] *= gamma[j];
@@ -44,31 +43,36 @@ struct Line {
     }
   }
 
-  // Of a table with an entry for each channel of a row, or for each group.
-  static KERAS_NORMS_DEVICE void Entries(const Geometry& g,
-                                         const keras_norms::LineTask& line,
-                                         const Course& course,
-                                         const float* table, float (&to)[V]) {
-    const int size = line.group_size;
+  // Loads a column from [rows, channels], or from [rows, groups].
+  static KERAS_NORMS_DEVICE void Load(const Geometry& g,
+                                      const AffinePointers& from,
+                                      const ThreadMap& map,
+                                      const float* statistics, float (&to)[V]) {
+    const int size = from.group_size;
     if (size == 0) {
-      return Channels(g, table + course.row * g.channels + course.channel, to);
+      return LoadChannels(g, statistics + map.row * g.channels + map.channel,
+                          to);
     }
-    table += course.row * (g.channels / size);
-    if (!g.last || size % V == 0) return All(table[course.channel / size], to);
+    statistics += map.row * (g.channels / size);
+    if (!g.channels_last || size % V == 0) {
+      return Fill(statistics[map.channel / size], to);
+    }
     KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) to[j] = table[(course.channel + j) / size];
+    for (int j = 0; j < V; ++j) to[j] = statistics[(map.channel + j) / size];
   }
 
  private:
-  static KERAS_NORMS_DEVICE void All(float value, float (&to)[V]) {
+  static KERAS_NORMS_DEVICE void Fill(float value, float (&to)[V]) {
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) to[j] = value;
   }
 
-  // Of a column's channels, from its first.
-  static KERAS_NORMS_DEVICE void Channels(const Geometry& g, const float* first,
-                                          float (&to)[V]) {
-    if (!g.last) return All(*first, to);
+  // Loads the channels of a column, in accesses of 16 bytes if `first` is
+  // aligned to them.
+  static KERAS_NORMS_DEVICE void LoadChannels(const Geometry& g,
+                                              const float* first,
+                                              float (&to)[V]) {
+    if (!g.channels_last) return Fill(*first, to);
     if constexpr (V > 1) {
       if (Aligned(first)) {
         KERAS_NORMS_UNROLL
@@ -86,36 +90,36 @@ struct Line {
   }
 
  public:
-  // x - center. Where masks are false, of 0 if x is no number.
+  // Computes x - center. Non-finite values at masked positions are read as 0.
   template <class T>
-  KERAS_NORMS_DEVICE void Apart(const Pack<T, V>& x, bool kept,
-                                float (&apart)[V]) const {
+  KERAS_NORMS_DEVICE void Center(const Pack<T, V>& x, bool valid,
+                                 float (&centered)[V]) const {
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) {
-      float found = x.Get(j);
-      if (!kept && found - found != 0.0f) found = 0.0f;
-      apart[j] = found - center[j];
+      float value = x.Get(j);
+      if (!valid && value - value != 0.0f) value = 0.0f;
+      centered[j] = value - center[j];
     }
   }
 
-  KERAS_NORMS_DEVICE void Values(const float (&apart)[V], float (&z)[V]) const {
+  KERAS_NORMS_DEVICE void Apply(const float (&centered)[V],
+                                float (&z)[V]) const {
     KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) z[j] = apart[j] * scale[j] + shift[j];
+    for (int j = 0; j < V; ++j) z[j] = centered[j] * scale[j] + shift[j];
   }
 
-  // g = dy f'(z).
+  // Computes g = dy f'(z).
   template <class F, class T>
-  KERAS_NORMS_DEVICE void Changes(const F& f, const float (&apart)[V],
-                                  const Pack<T, V>& dy,
-                                  float (&change)[V]) const {
+  KERAS_NORMS_DEVICE void Gradient(const F& f, const float (&centered)[V],
+                                   const Pack<T, V>& dy, float (&g)[V]) const {
     float z[V];
-    Values(apart, z);
+    Apply(centered, z);
     KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) change[j] = dy.Get(j);
-    f.Gradients(z, change);
+    for (int j = 0; j < V; ++j) g[j] = dy.Get(j);
+    f.Gradients(z, g);
   }
 };
 
 }  // namespace
 
-#endif  // KERAS_NORMS_CUDA_LINE_H_
+#endif  // KERAS_NORMS_CUDA_AFFINE_H_

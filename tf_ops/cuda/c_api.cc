@@ -35,14 +35,14 @@ std::string Run(const std::string& kernel, const KerasNormsCall& call) {
 #define KERAS_NORMS_OPERATION(Name, name, ...) \
   if (kernel == #name) return Run<Name##Arguments>(call, stream);
 #include "../contract/operations.def"
-  return "there is no kernel " + kernel;
+  return "There is no operation '" + kernel + "'.";
 }
 
 }  // namespace
 }  // namespace keras_norms
 
 const char* keras_norms_run(const char* kernel, const KerasNormsCall* call) {
-  thread_local std::string wrong;
-  wrong = keras_norms::Run(kernel, *call);
-  return wrong.empty() ? nullptr : wrong.c_str();
+  thread_local std::string error;
+  error = keras_norms::Run(kernel, *call);
+  return error.empty() ? nullptr : error.c_str();
 }

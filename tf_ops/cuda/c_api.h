@@ -1,5 +1,5 @@
-// The kernels for GPUs by name, for callers that use neither TensorFlow nor
-// XLA: a library of its own, `make -C tf_ops gpu`, for ctypes and the like.
+// A C interface to the operations on GPUs, for callers that use neither
+// TensorFlow nor XLA. `make -C tf_ops gpu` builds a library of it.
 
 #ifndef KERAS_NORMS_CUDA_C_API_H_
 #define KERAS_NORMS_CUDA_C_API_H_
@@ -8,8 +8,8 @@
 
 extern "C" {
 
-// The arguments of a kernel. What they mean is said in ../contract/arguments.h
-// and ../contract/operations.def. Pointers are to memory of the device.
+// The arguments of an operation, see ../contract/arguments.h and
+// ../contract/operations.def. Tensors and scratch are in device memory.
 struct KerasNormsCall {
   void* stream;  // CUstream
   void* scratch;
@@ -23,8 +23,8 @@ struct KerasNormsCall {
   int64_t tensor_count;
 };
 
-// Runs the kernel of an operation, such as "moments". Returns null, or what
-// went wrong: words that are there until the thread calls again.
+// Runs an operation by the name of its kernel, such as "moments". Returns null,
+// or the error, which is valid until this thread calls again.
 __attribute__((visibility("default"))) const char* keras_norms_run(
     const char* kernel, const KerasNormsCall* call);
 }

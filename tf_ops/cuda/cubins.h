@@ -1,9 +1,9 @@
-// Which of the images that images.S has is for which GPU.
+// Chooses the machine code of cubins.S for a GPU.
 
-#ifndef KERAS_NORMS_CUDA_IMAGES_H_
-#define KERAS_NORMS_CUDA_IMAGES_H_
+#ifndef KERAS_NORMS_CUDA_CUBINS_H_
+#define KERAS_NORMS_CUDA_CUBINS_H_
 
-#define KERAS_NORMS_IMAGES(USE) \
+#define KERAS_NORMS_CUBINS(USE) \
   USE(sm_70, 70)                \
   USE(sm_75, 75)                \
   USE(sm_80, 80)                \
@@ -16,49 +16,49 @@
 
 #ifdef __linux__
 #define KERAS_NORMS_DECLARE(name, capability)       \
-  extern "C" const char keras_norms_image_##name[]; \
-  extern "C" const char keras_norms_image_end_##name[];
-KERAS_NORMS_IMAGES(KERAS_NORMS_DECLARE)
+  extern "C" const char keras_norms_cubin_##name[]; \
+  extern "C" const char keras_norms_cubin_end_##name[];
+KERAS_NORMS_CUBINS(KERAS_NORMS_DECLARE)
 #undef KERAS_NORMS_DECLARE
 #endif
 
 namespace keras_norms {
 
-struct Image {
+struct Cubin {
   int capability;  // 10 major + minor; 0 for PTX
   const char* begin;
   const char* end;
 };
 
-// From the oldest on; the PTX last.
-constexpr Image kImages[] = {
+// From the oldest to the newest; PTX is last.
+constexpr Cubin kCubins[] = {
 #ifdef __linux__
-#define KERAS_NORMS_IMAGE(name, capability) \
-  {capability, keras_norms_image_##name, keras_norms_image_end_##name},
-    KERAS_NORMS_IMAGES(KERAS_NORMS_IMAGE)
-#undef KERAS_NORMS_IMAGE
+#define KERAS_NORMS_CUBIN(name, capability) \
+  {capability, keras_norms_cubin_##name, keras_norms_cubin_end_##name},
+    KERAS_NORMS_CUBINS(KERAS_NORMS_CUBIN)
+#undef KERAS_NORMS_CUBIN
 #else
     {0, nullptr, nullptr},
 #endif
 };
 
-// Machine code runs on its own architecture, and on later minor versions of
-// the same; PTX on what comes after it.
-inline const char* ImageFor(int capability) {
+// Machine code runs on its own architecture and on later minor versions of it,
+// and PTX on all later architectures. Null if nothing fits.
+inline const char* CubinFor(int capability) {
   const char* found = nullptr;
-  for (const Image& image : kImages) {
-    if (image.begin == image.end) continue;
-    const bool code = image.capability != 0;
-    if (code && (image.capability / 10 != capability / 10 ||
-                 image.capability > capability)) {
+  for (const Cubin& cubin : kCubins) {
+    if (cubin.begin == cubin.end) continue;
+    const bool code = cubin.capability != 0;
+    if (code && (cubin.capability / 10 != capability / 10 ||
+                 cubin.capability > capability)) {
       continue;
     }
     if (!code && (found != nullptr || capability < 90)) continue;
-    found = image.begin;
+    found = cubin.begin;
   }
   return found;
 }
 
 }  // namespace keras_norms
 
-#endif  // KERAS_NORMS_CUDA_IMAGES_H_
+#endif  // KERAS_NORMS_CUDA_CUBINS_H_

@@ -7,63 +7,66 @@
 namespace keras_norms {
 namespace {
 
-// One operation: kernels one after the other until one fails.
-class Run {
+// Launches the kernels of an operation in order, until one fails.
+class Launcher {
  public:
-  Run(const CommonArguments& arguments, const void* mask,
-      std::initializer_list<const void*> tensors, Device& device)
+  Launcher(const CommonArguments& arguments, const void* mask,
+           std::initializer_list<const void*> tensors, Device& device)
       : device_(device),
-        width_(WidthOf(arguments.view, arguments.type, mask, tensors)),
+        width_(VectorWidth(arguments.view, arguments.type, mask, tensors)),
         form_(FormOf(arguments.type, width_)),
-        geometry_(GeometryOf(arguments.view, width_)) {
-    if (arguments.type == Type::kDouble) failed_ = "float64 is for CPUs alone";
+        geometry_(MakeGeometry(arguments.view, width_)) {
+    if (arguments.type == Type::kDouble)
+      error_ = "The kernels for GPUs do not support float64.";
   }
 
   const Geometry& geometry() const { return geometry_; }
 
-  // The table of parts, and `more` that are not of it behind.
-  template <class Part>
-  Part* Parts(int64_t more = 0) {
-    const size_t bytes = (PartsOf(geometry_) + more) * sizeof(Part);
-    void* const found = bytes == 0 ? nullptr : device_.Scratch(bytes);
-    if (bytes != 0 && found == nullptr) {
-      failed_ = "no memory for " + std::to_string(bytes) + " bytes of sums";
+  // Allocates the partials, and `more` elements of the same size behind them.
+  template <class Partial>
+  Partial* Partials(int64_t more = 0) {
+    const size_t bytes = (PartialCount(geometry_) + more) * sizeof(Partial);
+    void* const scratch = bytes == 0 ? nullptr : device_.Scratch(bytes);
+    if (bytes != 0 && scratch == nullptr) {
+      error_ = "There is no memory for " + std::to_string(bytes) +
+               " bytes of partial sums.";
     }
-    return static_cast<Part*>(found);
+    return static_cast<Partial*>(scratch);
   }
 
   template <class Task>
   void Pass(const char* name, const Task& task) {
-    Launch(std::string(name) + "_" + form_, BlocksOf(geometry_),
-           ThreadsOf(geometry_), &task);
+    Launch(std::string(name) + "_" + form_, BlockCount(geometry_),
+           ThreadCount(geometry_), &task);
   }
 
-  // With an activation.
+  // A kernel that applies an activation.
   template <class Task>
-  void LinePass(const char* name, const Task& task) {
+  void AffinePass(const char* name, const Task& task) {
     Launch(std::string(name) + "_" + form_ +
-               (task.line.function ? "_any" : "_identity"),
-           BlocksOf(geometry_), ThreadsOf(geometry_), &task);
+               (task.affine.activation ? "_any" : "_identity"),
+           BlockCount(geometry_), ThreadCount(geometry_), &task);
   }
 
   template <class Task>
   void Pool(const char* name, int64_t results, const Task& task) {
-    Launch(name, CeilOf(results, task.geometry.each), kThreads, &task);
+    Launch(name, CeilDiv(results, task.geometry.block_results), kThreads,
+           &task);
   }
 
-  // Whether one kernel did all.
+  // Returns whether one kernel computed everything.
   bool Fused(const View& view, FusedTask task) {
     const FusedPlan plan =
-        FusedPlanOf(view, width_, task.line.group_size, device_.limits());
+        MakeFusedPlan(view, width_, task.affine.group_size, device_.limits());
     if (plan.cluster == 0) return false;
     task.geometry = plan.geometry;
-    Launch("fused_" + form_ + (task.line.function ? "_any" : "_identity"),
-           BlocksOf(plan.geometry), ThreadsOf(plan.geometry), &task,
+    Launch("fused_" + form_ + (task.affine.activation ? "_any" : "_identity"),
+           BlockCount(plan.geometry), ThreadCount(plan.geometry), &task,
            plan.cluster, plan.shared);
     return true;
   }
 
-  const std::string& failed() const { return failed_; }
+  const std::string& error() const { return error_; }
 
  private:
   static std::string FormOf(Type type, int width) {
@@ -75,13 +78,14 @@ class Run {
 
   void Launch(const std::string& name, int64_t blocks, int threads,
               const void* task, int cluster = 1, int shared = 0) {
-    const bool nothing = geometry_.channels == 0;
-    if (!failed_.empty() || blocks == 0 || nothing) return;
+    const bool empty = geometry_.channels == 0;
+    if (!error_.empty() || blocks == 0 || empty) return;
     if (blocks > 0x7fffffff) {
-      failed_ = name + " would take " + std::to_string(blocks) + " blocks";
+      error_ = name + " needs " + std::to_string(blocks) +
+               " blocks, more than CUDA can launch.";
       return;
     }
-    failed_ = device_.Launch(
+    error_ = device_.Launch(
         ("keras_norms_" + name).c_str(),
         {static_cast<unsigned>(blocks), threads, cluster, shared}, task);
   }
@@ -90,7 +94,7 @@ class Run {
   const int width_;
   const std::string form_;
   const Geometry geometry_;
-  std::string failed_;
+  std::string error_;
 };
 
 const float* Floats(const void* data) {
@@ -101,9 +105,9 @@ const MaskByte* Mask(const void* data) {
   return static_cast<const MaskByte*>(data);
 }
 
-// Of Apply and of its gradient.
+// For Apply and its gradient.
 template <class A>
-LineTask LineOf(const A& arguments) {
+AffinePointers AffinePointersOf(const A& arguments) {
   return {Floats(arguments.center),
           Floats(arguments.scale),
           Floats(arguments.shift),
@@ -113,9 +117,9 @@ LineTask LineOf(const A& arguments) {
           static_cast<int>(arguments.activation)};
 }
 
-// Of GroupNorm and of its gradient.
+// For GroupNorm and its gradient.
 template <class A>
-LineTask GroupLineOf(const A& arguments) {
+AffinePointers GroupPointersOf(const A& arguments) {
   return {Floats(arguments.mean),
           Floats(arguments.rstd),
           Floats(arguments.residual),
@@ -128,86 +132,96 @@ LineTask GroupLineOf(const A& arguments) {
 }  // namespace
 
 std::string RunOnDevice(const MomentsArguments& a, Device& device) {
-  Run run(a, a.mask, {a.x}, device);
-  const Geometry& g = run.geometry();
-  MomentsPart* const parts = run.Parts<MomentsPart>();
-  run.Pass("moments", MomentsTask{g, a.x, Mask(a.mask), parts});
-  run.Pool("pool_moments", g.rows * g.channels,
-           PoolTask{PoolOf(g, 1, g.chunks), parts, -1.0, Floats(a.count),
-                    Floats(a.mean), Floats(a.residual), Floats(a.variance)});
-  return run.failed();
+  Launcher launcher(a, a.mask, {a.x}, device);
+  const Geometry& g = launcher.geometry();
+  MomentsPartial* const partials = launcher.Partials<MomentsPartial>();
+  launcher.Pass("moments", MomentsTask{g, a.x, Mask(a.mask), partials});
+  launcher.Pool("pool_moments", g.rows * g.channels,
+                PoolMomentsTask{MakePoolGeometry(g, 1, g.chunks), partials,
+                                -1.0, Floats(a.count), Floats(a.mean),
+                                Floats(a.residual), Floats(a.variance)});
+  return launcher.error();
 }
 
 std::string RunOnDevice(const ApplyArguments& a, Device& device) {
-  Run run(a, a.mask, {a.x, a.y}, device);
-  run.LinePass("apply",
-               ApplyTask{run.geometry(), LineOf(a), a.x, Mask(a.mask), a.y});
-  return run.failed();
+  Launcher launcher(a, a.mask, {a.x, a.y}, device);
+  launcher.AffinePass("apply",
+                      ApplyTask{launcher.geometry(), AffinePointersOf(a), a.x,
+                                Mask(a.mask), a.y});
+  return launcher.error();
 }
 
 std::string RunOnDevice(const GradientSumsArguments& a, Device& device) {
-  Run run(a, a.mask, {a.x, a.dy}, device);
-  const Geometry& g = run.geometry();
-  SumsPart* const parts = run.Parts<SumsPart>();
-  run.LinePass("sums", SumsTask{g, LineOf(a), a.x, a.dy, Mask(a.mask), parts});
-  run.Pool("pool_sums", g.rows * g.channels,
-           PoolSumsTask{PoolOf(g, 1, g.chunks), parts, nullptr, nullptr,
-                        nullptr, 0.0, Floats(a.sum), Floats(a.product)});
-  return run.failed();
+  Launcher launcher(a, a.mask, {a.x, a.dy}, device);
+  const Geometry& g = launcher.geometry();
+  SumsPartial* const partials = launcher.Partials<SumsPartial>();
+  launcher.AffinePass("sums", SumsTask{g, AffinePointersOf(a), a.x, a.dy,
+                                       Mask(a.mask), partials});
+  launcher.Pool(
+      "pool_sums", g.rows * g.channels,
+      PoolSumsTask{MakePoolGeometry(g, 1, g.chunks), partials, nullptr, nullptr,
+                   nullptr, 0.0, Floats(a.sum), Floats(a.product)});
+  return launcher.error();
 }
 
 std::string RunOnDevice(const GradientCombineArguments& a, Device& device) {
-  Run run(a, a.mask, {a.x, a.dy, a.dx}, device);
-  run.LinePass("combine",
-               CombineTask{run.geometry(), LineOf(a), a.x, a.dy, Mask(a.mask),
-                           Floats(a.b), Floats(a.d), a.dx});
-  return run.failed();
+  Launcher launcher(a, a.mask, {a.x, a.dy, a.dx}, device);
+  launcher.AffinePass(
+      "combine",
+      CombineTask{launcher.geometry(), AffinePointersOf(a), a.x, a.dy,
+                  Mask(a.mask), Floats(a.b), Floats(a.d), a.dx});
+  return launcher.error();
 }
 
 std::string RunOnDevice(const GroupNormArguments& a, Device& device) {
-  Run run(a, nullptr, {a.x, a.y}, device);
-  const Geometry& g = run.geometry();
+  Launcher launcher(a, nullptr, {a.x, a.y}, device);
+  const Geometry& g = launcher.geometry();
   const int64_t size = a.view.channels / a.groups;
-  const LineTask line = GroupLineOf(a);
-  if (run.Fused(a.view, {{},
-                         line,
-                         a.x,
-                         a.y,
-                         a.epsilon,
-                         Floats(a.mean),
-                         Floats(a.residual),
-                         Floats(a.rstd)})) {
-    return run.failed();
+  const AffinePointers affine = GroupPointersOf(a);
+  if (launcher.Fused(a.view, {{},
+                              affine,
+                              a.x,
+                              a.y,
+                              a.epsilon,
+                              Floats(a.mean),
+                              Floats(a.residual),
+                              Floats(a.rstd)})) {
+    return launcher.error();
   }
-  MomentsPart* const parts = run.Parts<MomentsPart>();
-  run.Pass("moments", MomentsTask{g, a.x, nullptr, parts});
-  run.Pool("pool_moments", g.rows * a.groups,
-           PoolTask{PoolOf(g, size, size * g.chunks), parts, a.epsilon, nullptr,
-                    Floats(a.mean), Floats(a.residual), Floats(a.rstd)});
-  run.LinePass("apply", ApplyTask{g, line, a.x, nullptr, a.y});
-  return run.failed();
+  MomentsPartial* const partials = launcher.Partials<MomentsPartial>();
+  launcher.Pass("moments", MomentsTask{g, a.x, nullptr, partials});
+  launcher.Pool("pool_moments", g.rows * a.groups,
+                PoolMomentsTask{MakePoolGeometry(g, size, size * g.chunks),
+                                partials, a.epsilon, nullptr, Floats(a.mean),
+                                Floats(a.residual), Floats(a.rstd)});
+  launcher.AffinePass("apply", ApplyTask{g, affine, a.x, nullptr, a.y});
+  return launcher.error();
 }
 
 std::string RunOnDevice(const GroupNormGradientArguments& a, Device& device) {
-  Run run(a, nullptr, {a.x, a.dy, a.dx}, device);
-  const Geometry& g = run.geometry();
+  Launcher launcher(a, nullptr, {a.x, a.dy, a.dx}, device);
+  const Geometry& g = launcher.geometry();
   const int64_t size = a.view.channels / a.groups;
-  const LineTask line = GroupLineOf(a);
-  // b and d lie behind the parts.
-  const int64_t tables = g.rows * a.groups;
-  SumsPart* const parts = run.Parts<SumsPart>(tables);
-  float* const b = reinterpret_cast<float*>(parts + PartsOf(g));
-  float* const d = b + tables;
-  run.LinePass("sums", SumsTask{g, line, a.x, a.dy, nullptr, parts});
-  run.Pool("pool_sums", tables,
-           PoolSumsTask{PoolOf(g, size, size * g.chunks), parts, line.scale,
-                        line.shift, line.gamma,
-                        static_cast<double>(size * a.view.positions()), b, d});
-  run.LinePass("combine", CombineTask{g, line, a.x, a.dy, nullptr, b, d, a.dx});
-  run.Pool("affine", g.channels,
-           AffineTask{PoolOf(g, size, g.rows * g.chunks), parts, line.scale,
-                      line.shift, Floats(a.d_gamma), Floats(a.d_beta)});
-  return run.failed();
+  const AffinePointers affine = GroupPointersOf(a);
+  // b and d are stored behind the partials.
+  const int64_t groups = g.rows * a.groups;
+  SumsPartial* const partials = launcher.Partials<SumsPartial>(groups);
+  float* const b = reinterpret_cast<float*>(partials + PartialCount(g));
+  float* const d = b + groups;
+  launcher.AffinePass("sums",
+                      SumsTask{g, affine, a.x, a.dy, nullptr, partials});
+  launcher.Pool(
+      "pool_sums", groups,
+      PoolSumsTask{MakePoolGeometry(g, size, size * g.chunks), partials,
+                   affine.scale, affine.shift, affine.gamma,
+                   static_cast<double>(size * a.view.positions()), b, d});
+  launcher.AffinePass("combine",
+                      CombineTask{g, affine, a.x, a.dy, nullptr, b, d, a.dx});
+  launcher.Pool("affine", g.channels,
+                AffineGradientTask{MakePoolGeometry(g, size, g.rows * g.chunks),
+                                   partials, affine.scale, affine.shift,
+                                   Floats(a.d_gamma), Floats(a.d_beta)});
+  return launcher.error();
 }
 
 }  // namespace keras_norms

@@ -1,5 +1,5 @@
-// The operations on GPUs: as ../cpu/kernels.h has them for CPUs, on memory of a
-// device, in the order of its stream.
+// The operations on GPUs. Their tensors are in the memory of a device, and
+// their kernels run in the order of its stream.
 
 #ifndef KERAS_NORMS_CUDA_LAUNCH_H_
 #define KERAS_NORMS_CUDA_LAUNCH_H_
@@ -14,30 +14,30 @@ namespace keras_norms {
 struct LaunchShape {
   unsigned blocks;
   int threads;
-  int cluster = 1;  // blocks of it
-  int shared = 0;   // bytes a block asks for, beside those it always has
+  int cluster = 1;  // blocks
+  int shared = 0;   // bytes of dynamic shared memory a block
 };
 
 struct Limits {
-  int shared;   // bytes, of a block
+  int shared;   // bytes a block
   int cluster;  // blocks
 };
 
-// Where kernels run: a stream of a GPU, or the emulation of the tests.
+// The stream of a GPU, or the emulation of the tests.
 class Device {
  public:
   virtual ~Device() = default;
-  // Memory that is there until the kernels launched after it are done; null
-  // where there is none left. Asked for once for each function below.
+  // Returns memory that lasts until the kernels that are launched after it are
+  // done, or null if there is none left. An operation calls it at most once.
   virtual void* Scratch(size_t bytes) = 0;
   virtual Limits limits() = 0;
-  // What went wrong, or nothing.
+  // Returns the error, or an empty string.
   virtual std::string Launch(const char* kernel, const LaunchShape& shape,
                              const void* task) = 0;
 };
 
-// Runs an operation of ../contract/operations.def. float64 is not among the
-// types. Returns what went wrong, or nothing.
+// Runs an operation of ../contract/operations.def. Returns the error, or an
+// empty string. float64 is not supported.
 #define KERAS_NORMS_OPERATION(Name, ...) \
   std::string RunOnDevice(const Name##Arguments&, Device&);
 #include "../contract/operations.def"

@@ -1,8 +1,9 @@
-// What is known of some places, and how threads put theirs together: in an
-// order that is always the same, by one thread for each result.
+// Partial moments and sums, and how the threads of a block combine theirs: in a
+// fixed order, with one writer for each result, so that results have the same
+// bits in every run.
 
-#ifndef KERAS_NORMS_CUDA_PARTS_H_
-#define KERAS_NORMS_CUDA_PARTS_H_
+#ifndef KERAS_NORMS_CUDA_PARTIALS_H_
+#define KERAS_NORMS_CUDA_PARTIALS_H_
 
 #include "device.h"
 #include "tasks.h"
@@ -10,71 +11,81 @@
 namespace {
 
 using keras_norms::kThreads;
-using keras_norms::MomentsPart;
-using keras_norms::SumsPart;
+using keras_norms::MomentsPartial;
+using keras_norms::SumsPartial;
 
-// Chan's.
-KERAS_NORMS_DEVICE void Merge(MomentsPart* into, const MomentsPart& other) {
+// Chan, Golub and LeVeque's merge.
+KERAS_NORMS_DEVICE void Merge(MomentsPartial* into,
+                              const MomentsPartial& other) {
   if (other.count == 0) return;
   if (into->count == 0) {
     *into = other;
     return;
   }
   const float count = into->count + other.count;
-  const float share = Over(other.count, count);
-  const float apart =
+  const float share = FastDivide(other.count, count);
+  const float difference =
       (other.pivot - into->pivot) + (other.offset - into->offset);
-  into->offset += apart * share;
-  into->squares += other.squares + apart * apart * (into->count * share);
+  into->offset += difference * share;
+  into->squares +=
+      other.squares + difference * difference * (into->count * share);
   into->count = count;
 }
 
-KERAS_NORMS_DEVICE void Merge(SumsPart* into, const SumsPart& other) {
+KERAS_NORMS_DEVICE void Merge(SumsPartial* into, const SumsPartial& other) {
   into->sum += other.sum;
   into->product += other.product;
 }
 
-// Of moments from many parts, about one pivot.
-struct WideMoments {
+// Moments of several partials about one pivot.
+struct DoubleMoments {
   double count;
   double sum;
   double squares;
 };
 
-KERAS_NORMS_DEVICE void Merge(WideMoments* into, const WideMoments& other) {
+KERAS_NORMS_DEVICE void Merge(DoubleMoments* into, const DoubleMoments& other) {
   into->count += other.count;
   into->sum += other.sum;
   into->squares += other.squares;
 }
 
-struct WideSums {
+struct DoubleSums {
   double sum;
   double product;
 };
 
-KERAS_NORMS_DEVICE void Merge(WideSums* into, const WideSums& other) {
+KERAS_NORMS_DEVICE void Merge(DoubleSums* into, const DoubleSums& other) {
   into->sum += other.sum;
   into->product += other.product;
 }
 
-// Room for what `Fold` passes on, V parts a thread. Not more than half of the
-// threads pass at a time: with V > 1 theirs are kept close together.
+// The elements of shared memory that BlockReduce needs for V partials a thread.
+// At most half of the threads write at a time; if V > 1, their elements are
+// stored close together.
 template <int V>
-constexpr int kFoldRoom = V == 1 ? kThreads : V * kThreads / 2;
+constexpr int kReduceSize = V == 1 ? kThreads : V * kThreads / 2;
 
-// Into the first of n threads, `index` counting them, `apart` one from the
-// next. All threads of the block come here. What they pass is kept at the
-// numbers of the threads that it is for, less `skip`.
+// Reduces the partials of n threads into the first of them. `index` numbers
+// these threads, which are `thread_stride` apart. All threads of the block must
+// call it. `skip` is subtracted from the thread's number in shared memory.
+//
+// It goes through shared memory rather than warp shuffles: the threads of a
+// column are `columns` apart if the channels are last, so they lie in different
+// warps, and their number need not be a power of two. One tree for every layout
+// also fixes the order of summation, and the emulation of the tests runs it as
+// it is.
 template <int V, class P>
-KERAS_NORMS_DEVICE void Fold(P (&mine)[V], int index, int n, int apart,
-                             P* shared, int skip = 0) {
-  constexpr int stride = kFoldRoom<V> / V;
+KERAS_NORMS_DEVICE void BlockReduce(P (&mine)[V], int index, int n,
+                                    int thread_stride, P* shared,
+                                    int skip = 0) {
+  constexpr int stride = kReduceSize<V> / V;
   while (n > 1) {
     const int half = (n + 1) / 2;
     if (index >= half && index < n) {
       KERAS_NORMS_UNROLL
       for (int j = 0; j < V; ++j) {
-        shared[j * stride + Thread() - skip - half * apart] = mine[j];
+        shared[j * stride + Thread() - skip - half * thread_stride] = mine[j];
       }
     }
     Barrier();
@@ -91,4 +102,4 @@ KERAS_NORMS_DEVICE void Fold(P (&mine)[V], int index, int n, int apart,
 
 }  // namespace
 
-#endif  // KERAS_NORMS_CUDA_PARTS_H_
+#endif  // KERAS_NORMS_CUDA_PARTIALS_H_

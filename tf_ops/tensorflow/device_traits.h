@@ -8,7 +8,7 @@
 #include <string>
 
 #include "../cpu/kernels.h"
-#include "../cpu/pool.h"
+#include "../cpu/thread_pool.h"
 #include "../cuda/driver.h"
 #include "tensorflow/core/framework/op_kernel.h"
 #include "tensorflow/core/platform/threadpool.h"
@@ -23,10 +23,11 @@ struct OnCpu {
   static absl::Status Run(tensorflow::OpKernelContext* context,
                           const Arguments& arguments) {
     const auto* threads = context->device()->tensorflow_cpu_worker_threads();
-    const Pool pool(threads->num_threads,
-                    [workers = threads->workers](std::function<void()> task) {
-                      workers->Schedule(std::move(task));
-                    });
+    const ThreadPool pool(
+        threads->num_threads,
+        [workers = threads->workers](std::function<void()> task) {
+          workers->Schedule(std::move(task));
+        });
     keras_norms::Run(BestKernels(), arguments, pool);
     return absl::OkStatus();
   }
@@ -46,9 +47,9 @@ struct OnGpu {
       allocated = context->allocate_temp(tensorflow::DT_INT8, shape, &scratch);
       return allocated.ok() ? scratch.data() : nullptr;
     });
-    const std::string wrong = RunOnDevice(arguments, in);
-    if (wrong.empty() || !allocated.ok()) return allocated;
-    return tensorflow::errors::Internal("keras_norms: ", wrong);
+    const std::string error = RunOnDevice(arguments, in);
+    if (error.empty() || !allocated.ok()) return allocated;
+    return tensorflow::errors::Internal("keras_norms: ", error);
   }
 };
 

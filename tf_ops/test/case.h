@@ -1,7 +1,7 @@
-// What the kernels are tried on: x, dy, a mask and tables of one case.
+// The tensors of one test case.
 
-#ifndef KERAS_NORMS_TEST_GIVEN_H_
-#define KERAS_NORMS_TEST_GIVEN_H_
+#ifndef KERAS_NORMS_TEST_CASE_H_
+#define KERAS_NORMS_TEST_CASE_H_
 
 #include <cmath>
 #include <cstdlib>
@@ -11,63 +11,63 @@
 #include <vector>
 
 #include "../contract/arguments.h"
-#include "check.h"
 #include "oracles.h"
 
 namespace {
 
-// Memory that begins with a line of the cache, as TensorFlow's tensors do:
-// what else is not stored past it.
+// Allocates memory that is aligned to cache lines, as TensorFlow's tensors are.
+// The kernels use non-temporal stores only for such results.
 template <class T>
-struct Lines {
+struct CacheLineAllocator {
   using value_type = T;
-  Lines() = default;
+  CacheLineAllocator() = default;
   template <class U>
-  Lines(const Lines<U>&) {}
+  CacheLineAllocator(const CacheLineAllocator<U>&) {}
   T* allocate(size_t n) {
     return static_cast<T*>(
         std::aligned_alloc(64, (n * sizeof(T) + 63) / 64 * 64));
   }
   void deallocate(T* data, size_t) { std::free(data); }
-  bool operator==(const Lines&) const { return true; }
-  bool operator!=(const Lines&) const { return false; }
+  bool operator==(const CacheLineAllocator&) const { return true; }
+  bool operator!=(const CacheLineAllocator&) const { return false; }
 };
 template <class T>
-using Results = std::vector<T, Lines<T>>;
+using Results = std::vector<T, CacheLineAllocator<T>>;
 
 struct Case {
   kn::View view;
   bool masked;
   double mean;
-  kn::Activation function;
+  kn::Activation activation;
 };
 
 template <class T>
-struct Given {
-  using S = typename Kind<T>::Table;
+struct CaseData {
+  using S = typename TypeTraits<T>::Statistic;
 
-  explicit Given(const Case& given)
-      : view(given.view),
-        masked(given.masked),
-        mean(given.mean),
-        function(given.function) {
+  explicit CaseData(const Case& test)
+      : view(test.view),
+        masked(test.masked),
+        mean(test.mean),
+        activation(test.activation) {
     std::mt19937 random(7);
     std::normal_distribution<double> normal;
     const int64_t size = view.rows * view.positions() * view.channels;
     for (int64_t i = 0; i < size; ++i) {
-      x.push_back(Of<T>(mean + normal(random)));
-      dy.push_back(Of<T>(normal(random)));
+      x.push_back(FromDouble<T>(mean + normal(random)));
+      dy.push_back(FromDouble<T>(normal(random)));
     }
-    keep.reset(new kn::MaskByte[view.rows * view.positions() + 1]);
+    mask_bytes.reset(new kn::MaskByte[view.rows * view.positions() + 1]);
     for (int64_t i = 0; i < view.rows * view.positions(); ++i) {
-      keep[i] = i % 3 == 1 ? 0 : i % 3 == 2 ? 255 : 1;
+      mask_bytes[i] = i % 3 == 1 ? 0 : i % 3 == 2 ? 255 : 1;
     }
     if (masked && size > 0) {
-      // What is masked may be anything.
+      // Masked positions may hold anything.
       for (int64_t r = 0; r < view.rows; ++r) {
         for (int64_t p = 0; p < view.positions(); ++p) {
-          if (kept(r, p)) continue;
-          x[at(r, p, 0)] = Of<T>(std::numeric_limits<float>::quiet_NaN());
+          if (valid(r, p)) continue;
+          x[index(r, p, 0)] =
+              FromDouble<T>(std::numeric_limits<float>::quiet_NaN());
         }
       }
     }
@@ -80,47 +80,49 @@ struct Given {
     }
   }
 
-  int64_t at(int64_t r, int64_t p, int64_t c) const {
+  // Row r, position p, channel c.
+  int64_t index(int64_t r, int64_t p, int64_t c) const {
     const int64_t outer = p / view.inner, inner = p % view.inner;
     return ((r * view.outer + outer) * view.channels + c) * view.inner + inner;
   }
 
-  bool kept(int64_t r, int64_t p) const {
-    return !masked || keep[r * view.positions() + p];
+  bool valid(int64_t r, int64_t p) const {
+    return !masked || mask_bytes[r * view.positions() + p];
   }
 
-  // What is computed with.
-  double read(int64_t r, int64_t p, int64_t c) const {
-    const double value = Value(x[at(r, p, c)]);
-    return !kept(r, p) && !std::isfinite(value) ? 0 : value;
+  // x as the kernels must read it.
+  double value(int64_t r, int64_t p, int64_t c) const {
+    const double stored = ToDouble(x[index(r, p, c)]);
+    return !valid(r, p) && !std::isfinite(stored) ? 0 : stored;
   }
 
-  const kn::MaskByte* mask() const { return masked ? keep.get() : nullptr; }
+  const kn::MaskByte* mask() const {
+    return masked ? mask_bytes.get() : nullptr;
+  }
 
-  // What any operation takes besides tensors.
   kn::CommonArguments common(int64_t groups = 1, double epsilon = 0) const {
-    return {view, Kind<T>::type, function, groups, epsilon};
+    return {view, TypeTraits<T>::type, activation, groups, epsilon};
   }
 
-  double linear(int64_t r, int64_t p, int64_t c) const {
+  double z(int64_t r, int64_t p, int64_t c) const {
     const int64_t i = r * view.channels + c;
-    return (read(r, p, c) - center[i]) * scale[i] + shift[i];
+    return (value(r, p, c) - center[i]) * scale[i] + shift[i];
   }
 
-  // The gradient before the activation.
-  double Before(int64_t r, int64_t p, int64_t c) const {
-    return Value(dy[at(r, p, c)]) * Slope(function, linear(r, p, c));
+  // The gradient of z.
+  double gradient(int64_t r, int64_t p, int64_t c) const {
+    return ToDouble(dy[index(r, p, c)]) * Derivative(activation, z(r, p, c));
   }
 
   const kn::View view;
   const bool masked;
   const double mean;
-  const kn::Activation function;
+  const kn::Activation activation;
   std::vector<T> x, dy;
-  std::unique_ptr<kn::MaskByte[]> keep;
+  std::unique_ptr<kn::MaskByte[]> mask_bytes;
   std::vector<S> center, scale, shift, b, d;
 };
 
 }  // namespace
 
-#endif  // KERAS_NORMS_TEST_GIVEN_H_
+#endif  // KERAS_NORMS_TEST_CASE_H_

@@ -1,5 +1,5 @@
-// Numbers of every type, how close results must be, and the activations as
-// they are defined.
+// Conversions of every type to double, tolerances, and the definitions of
+// activations.
 
 #ifndef KERAS_NORMS_TEST_ORACLES_H_
 #define KERAS_NORMS_TEST_ORACLES_H_
@@ -15,50 +15,50 @@ namespace kn = keras_norms;
 namespace {
 
 template <class T>
-double Value(T x) {
+double ToDouble(T x) {
   return Load<float>(&x);
 }
-double Value(float x) { return x; }
-inline double Value(double x) { return x; }
+double ToDouble(float x) { return x; }
+inline double ToDouble(double x) { return x; }
 
 template <class T>
-T Of(double x) {
+T FromDouble(double x) {
   T stored;
   Store(static_cast<float>(x), &stored);
   return stored;
 }
 template <>
-float Of<float>(double x) {
+float FromDouble<float>(double x) {
   return static_cast<float>(x);
 }
 template <>
-inline double Of<double>(double x) {
+inline double FromDouble<double>(double x) {
   return x;
 }
 
 template <class T>
-struct Kind;
+struct TypeTraits;
 template <>
-struct Kind<float> {
-  using Table = float;
+struct TypeTraits<float> {
+  using Statistic = float;
   static constexpr kn::Type type = kn::Type::kFloat;
   static constexpr double close = 2e-6, narrow = 1e-6;
 };
 template <>
-struct Kind<double> {
-  using Table = double;
+struct TypeTraits<double> {
+  using Statistic = double;
   static constexpr kn::Type type = kn::Type::kDouble;
   static constexpr double close = 1e-13, narrow = 1e-13;
 };
 template <>
-struct Kind<Half> {
-  using Table = float;
+struct TypeTraits<Half> {
+  using Statistic = float;
   static constexpr kn::Type type = kn::Type::kHalf;
   static constexpr double close = 2e-6, narrow = 6e-4;
 };
 template <>
-struct Kind<Bfloat16> {
-  using Table = float;
+struct TypeTraits<Bfloat16> {
+  using Statistic = float;
   static constexpr kn::Type type = kn::Type::kBfloat16;
   static constexpr double close = 2e-6, narrow = 5e-3;
 };
@@ -70,8 +70,8 @@ using std::fmax;
 using std::fmin;
 using std::tanh;
 
-double Function(kn::Activation function, double z) {
-  switch (function) {
+double Activate(kn::Activation activation, double z) {
+  switch (activation) {
 #define KERAS_NORMS_ACTIVATION(name, Formula, definition, derivative) \
   case kn::Activation::k##Formula:                                    \
     return definition;
@@ -80,8 +80,8 @@ double Function(kn::Activation function, double z) {
   return 0;
 }
 
-double Slope(kn::Activation function, double z) {
-  switch (function) {
+double Derivative(kn::Activation activation, double z) {
+  switch (activation) {
 #define KERAS_NORMS_ACTIVATION(name, Formula, definition, derivative) \
   case kn::Activation::k##Formula:                                    \
     return derivative;

@@ -1,6 +1,5 @@
-// The kernels as typed FFI handlers: for XLA on CPUs and on GPUs, whoever calls
-// it. They hold nothing of TensorFlow, so that JAX can call the same
-// (`jax.ffi`).
+// The operations as typed FFI handlers, for XLA on CPUs and on GPUs. They are
+// free of TensorFlow, so that JAX can call them too (`jax.ffi`).
 //
 // Arguments, results and attributes are those of ../contract/operations.def;
 // `activation` is an index into activations.def, and `epsilon` a double.
@@ -9,18 +8,18 @@
 #include <string>
 
 #include "../cpu/kernels.h"
-#include "../cpu/pool.h"
+#include "../cpu/thread_pool.h"
 #include "../cuda/driver.h"
 #include "call.h"
 #include "xla/ffi/api/ffi.h"
 
-// Who registers the handlers itself, as JAX does, has no such function.
+// JAX registers the handlers itself, and has no such function.
 #ifdef KERAS_NORMS_UNREGISTERED
 #define KERAS_NORMS_REGISTER(target, platform, symbol)
 #else
 #define KERAS_NORMS_REGISTER(target, platform, symbol) \
   XLA_FFI_REGISTER_HANDLER(xla::ffi::GetXlaFfiApi(), #target, platform, symbol);
-// Declared where TensorFlow's headers for it would ask for all of XLA.
+// Declared here, because TensorFlow's header for it includes all of XLA.
 namespace xla::ffi {
 const XLA_FFI_Api* GetXlaFfiApi();
 }
@@ -29,8 +28,8 @@ const XLA_FFI_Api* GetXlaFfiApi();
 namespace keras_norms {
 namespace {
 
-// Where operations run, as in ../tensorflow/device_traits.h. Run returns what
-// went wrong, or nothing.
+// Where operations run, as in ../tensorflow/device_traits.h. Run returns the
+// error, or an empty string.
 class OnCpu {
  public:
   explicit OnCpu(ffi::ThreadPool threads)
@@ -46,14 +45,14 @@ class OnCpu {
   }
 
  private:
-  Pool pool_;
+  ThreadPool pool_;
 };
 
 class OnGpu {
  public:
   OnGpu(void* stream, ffi::ScratchAllocator* scratch)
       : stream_(stream, [scratch](size_t bytes) {
-          // XLA refuses to promise more than 16, and gives more.
+          // XLA refuses requests for an alignment above 16, but provides more.
           return scratch->Allocate(bytes, 16).value_or(nullptr);
         }) {}
 
@@ -69,11 +68,11 @@ class OnGpu {
 template <class Arguments, class On>
 ffi::Error Handle(const Call& call, On on) {
   Arguments arguments;
-  const std::string wrong = call.Read(&arguments);
-  if (!wrong.empty()) return ffi::Error::InvalidArgument(wrong);
-  const std::string failed = on.Run(arguments);
-  if (failed.empty()) return ffi::Error::Success();
-  return ffi::Error::Internal("keras_norms: " + failed);
+  const std::string error = call.Read(&arguments);
+  if (!error.empty()) return ffi::Error::InvalidArgument(error);
+  const std::string failure = on.Run(arguments);
+  if (failure.empty()) return ffi::Error::Success();
+  return ffi::Error::Internal("keras_norms: " + failure);
 }
 
 template <class Arguments>
@@ -111,8 +110,8 @@ auto BindingOnGpu() {
 }  // namespace
 }  // namespace keras_norms
 
-// Visible by name, also in a library that hides the rest, for those who
-// register it themselves; on GPUs with the ending _cuda.
+// The symbols are visible also in a library that hides all others, for callers
+// that register the handlers themselves. Those for GPUs end in _cuda.
 #define KERAS_NORMS_OPERATION(Name, name, ...)                           \
   KERAS_NORMS_HANDLER(Cpu, Name, keras_norms_##name, keras_norms_##name, \
                       "Host")                                            \

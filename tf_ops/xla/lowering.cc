@@ -1,9 +1,9 @@
-// The ops under XLA, on CPUs and on GPUs: custom calls of handlers.cc, which
-// has one for each platform.
+// Lowers the operations to custom calls of the handlers in handlers.cc, on CPUs
+// and on GPUs.
 //
-// Registered as kernels of XLA_CPU_JIT and XLA_GPU_JIT, not by REGISTER_XLA_OP,
-// which is read at a process's first compilation only: this may be loaded after
-// it.
+// They are registered as kernels of XLA_CPU_JIT and XLA_GPU_JIT, not with
+// REGISTER_XLA_OP, because XLA reads the latter at the first compilation of a
+// process, and this library may be loaded after it.
 
 #include <sstream>
 #include <string>
@@ -75,15 +75,15 @@ class Lowering : public XlaOpKernel {
           xla::LayoutUtil::MakeDescendingLayout(shape->dimensions().size());
       shapes.push_back(*shape);
     }
-    const bool one = results.size() == 1;
+    const bool single = results.size() == 1;
     const xla::XlaOp call = xla::CustomCallWithLayout(
         context->builder(), std::string("keras_norms_") + operation_.kernel,
-        operands, one ? results[0] : xla::ShapeUtil::MakeTupleShape(results),
+        operands, single ? results[0] : xla::ShapeUtil::MakeTupleShape(results),
         shapes, Dictionary(), false, {}, nullptr,
         xla::CustomCallSchedule::SCHEDULE_NONE,
         xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
     for (size_t i = 0; i < results.size(); ++i) {
-      xla::XlaOp result = one ? call : xla::GetTupleElement(call, i);
+      xla::XlaOp result = single ? call : xla::GetTupleElement(call, i);
       if (batch.valid() && HasBatch(operation_.outputs[i].extent)) {
         result = xla::SetDimensionSize(result, batch, 0);
       }
@@ -120,28 +120,28 @@ class Lowering : public XlaOpKernel {
     return extent == Extent::kLikeX || (!channels && attributes_.examples == 1);
   }
 
-  // The number of examples where it depends on values, as after
-  // tf.boolean_mask; not valid where it is known. XLA keeps such an x padded to
-  // the largest size, and custom calls see the padding.
+  // The batch size if it depends on values, as after tf.boolean_mask; otherwise
+  // `batch` is not valid. XLA pads such an x to its largest size, and custom
+  // calls see the padding.
   absl::Status DynamicBatch(xla::XlaOp x, xla::XlaOp* batch) const {
     TF_ASSIGN_OR_RETURN(const xla::Shape shape, x.builder()->GetShape(x));
     for (size_t i = 0; i < shape.dimensions().size(); ++i) {
       if (!shape.is_dynamic_dimension(i)) continue;
       if (i > 0 || attributes_.examples > 1) {
         return tensorflow::errors::InvalidArgument(
-            "Under XLA the native library takes no sizes that depend on values "
-            "but the number of examples, and that not with ghost batches. "
-            "Received: size ",
+            "Under XLA, the batch size is the only size of an input of the "
+            "native library that may depend on values, and only without ghost "
+            "batches. Received: size ",
             i,
-            " of the input depends on values. Trace the "
-            "function within keras_norms.ops.using_native('never').");
+            " of the input depends on values. Trace the function within "
+            "keras_norms.ops.using_native('never').");
       }
       *batch = xla::GetDimensionSize(x, 0);
     }
     return absl::OkStatus();
   }
 
-  // Padding becomes zeros: it adds nothing to sums, and nothing is infinite.
+  // Replaces padding by zeros, which add nothing to sums and are finite.
   absl::Status MakeStatic(const std::vector<int64_t>& sizes, xla::XlaOp batch,
                           xla::XlaOp* operand) const {
     xla::XlaBuilder* builder = operand->builder();
@@ -160,7 +160,7 @@ class Lowering : public XlaOpKernel {
     return absl::OkStatus();
   }
 
-  // What pools all examples leaves the padding out as masked.
+  // Masks the padding, for an operation that pools all examples.
   absl::Status MaskPadding(std::vector<int64_t> sizes, xla::XlaOp batch,
                            xla::XlaOp* mask) const {
     xla::XlaBuilder* builder = mask->builder();
