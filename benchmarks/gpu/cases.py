@@ -139,7 +139,7 @@ def _ways(dtype, few):
     yield Case(last, dtype, "silu", groups, shift=1, in_place=True)
     masked = (*FEW, last, first, *(() if few else LAST + FIRST))
     for i, view in enumerate(masked):
-        yield Case(view, dtype, ACTIVATIONS[i % 8], masked=True)
+        yield Case(view, dtype, ACTIVATIONS[i % len(ACTIVATIONS)], masked=True)
     if dtype == "float32":
         for view in (last, first, View(1, 900, 16, 1), View(1, 1, 4, 3000)):
             yield Case(view, dtype, "identity", groups, mean=1e4)

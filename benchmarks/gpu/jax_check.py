@@ -7,10 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.gpu import jax_ffi
-
-RESULTS = {
-    name for _, results, _ in jax_ffi.SIGNATURES.values() for name in results
-}
+from benchmarks.gpu.library import OPERATIONS
 
 
 class JaxKernels:
@@ -38,7 +35,7 @@ class JaxKernels:
             "mask": (rows, outer, inner),
             **dict.fromkeys(("gamma", "beta"), (channels,)),
         }
-        _, results, _ = jax_ffi.SIGNATURES[kernel]
+        _, results, _ = OPERATIONS[kernel]
         arguments, held = {}, {}
         for name, array in given.items():
             if name in results:
@@ -61,9 +58,7 @@ class JaxKernels:
         values = np.frombuffer(array[:size].tobytes(), type_)
         return jax.device_put(values.reshape(shape), self.device)
 
-    moments = functools.partialmethod(run, "moments")
-    apply = functools.partialmethod(run, "apply")
-    gradient_sums = functools.partialmethod(run, "gradient_sums")
-    gradient_combine = functools.partialmethod(run, "gradient_combine")
-    group_norm = functools.partialmethod(run, "group_norm")
-    group_norm_gradient = functools.partialmethod(run, "group_norm_gradient")
+    def __getattr__(self, kernel):
+        if kernel not in OPERATIONS:
+            raise AttributeError(kernel)
+        return functools.partial(self.run, kernel)

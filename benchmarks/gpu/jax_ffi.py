@@ -17,47 +17,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.gpu.library import ACTIVATIONS
+from benchmarks.gpu.library import OPERATIONS
 from benchmarks.gpu.library import SOURCES
 
 LIBRARY = SOURCES / "build" / "jax" / "libkeras_norms_jax.so"
 
-# Arguments, results and attributes in the order of tf_ops/xla/handlers.cc;
-# by the names of KerasNormsCall.
-LINE = ("mask", "center", "scale", "shift")
-KEPT = ("mean", "residual", "inverse")
-SIGNATURES = {
-    "moments": (
-        ("x", "mask"),
-        ("count", "mean", "variance", "residual"),
-        ("examples",),
-    ),
-    "apply": (("x", *LINE), ("result",), ("examples", "activation")),
-    "gradient_sums": (
-        ("x", "dy", *LINE),
-        ("sum", "product"),
-        ("examples", "activation"),
-    ),
-    "gradient_combine": (
-        ("x", "dy", *LINE, "b", "d"),
-        ("result",),
-        ("examples", "activation"),
-    ),
-    "group_norm": (
-        ("x", "gamma", "beta"),
-        ("result", *KEPT),
-        ("groups", "epsilon", "activation"),
-    ),
-    "group_norm_gradient": (
-        ("x", "dy", "gamma", "beta", *KEPT),
-        ("result", "d_gamma", "d_beta"),
-        ("groups", "epsilon", "activation"),
-    ),
-}
-
 
 def register(path=LIBRARY):
     library = ctypes.CDLL(str(path))
-    for name in SIGNATURES:
+    for name in OPERATIONS:
         name = f"keras_norms_{name}"
         for platform, ending in (("cpu", ""), ("CUDA", "_cuda")):
             handler = jax.ffi.pycapsule(getattr(library, name + ending))
@@ -71,21 +39,23 @@ def call(kernel, *, axis, function="identity", groups=1, epsilon=0.0, **given):
         axis: of the channels.
         given: arrays; what is not there, or None, is none.
     """
-    arguments, results, attributes = SIGNATURES[kernel]
+    arguments, results, attributes = OPERATIONS[kernel]
     x = given["x"]
     channels = x.shape[axis]
-    wide = (len(x), groups) if "groups" in attributes else (len(x), channels)
+    wide = (len(x), groups) if "kGroups" in attributes else (len(x), channels)
     shapes = {
         "count": (len(x),),
         "d_gamma": (channels,),
         "d_beta": (channels,),
     }
     none = {"mask": jnp.zeros(0, "uint8")}
-    values = {
-        "examples": np.int64(1),
-        "groups": np.int64(groups),
-        "epsilon": np.float64(epsilon),
-        "activation": np.int64(ACTIVATIONS.index(function)),
+    optional = {
+        "kExamples": {"examples": np.int64(1)},
+        "kGroups": {
+            "groups": np.int64(groups),
+            "epsilon": np.float64(epsilon),
+        },
+        "kActivation": {"activation": np.int64(ACTIVATIONS.index(function))},
     }
     found = jax.ffi.ffi_call(
         f"keras_norms_{kernel}",
@@ -103,6 +73,11 @@ def call(kernel, *, axis, function="identity", groups=1, epsilon=0.0, **given):
             for name in arguments
         ),
         axis=np.int64(axis),
-        **{name: values[name] for name in attributes},
+        **{
+            name: value
+            for attribute, values in optional.items()
+            if attribute in attributes
+            for name, value in values.items()
+        },
     )
     return dict(zip(results, found, strict=True))

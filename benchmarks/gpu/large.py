@@ -45,7 +45,7 @@ class Large:
         )
         self.kept = {
             name: torch.full((view.rows, GROUPS), math.nan, **floats)
-            for name in ("mean", "residual", "inverse")
+            for name in ("mean", "residual", "rstd")
         }
         self.affine = {
             name: torch.full((view.channels,), math.nan, **floats)
@@ -104,31 +104,31 @@ class Large:
         squares = self.sums(
             (x - self.each(mean)) ** 2 for (x,) in self.pieces(self.x)
         )
-        inverse = (self.pooled(squares) + EPSILON).rsqrt()
+        rstd = (self.pooled(squares) + EPSILON).rsqrt()
         got = self.kept["mean"].double() + self.kept["residual"].double()
         self.close("mean", got - mean, 5 * TABLE)
-        got = self.kept["inverse"].double() / inverse
-        self.close("inverse", got - 1, 5 * TABLE)
-        self.forward(y, mean, inverse)
-        self.backward(dx, mean, inverse)
+        got = self.kept["rstd"].double() / rstd
+        self.close("rstd", got - 1, 5 * TABLE)
+        self.forward(y, mean, rstd)
+        self.backward(dx, mean, rstd)
 
-    def normal(self, x, mean, inverse):
+    def normal(self, x, mean, rstd):
         """x hat, z, and sigmoid(z)."""
-        hat = (x - self.each(mean)) * self.each(inverse)
+        hat = (x - self.each(mean)) * self.each(rstd)
         z = hat * self.each(self.gamma) + self.each(self.beta)
         return hat, z, self.torch.sigmoid(z)
 
-    def forward(self, y, mean, inverse):
+    def forward(self, y, mean, rstd):
         worst = []
         for x, got in self.pieces(self.x, y):
-            _, z, s = self.normal(x, mean, inverse)
+            _, z, s = self.normal(x, mean, rstd)
             error = (got - z * s).abs() / z.abs().clamp(min=1)
             worst.append(error.amax())
         self.note("y", worst, NARROW[self.dtype] + 4 * TABLE)
 
-    def backward(self, dx, mean, inverse):
+    def backward(self, dx, mean, rstd):
         def before(x, dy):
-            hat, z, s = self.normal(x, mean, inverse)
+            hat, z, s = self.normal(x, mean, rstd)
             return hat, dy * s * (1 + z * (1 - s))
 
         betas = gammas = size = 0
@@ -144,7 +144,7 @@ class Large:
             self.each(self.pooled(sums * self.gamma.double()))
             for sums in (betas, gammas)
         )
-        worst, over = [], self.each(inverse)
+        worst, over = [], self.each(rstd)
         for x, dy, got in self.pieces(self.x, self.dy, dx):
             hat, g = before(x, dy)
             h = g * self.each(self.gamma)

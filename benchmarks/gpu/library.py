@@ -1,4 +1,4 @@
-"""The kernels by ctypes: tf_ops/cuda/plain.h for Python."""
+"""The kernels by ctypes: tf_ops/cuda/c_api.h for Python."""
 
 import collections
 import ctypes
@@ -9,16 +9,27 @@ import re
 import subprocess
 import sys
 
+from tf_ops.contract import definitions
 from tf_ops.cuda import nvrtc
 
 SOURCES = pathlib.Path(__file__).parents[2] / "tf_ops"
 LIBRARY = SOURCES / "build" / "gpu" / "libkeras_norms_gpu.so"
 
 TYPES = {"float32": 0, "float16": 2, "bfloat16": 3}
-ACTIVATIONS = (
-    *("identity", "relu", "silu", "gelu", "gelu_tanh", "leaky_relu"),
-    *("sigmoid", "tanh"),
-)
+ACTIVATIONS = tuple(definitions.activations())
+# {kernel: (inputs, outputs, attributes)}, as the contract has them, but that
+# the output like x, which it calls y or dx, is `result` here.
+OPERATIONS = {
+    kernel: (
+        tuple(operation.inputs),
+        tuple(
+            "result" if extent == "kLikeX" else name
+            for name, extent in operation.outputs.items()
+        ),
+        operation.attributes,
+    )
+    for kernel, operation in definitions.operations().items()
+}
 
 # x as the kernels see it; inner is 1 for channels last.
 View = collections.namedtuple("View", "rows outer channels inner")
@@ -31,25 +42,18 @@ class Call(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("stream", "scratch")),
         ("scratch_bytes", ctypes.c_int64),
         *((name, ctypes.c_int64) for name in View._fields),
-        *((n, ctypes.c_int64) for n in ("type", "function", "groups")),
+        *((n, ctypes.c_int64) for n in ("type", "activation", "groups")),
         ("epsilon", ctypes.c_double),
-        *(
-            (name, ctypes.c_void_p)
-            for name in (
-                *("x", "dy", "mask", "center", "scale", "shift", "b", "d"),
-                *("gamma", "beta", "result", "count", "mean", "variance"),
-                *("residual", "inverse", "sum", "product"),
-                *("d_gamma", "d_beta"),
-            )
-        ),
+        ("tensors", ctypes.POINTER(ctypes.c_void_p)),
+        ("tensor_count", ctypes.c_int64),
     )
 
 
 class Kernels:
     """The kernels on arrays of a `memory`.
 
-    Each takes a view, a type and, by the names of KerasNormsCall, arrays; what
-    is not named is null.
+    Each takes a view, a type and, by the names of OPERATIONS, arrays; what is
+    not named is null.
 
     Args:
         memory: one of those in memory.py.
@@ -80,25 +84,25 @@ class Kernels:
         **arrays,
     ):
         """What launches a kernel, each time that it is called."""
-        name, memory = kernel.encode(), self.memory
+        memory = self.memory
+        inputs, outputs, _ = OPERATIONS.get(kernel, ((), (), ()))
+        given = [arrays.get(name) for name in (*inputs, *outputs)]
+        addresses = [None if a is None else memory.address(a) for a in given]
         call = Call(
             **view._asdict(),
             type=TYPES[dtype],
-            function=ACTIVATIONS.index(function),
+            activation=ACTIVATIONS.index(function),
             groups=groups,
             epsilon=epsilon,
-            **{
-                name: memory.address(array)
-                for name, array in arrays.items()
-                if array is not None
-            },
+            tensors=(ctypes.c_void_p * len(given))(*addresses),
+            tensor_count=len(given),
         )
 
         def attempt():
             call.stream = memory.stream
             call.scratch = memory.address(self.scratch)
             call.scratch_bytes = self.scratch.nbytes
-            return self._run(name, call)
+            return self._run(kernel.encode(), call)
 
         def launch():
             wrong = attempt()
@@ -116,15 +120,13 @@ class Kernels:
     def run(self, *what, **how):
         self.prepared(*what, **how)()
 
-    moments = functools.partialmethod(run, "moments")
-    apply = functools.partialmethod(run, "apply")
-    gradient_sums = functools.partialmethod(run, "gradient_sums")
-    gradient_combine = functools.partialmethod(run, "gradient_combine")
-    group_norm = functools.partialmethod(run, "group_norm")
-    group_norm_gradient = functools.partialmethod(run, "group_norm_gradient")
+    def __getattr__(self, kernel):
+        if kernel not in OPERATIONS:
+            raise AttributeError(kernel)
+        return functools.partial(self.run, kernel)
 
 
-_SHORT = re.compile(rb"no memory for (\d+) bytes of sums")
+_SHORT = re.compile(rb"There is no memory for (\d+) bytes of partial sums.")
 
 
 def build(target="gpu", library=LIBRARY):

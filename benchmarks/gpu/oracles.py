@@ -10,63 +10,28 @@ import math
 
 import numpy as np
 
+from tf_ops.contract import definitions
+
 EVERY = (1, 3)  # the axes of a row's positions
 
-_erf = np.vectorize(math.erf, otypes=[float])
-
-
-def _sigmoid(z):
-    return 0.5 * (1 + np.tanh(0.5 * z))
-
-
-def _normal(z):
-    """The standard normal's distribution and density."""
-    density = np.exp(-0.5 * z * z) / math.sqrt(2 * math.pi)
-    return 0.5 * (1 + _erf(z / math.sqrt(2))), density
-
-
-def _gelu_tanh(z):
-    """The tanh in it, and its derivative."""
-    c = math.sqrt(2 / math.pi)
-    t = np.tanh(c * (z + 0.044715 * z**3))
-    return t, (1 - t * t) * c * (1 + 3 * 0.044715 * z * z)
+# What definitions of activations may use besides z.
+_FUNCTIONS = {
+    name: getattr(np, name) for name in ("exp", "fmax", "fmin", "tanh")
+}
+_FUNCTIONS["erfc"] = np.vectorize(math.erfc, otypes=[float])
 
 
 def activation(name, z):
-    if name == "identity":
-        return z
-    if name == "relu":
-        return np.maximum(z, 0)
-    if name == "leaky_relu":
-        return np.where(z > 0, z, 0.2 * z)
-    if name == "silu":
-        return z * _sigmoid(z)
-    if name == "sigmoid":
-        return _sigmoid(z)
-    if name == "tanh":
-        return np.tanh(z)
-    if name == "gelu":
-        return z * _normal(z)[0]
-    return 0.5 * z * (1 + _gelu_tanh(z)[0])
+    return _evaluated(definitions.activations()[name].definition, z)
 
 
 def slope(name, z):
-    if name == "identity":
-        return np.ones_like(z)
-    if name == "relu":
-        return np.where(z > 0, 1.0, 0.0)
-    if name == "leaky_relu":
-        return np.where(z > 0, 1.0, 0.2)
-    if name in ("silu", "sigmoid"):
-        s = _sigmoid(z)
-        return s * (1 + z * (1 - s)) if name == "silu" else s * (1 - s)
-    if name == "tanh":
-        return 1 - np.tanh(z) ** 2
-    if name == "gelu":
-        distribution, density = _normal(z)
-        return distribution + z * density
-    t, along = _gelu_tanh(z)
-    return 0.5 * (1 + t) + 0.5 * z * along
+    return _evaluated(definitions.activations()[name].derivative, z)
+
+
+def _evaluated(expression, z):
+    with np.errstate(over="ignore"):
+        return eval(expression, {"z": z, **_FUNCTIONS})
 
 
 def read(x, keep):
@@ -116,7 +81,7 @@ def gradient_combine(line, g, b, d, keep):
 
 
 class GroupNorm:
-    """A group norm: `mean` and `inverse` are [rows, groups]."""
+    """A group norm: `mean` and `rstd` are [rows, groups]."""
 
     def __init__(self, x, groups, epsilon, gamma, beta):
         rows, outer, channels, inner = x.shape
@@ -127,8 +92,8 @@ class GroupNorm:
         self.mean = apart.sum((1, 3, 4)) / n
         deviation = apart - self.mean[:, None, :, None, None]
         variance = (deviation**2).sum((1, 3, 4)) / n
-        self.inverse = 1 / np.sqrt(variance + epsilon)
-        self.over = self.each(self.inverse)
+        self.rstd = 1 / np.sqrt(variance + epsilon)
+        self.over = self.each(self.rstd)
         self.hat = (x - self.each(self.mean)) * self.over
         self.gamma = gamma[:, None]
         self.z = self.hat * self.gamma + beta[:, None]

@@ -79,7 +79,7 @@ def group_norm(work, kernels, layout=LAST):
     what = (work.view(layout), work.dtype)
     passes = Passes([], [])
     for x, dy in work.inputs[layout]:
-        names = ("mean", "residual", "inverse")
+        names = ("mean", "residual", "rstd")
         kept = {name: work.floats(n, GROUPS) for name in names}
         how = shared | kept | {"x": x, "result": work.torch.empty_like(x)}
         forward = kernels.prepared("group_norm", *what, **how)

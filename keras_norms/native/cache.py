@@ -57,7 +57,7 @@ def key():
     tf = tensorflow()
     digest = hashlib.sha256()
     folder = sources()
-    for part in ("cpu", "cuda", "tensorflow", "xla"):
+    for part in ("contract", "cpu", "cuda", "tensorflow", "xla"):
         for path in sorted((folder / part).glob("*.*")):
             digest.update(f"{part}/{path.name}".encode())
             digest.update(path.read_bytes())

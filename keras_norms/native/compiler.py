@@ -85,7 +85,7 @@ def _execute(command):
 def library_objects(xla):
     """`{library: {object file: (source, flags)}}`, the slowest ones first."""
     kernels = {
-        "cache": ("cpu/cache.cc", ()),
+        "cache_size": ("cpu/cache_size.cc", ()),
         "dispatch": ("cpu/dispatch.cc", ()),
         "launch": ("cuda/launch.cc", ()),
         "driver": ("cuda/driver.cc", ()),

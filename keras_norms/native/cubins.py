@@ -28,7 +28,7 @@ def commands(folder):
 
 
 def _cubin(folder, name):
-    return folder / f"{name}.image"
+    return folder / f"{name}.cubin"
 
 
 def write_empty(folder):

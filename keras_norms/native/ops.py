@@ -1,11 +1,13 @@
-"""The native library's operations: what tf_ops/tensorflow/ops.cc declares."""
+"""The native library's operations: what tf_ops/contract declares."""
 
 import functools
+import runpy
 
 import keras
 import tensorflow as tf
 
 from keras_norms.engine.gelu_tanh import gelu_tanh
+from keras_norms.native import cache
 from keras_norms.native.loader import load
 
 
@@ -21,22 +23,15 @@ def activation(function):
 
 @functools.cache
 def _activations():
-    of_keras = keras.activations
-    return {
-        of_keras.linear: "identity",
-        of_keras.relu: "relu",
-        tf.nn.relu: "relu",
-        of_keras.silu: "silu",
-        tf.nn.silu: "silu",
-        of_keras.gelu: "gelu",
-        of_keras.leaky_relu: "leaky_relu",
-        tf.nn.leaky_relu: "leaky_relu",
-        of_keras.sigmoid: "sigmoid",
-        tf.nn.sigmoid: "sigmoid",
-        of_keras.tanh: "tanh",
-        tf.nn.tanh: "tanh",
-        gelu_tanh: "gelu_tanh",
-    }
+    """The library's name of each function of Keras and of TensorFlow."""
+    path = cache.sources() / "contract" / "definitions.py"
+    names = runpy.run_path(str(path))["activations"]()
+    found = {keras.activations.linear: "identity", gelu_tanh: "gelu_tanh"}
+    for name in names:
+        for module in (keras.activations, tf.nn):
+            if hasattr(module, name):
+                found[getattr(module, name)] = name
+    return found
 
 
 def _empty(mask, dtype):

@@ -112,7 +112,7 @@ def test_code_for_a_gpu_is_found(capability):
 @pytest.mark.usefixtures("built")
 def test_a_gpu_that_nothing_was_built_for():
     assert called(capability=60) == (
-        "no kernels for a GPU of compute capability 6.0 were built"
+        "No kernels were built for a GPU of compute capability 6.0."
     )
 
 
@@ -133,14 +133,18 @@ def test_no_driver():
 @pytest.mark.usefixtures("built")
 def test_scratch():
     # 16 bytes for each channel of each row.
-    assert called(grows=False) == "no memory for 160 bytes of sums"
+    assert called(grows=False) == (
+        "There is no memory for 160 bytes of partial sums."
+    )
     assert called() == RAN
 
 
 @pytest.mark.usefixtures("built")
 def test_what_there_is_no_kernel_for():
-    assert called("norms") == "there is no kernel norms"
-    assert called(dtype="float64") == "float64 is for CPUs alone"
+    assert called("norms") == "There is no operation 'norms'."
+    assert called(dtype="float64") == (
+        "The kernels for GPUs do not support float64."
+    )
 
 
 class Stub:
@@ -195,7 +199,7 @@ def test_what_is_written_wrongly_is_found(act, words):
 
 @pytest.mark.parametrize("name", library.ACTIVATIONS)
 def test_slopes_are_those_of_the_activations(name):
-    z, h = np.linspace(-6, 6, 50), 1e-5
+    z, h = np.linspace(-7.1, 7.1, 50), 1e-5
     up, down = (oracles.activation(name, z + e) for e in (h, -h))
     expected = (up - down) / (2 * h)
     np.testing.assert_allclose(oracles.slope(name, z), expected, atol=1e-9)

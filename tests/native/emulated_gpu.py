@@ -16,33 +16,14 @@ from benchmarks.gpu import library
 from keras_norms.native import gpus
 from keras_norms.native.errors import UnusableError
 
-_LINE = ("mask", "center", "scale", "shift")
-_AFFINE = ("gamma", "beta")
-_MOMENTS = ("mean", "residual", "inverse")
-# Tensors that each takes and gives, in the order of tf_ops/tensorflow/ops.cc.
-KERNELS = {
-    "moments": (
-        ("x", "mask"),
-        ("count", "mean", "variance", "residual"),
-    ),
-    "apply": (("x", *_LINE), ("result",)),
-    "gradient_sums": (("x", "dy", *_LINE), ("sum", "product")),
-    "gradient_combine": (("x", "dy", *_LINE, "b", "d"), ("result",)),
-    "group_norm": (("x", *_AFFINE), ("result", *_MOMENTS)),
-    "group_norm_gradient": (
-        ("x", "dy", *_AFFINE, *_MOMENTS),
-        ("result", "d_gamma", "d_beta"),
-    ),
-}
-
 
 class Operations:
-    """What `library.load` gives, of examples of rank 3."""
+    """What `loader.load` returns, of examples of rank 3."""
 
     def __init__(self, path):
         self.memory = arrays.Numpy()
         self.kernels = library.Kernels(self.memory, path)
-        for name in KERNELS:
+        for name in library.OPERATIONS:
             function = functools.partial(self.call, name)
             setattr(self, f"keras_norms_{name}", function)
 
@@ -58,7 +39,7 @@ class Operations:
         S=None,  # noqa: N803
     ):
         assert examples == 1
-        names, results = KERNELS[kernel]
+        names, results, _ = library.OPERATIONS[kernel]
         x = tensors[0]
         rows, channels = x.shape[0], x.shape[axis]
         outer, inner = (x.shape[1], 1) if axis == 2 else (1, x.shape[2])

@@ -24,12 +24,10 @@ from tests.native.test_native import NO_MORE
 from tests.native.test_native import SERVED
 from tests.native.test_native import SLOWER
 from tests.native.test_native import built as with_library
+from tf_ops.contract import definitions
 from tf_ops.cuda import nvrtc
 
-FAMILIES = (
-    *("moments", "apply", "gradient_sums", "gradient_combine"),
-    *("group_norm", "group_norm_gradient"),
-)
+FAMILIES = tuple(definitions.operations())
 REMEDY = (
     " Update the GPU's driver. Build it again with `python -m keras_norms "
     "build --force`."

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -18,9 +19,11 @@ from keras_norms.native import cache
 from keras_norms.native import dispatch
 from keras_norms.native import loader
 from keras_norms.native import manifest
+from keras_norms.native import ops as native_ops
 from keras_norms.native.build import build
 from keras_norms.native.errors import UnusableError
 from tests.support.refusals import refusal
+from tf_ops.contract import definitions
 
 ROOT = pathlib.Path(__file__).parents[2]
 # Where there is a compiler there must be a library: `make native`.
@@ -82,9 +85,11 @@ def scaled(x):
     return keras.ops.tanh(2.0 * x)
 
 
+# Those of the library, as Keras names them, and one that it does not have.
+NAMES = {"identity": "linear", "gelu_tanh": ops.gelu_tanh}
 ACTIVATIONS = (
-    *("relu", "silu", "gelu", "leaky_relu", "sigmoid", "tanh", "linear"),
-    *(ops.gelu_tanh, scaled),
+    *(NAMES.get(name, name) for name in definitions.activations()),
+    scaled,
 )
 
 
@@ -139,6 +144,55 @@ def test_activations_are_those_of_keras(activation, jit, dtype, batch):
 
 
 @built
+@pytest.mark.parametrize("name", definitions.activations())
+@pytest.mark.parametrize(
+    ("dtype", "close"),
+    [
+        ("float32", 2e-6),
+        ("float64", 1e-12),
+        ("float16", 4e-3),
+        ("bfloat16", 3e-2),
+    ],
+)
+def test_activations_have_the_kinks_of_keras(name, dtype, close):
+    """Kinks are at some of these numbers, which every type represents."""
+    function = keras.activations.get(NAMES.get(name, name))
+    assert native_ops.activation(function) == name
+    if dtype == "float64" and NAMES.get(name, name) in FLOAT32_CONSTANTS:
+        close = 1e-6
+    x = tf.constant(np.arange(-8, 8.25, 0.25)[None, :, None], dtype)
+    one = tf.ones([1, 1], "float64" if dtype == "float64" else "float32")
+
+    def apply(x):
+        return loader.load().keras_norms_apply(
+            *(x, tf.zeros([0], "bool"), 0 * one, one, 0 * one),
+            activation=name,
+            axis=2,
+            examples=1,
+        )
+
+    for compiled in (False, True):
+        if compiled:
+            loader.load(cache.XLA_LIBRARY)
+            apply = tf.function(apply, jit_compile=True)
+        for got, want in zip(
+            (apply(x), slopes(apply, x)),
+            (function(x), slopes(function, x)),
+            strict=True,
+        ):
+            got, want = (np.float64(values) for values in (got, want))
+            atol = close * (1 + np.abs(want).max())
+            np.testing.assert_allclose(got, want, atol=atol, rtol=0)
+
+
+def slopes(function, x):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.gradient(y, x)
+
+
+@built
 @pytest.mark.parametrize("jit", [False, True])
 def test_a_large_mean_costs_no_digits_in_gradients(jit):
     x = np.float64(X[:, :, 0]) + 1e4
@@ -177,11 +231,9 @@ def test_all_operations_are_registered_for_gpus():
     from tensorflow.python.framework import kernels
 
     loader.load(cache.XLA_LIBRARY)
-    for name in (
-        *("Moments", "Apply", "GradientSums", "GradientCombine"),
-        *("GroupNorm", "GroupNormGradient"),
-    ):
-        found = kernels.get_registered_kernels_for_op(f"KerasNorms>{name}")
+    for operation in definitions.operations().values():
+        name = f"KerasNorms>{operation.name}"
+        found = kernels.get_registered_kernels_for_op(name)
         devices = [kernel.device_type for kernel in found.kernel]
         assert devices.count("GPU") == 3  # float32 and both of 16 bits
         assert devices.count("CPU") == 4
@@ -795,8 +847,8 @@ def test_ghost_batches_of_a_batch_that_depends_on_values_are_refused():
     with ops.using_native("always"), refusing as refused:
         some(*arguments)
     assert (
-        "Under XLA the native library takes no sizes that depend on values "
-        "but the number of examples, and that not with ghost batches. "
+        "Under XLA, the batch size is the only size of an input of the native "
+        "library that may depend on values, and only without ghost batches. "
         "Received: size 0 of the input depends on values. Trace the function "
         "within keras_norms.ops.using_native('never')."
     ) in str(refused.value)
@@ -861,9 +913,20 @@ def mode_of_environment():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"axis": 4}, "x must have rank 2 or more and axis 4 be one"),
-        ({"center": np.zeros((2, 12))}, "center must have shape [5,12]"),
-        ({"mask": np.ones((3,), bool)}, "mask must be empty or have 210"),
+        (
+            {"axis": 4},
+            "x must have rank 2 or more, and axis must be at least 1 and less "
+            "than the rank of x. Received: axis=4 for x of shape [5,6,7,12].",
+        ),
+        (
+            {"center": np.zeros((2, 12))},
+            "center must have shape [5,12]. Received: shape [2,12].",
+        ),
+        (
+            {"mask": np.ones((3,), bool)},
+            "mask must be empty or have 210 elements, one for each position "
+            "of x. Received: shape [3].",
+        ),
     ],
 )
 def test_operations_refuse_what_does_not_fit(change, message):
@@ -890,31 +953,42 @@ def test_operations_refuse_what_does_not_fit(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"center": 6}, "argument 2 must have 60 elements. Received: 72"),
-        ({"mask": 3}, "argument 1 must have 210 elements. Received: 3"),
+        (
+            {"center": 6},
+            "center must have shape [5,12]. Received: shape [6,12].",
+        ),
+        (
+            {"mask": 3},
+            "mask must be empty or have 210 elements, one for each position "
+            "of x. Received: shape [3].",
+        ),
     ],
 )
 def test_compiled_operations_refuse_what_does_not_fit(change, message):
+    """Also shapes that are not known before XLA compiles."""
     loader.load(cache.XLA_LIBRARY)
     rows = {"center": 5, "mask": 0, **change}
     table = tf.ones((5, 12))
 
-    @tf.function(jit_compile=True)
-    def apply(x):
+    types = ("float32", "bool", "float32")
+    unknown = [tf.TensorSpec(None, dtype) for dtype in types]
+
+    @tf.function(jit_compile=True, input_signature=unknown)
+    def apply(x, mask, center):
         return loader.load().keras_norms_apply(
-            x,
-            tf.ones((rows["mask"],), "bool"),
-            tf.ones((rows["center"], 12)),
-            table,
-            table,
+            *(x, mask, center, table, table),
             axis=3,
             examples=1,
             activation="identity",
         )
 
+    mask = tf.ones((rows["mask"],), "bool")
+    center = tf.ones((rows["center"], 12))
     with pytest.raises(tf.errors.InvalidArgumentError) as refused:
-        apply(X)
+        apply(X, mask, center)
     assert message in str(refused.value)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        tf.function(apply.python_function)(X, mask, center)
 
 
 @built

@@ -4,15 +4,13 @@
 #define KERAS_NORMS_CPU_APPLY_H_
 
 #include "activations.h"
-#include "walk.h"
+#include "traversal.h"
 
 namespace {
 
-using keras_norms::Line;
-
-// The tables of a line, of one row, or laid out for the spans of a channel.
+// The coefficients of one row, one entry a channel, or expanded.
 template <class S>
-struct Row {
+struct RowCoefficients {
   const S* center;
   const S* scale;
   const S* shift;
@@ -20,81 +18,89 @@ struct Row {
   const S* b;
   const S* d;
 
-  Row row() const { return *this; }
+  RowCoefficients row() const { return *this; }
 
-  // From another entry on.
-  Row operator+(int64_t i) const {
+  // Those from entry i on.
+  RowCoefficients operator+(int64_t i) const {
     return {center + i, scale + i, shift + i, b ? b + i : b, d ? d + i : d};
   }
 };
 
-template <class S>
-inline Row<S> RowOf(const Line& line, int64_t row, int64_t channels,
-                    const void* b = nullptr, const void* d = nullptr) {
-  const int64_t at = row * channels;
-  const auto table = [at](const void* of) {
-    return of ? static_cast<const S*>(of) + at : nullptr;
+template <class S, class A>
+inline RowCoefficients<S> CoefficientsOf(const A& arguments, int64_t row,
+                                         const void* b = nullptr,
+                                         const void* d = nullptr) {
+  const int64_t first = row * arguments.view.channels;
+  const auto of_row = [first](const void* all) {
+    return all ? static_cast<const S*>(all) + first : nullptr;
   };
-  return {table(line.tables.center), table(line.tables.scale),
-          table(line.tables.shift), table(b), table(d)};
+  return {of_row(arguments.center), of_row(arguments.scale),
+          of_row(arguments.shift), of_row(b), of_row(d)};
 }
 
+// Expands coefficients, in a buffer of its own.
 template <class S>
-class Laid {
+class ExpandedCoefficients {
  public:
-  explicit Laid(const Walk& walk)
-      : walk_(walk), width_(walk.width()), buffer_(5 * walk.width()) {}
-  Row<S> For(const Row<S>& row, int64_t channel) {
+  explicit ExpandedCoefficients(const Traversal& traversal)
+      : traversal_(traversal),
+        width_(traversal.width()),
+        buffer_(5 * traversal.width()) {}
+
+  RowCoefficients<S> For(const RowCoefficients<S>& row, int64_t channel) {
     S* to = buffer_.get();
-    return {walk_.Lay(row.center, channel, to),
-            walk_.Lay(row.scale, channel, to + width_),
-            walk_.Lay(row.shift, channel, to + 2 * width_),
-            walk_.Lay(row.b, channel, to + 3 * width_),
-            walk_.Lay(row.d, channel, to + 4 * width_)};
+    return {traversal_.Expand(row.center, channel, to),
+            traversal_.Expand(row.scale, channel, to + width_),
+            traversal_.Expand(row.shift, channel, to + 2 * width_),
+            traversal_.Expand(row.b, channel, to + 3 * width_),
+            traversal_.Expand(row.d, channel, to + 4 * width_)};
   }
 
  private:
-  const Walk& walk_;
+  const Traversal& traversal_;
   int64_t width_;
   Buffer<S> buffer_;
 };
 
-// Some entries of a line, and z = (x - center) scale + shift of them.
+// Vectors of coefficients, in registers.
 template <class V>
-struct Entries {
+struct AffineParams {
   V center, scale, shift;
 
-  V Linear(V apart) const { return apart * scale + shift; }
+  // z = (x - center) scale + shift.
+  V Apply(V centered) const { return centered * scale + shift; }
 };
 
 template <class V, class S>
-KERAS_NORMS_INLINE inline Entries<V> EntriesOf(const Row<S>& line, int64_t i) {
-  return {Load<V>(line.center + i), Load<V>(line.scale + i),
-          Load<V>(line.shift + i)};
+KERAS_NORMS_INLINE inline AffineParams<V> LoadAffineParams(
+    const RowCoefficients<S>& row, int64_t i) {
+  return {Load<V>(row.center + i), Load<V>(row.scale + i),
+          Load<V>(row.shift + i)};
 }
 
-// x, but 0 where it is masked and not finite.
+// Loads x. Non-finite values at masked positions are read as 0.
 template <class V, class T>
-KERAS_NORMS_INLINE inline V LoadKept(const T* x, const Runs& runs, int64_t i) {
+KERAS_NORMS_INLINE inline V LoadMasked(const T* x, const Runs& runs,
+                                       int64_t i) {
   V value = Load<V>(x);
-  if (!runs.keep) return value;
-  const V known = value - value == 0 ? value : V();
-  return Keeps<V>(runs, i) != 0 ? value : known;
+  if (!runs.mask) return value;
+  const V finite = value - value == 0 ? value : V();
+  return LoadMask<V>(runs, i) != 0 ? value : finite;
 }
 
-// f(lanes, count, runs, line, i) for the vectors of a chunk: of each of the
-// runs the one from i on, which goes with the entries from i on of the line.
+// Calls f(V(), count, runs, coefficients, i) for the vectors of a chunk: the
+// vector at element i of each run goes with the coefficients from i on.
 template <class S, class F>
-KERAS_NORMS_INLINE inline void EachPiece(const Walk& walk, const Row<S>& row,
-                                         const Truth* mask, int64_t ahead,
-                                         const F& f) {
-  Laid<S> laid(walk);
-  for (int64_t c = 0; c < walk.channels_apart(); ++c) {
-    const Row<S> line = laid.For(row, c);
-    EachRuns(walk, c, 0, walk.width(), mask, ahead,
-             [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
-      EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
-        f(lanes, count, runs, line, i);
+KERAS_NORMS_INLINE inline void ForEachVectorOfRuns(
+    const Traversal& traversal, const RowCoefficients<S>& row,
+    const MaskByte* mask, int64_t prefetch, const F& f) {
+  ExpandedCoefficients<S> expanded(traversal);
+  for (int64_t c = 0; c < traversal.separate_channels(); ++c) {
+    const RowCoefficients<S> coefficients = expanded.For(row, c);
+    ForEachRuns(traversal, c, 0, traversal.width(), mask, prefetch,
+                [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
+      ForEachVector<S>(runs.n, [&](auto vector, int64_t i) KERAS_NORMS_INLINE {
+        f(vector, count, runs, coefficients, i);
       });
     });
   }
@@ -102,21 +108,22 @@ KERAS_NORMS_INLINE inline void EachPiece(const Walk& walk, const Row<S>& row,
 
 template <class T, class S>
 inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
-                       const Row<S>& row, Activation function,
-                       const Truth* mask, T* y, bool streams) {
-  const Walk walk(view, chunk, mask != nullptr);
-  streams = streams && walk.aligned(y);
-  WithFunction(function, [&](auto f) {
-    EachPiece(walk, row, mask, kAheadBytes / sizeof(T),
-              [&](auto lanes, auto count, const Runs& runs, const Row<S>& line,
-                  int64_t i) KERAS_NORMS_INLINE {
-      using V = decltype(lanes);
-      const Entries<V> entries = EntriesOf<V>(line, i);
+                       const RowCoefficients<S>& row, Activation activation,
+                       const MaskByte* mask, T* y, bool streams) {
+  const Traversal traversal(view, chunk, mask != nullptr);
+  streams = streams && traversal.aligned(y);
+  WithActivation(activation, [&](auto f) {
+    ForEachVectorOfRuns(traversal, row, mask, kPrefetchBytes / sizeof(T),
+                        [&](auto vector, auto count, const Runs& runs,
+                            const RowCoefficients<S>& coefficients,
+                            int64_t i) KERAS_NORMS_INLINE {
+      using V = decltype(vector);
+      const AffineParams<V> affine = LoadAffineParams<V>(coefficients, i);
       for (int r = 0; r < count.value; ++r) {
-        const int64_t at = runs.at + r * runs.apart + i;
-        Prefetch(x + at + runs.ahead, streams);
-        const V apart = LoadKept<V>(x + at, runs, i) - entries.center;
-        Put(f(entries.Linear(apart)), y + at, streams);
+        const int64_t at = runs.offset + r * runs.stride + i;
+        Prefetch(x + at + runs.prefetch, streams);
+        const V centered = LoadMasked<V>(x + at, runs, i) - affine.center;
+        Put(f(affine.Apply(centered)), y + at, streams);
       }
     });
   });
@@ -124,17 +131,21 @@ inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
 }
 
 template <class T, class S>
-void Apply(const View& view, const T* x, const Line& line, T* y,
+void Apply(const keras_norms::ApplyArguments& arguments,
            const Workers& workers) {
+  const View& view = arguments.view;
+  const T* const x = static_cast<const T*>(arguments.x);
+  T* const y = static_cast<T*>(arguments.y);
+  const MaskByte* const mask = static_cast<const MaskByte*>(arguments.mask);
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
-  const bool streams = chunks.large(2);
-  // From the end, of which most is in the cache where x was read just before.
-  Parallel(workers, view.rows * count, [&](int64_t item) {
+  const bool streams = chunks.exceed_cache(2);
+  // Backwards, because the cache holds most of the end if x was read before.
+  ParallelFor(workers, view.rows * count, [&](int64_t item) {
     const int64_t i = view.rows * count - 1 - item;
     const Chunk chunk = chunks.at(i / count, i % count);
-    const Row<S> row = RowOf<S>(line, chunk.row, view.channels);
-    ApplyChunk(view, chunk, x, row, line.function, line.mask, y, streams);
+    ApplyChunk(view, chunk, x, CoefficientsOf<S>(arguments, chunk.row),
+               arguments.activation, mask, y, streams);
   });
 }
 

@@ -1,4 +1,4 @@
-// How x is cut for threads.
+// How x is divided into chunks for threads.
 
 #ifndef KERAS_NORMS_CPU_CHUNKS_H_
 #define KERAS_NORMS_CPU_CHUNKS_H_
@@ -13,27 +13,28 @@ namespace {
 using keras_norms::View;
 using keras_norms::Workers;
 
-// Tables of narrow channels are repeated to whole vectors, and at least to so
-// many numbers; channels first, constants are spread over so many.
-constexpr int64_t kWide = 64;
-constexpr int64_t kWidest = 512;
-constexpr int64_t kWhole = 16;
-// Sums held at a time, so that they stay in the first cache.
+// Coefficients of narrow channels are repeated to a multiple of kWidthMultiple
+// entries, from kMinWidth to kMaxWidth of them. If the channels are first, a
+// coefficient is repeated to at most kMinWidth entries.
+constexpr int64_t kMinWidth = 64;
+constexpr int64_t kMaxWidth = 512;
+constexpr int64_t kWidthMultiple = 16;
+// The sums that are accumulated at a time, so that they stay in the L1 cache.
 constexpr int64_t kTile = 1024;
-// A chunk has at least so many bytes, and positions where there are so many:
-// what is done once a chunk and channel must be little beside it.
+// The least size of a chunk in bytes and in positions, if the row has as many:
+// the work for each chunk and channel must be small compared with the chunk.
 constexpr int64_t kChunkBytes = 1 << 17;
 constexpr int64_t kChunkPositions = 128;
-constexpr int64_t kMostChunks = 64;
+constexpr int64_t kMaxChunks = 64;
 
-// This file and those beside it are compiled once for each instruction set:
-// no templates of the standard library, of which a linker keeps one.
+// These files are compiled once for each instruction set. They use no templates
+// of the standard library, because a linker keeps only one copy of a template.
 template <class N>
-inline N Least(N a, N b) {
+inline N Min(N a, N b) {
   return a < b ? a : b;
 }
 
-inline int64_t UpTo(int64_t value, int64_t step) {
+inline int64_t CeilDiv(int64_t value, int64_t step) {
   return (value + step - 1) / step;
 }
 
@@ -41,9 +42,9 @@ template <class N>
 class Buffer {
  public:
   explicit Buffer(int64_t size)
-      // Whole cache lines: vectors that straddle two cost twice.
+      // Aligned to cache lines, because a vector in two lines costs twice.
       : data_(static_cast<N*>(
-            std::aligned_alloc(64, UpTo(size * sizeof(N) + 1, 64) * 64))) {
+            std::aligned_alloc(64, CeilDiv(size * sizeof(N) + 1, 64) * 64))) {
     if (data_ == nullptr) std::abort();
   }
   ~Buffer() { std::free(data_); }
@@ -57,7 +58,7 @@ class Buffer {
 };
 
 template <class F>
-inline void Parallel(const Workers& workers, int64_t items, const F& work) {
+inline void ParallelFor(const Workers& workers, int64_t items, const F& work) {
   workers.Run(
       items,
       [](void* context, int64_t item) {
@@ -66,7 +67,7 @@ inline void Parallel(const Workers& workers, int64_t items, const F& work) {
       const_cast<F*>(&work));
 }
 
-// Some of the positions of a row.
+// Some positions of a row.
 struct Chunk {
   int64_t row;
   int64_t outer_begin;
@@ -79,28 +80,28 @@ struct Chunk {
   }
 };
 
-// The chunks of the rows: of shapes alone, never of how many threads.
+// The chunks of all rows. They depend on the shape only, never on the number of
+// threads, so that results do not either.
 class Chunks {
  public:
   Chunks(const View& view, int64_t bytes) : view_(view), bytes_(bytes) {
     const int64_t row = view.positions() * view.channels * bytes;
-    int64_t wanted =
-        Least(row / kChunkBytes, view.positions() / kChunkPositions);
-    wanted = wanted < 1 ? 1 : Least(wanted, kMostChunks);
-    outer_step_ = UpTo(view.outer, Least(wanted, view.outer ? view.outer : 1));
-    // Whole repeats of narrow channels.
+    int64_t wanted = Min(row / kChunkBytes, view.positions() / kChunkPositions);
+    wanted = wanted < 1 ? 1 : Min(wanted, kMaxChunks);
+    outer_step_ = CeilDiv(view.outer, Min(wanted, view.outer ? view.outer : 1));
+    // A multiple of the repeats of narrow channels.
     const int64_t repeats = Repeats(view);
-    outer_step_ = UpTo(outer_step_ ? outer_step_ : 1, repeats) * repeats;
-    outer_count_ = view.outer ? UpTo(view.outer, outer_step_) : 1;
-    const int64_t each = UpTo(wanted, outer_count_);
-    inner_step_ = UpTo(UpTo(view.inner, each), kTile) * kTile;
+    outer_step_ = CeilDiv(outer_step_ ? outer_step_ : 1, repeats) * repeats;
+    outer_count_ = view.outer ? CeilDiv(view.outer, outer_step_) : 1;
+    const int64_t each = CeilDiv(wanted, outer_count_);
+    inner_step_ = CeilDiv(CeilDiv(view.inner, each), kTile) * kTile;
     if (inner_step_ == 0) inner_step_ = 1;
-    inner_count_ = view.inner ? UpTo(view.inner, inner_step_) : 1;
+    inner_count_ = view.inner ? CeilDiv(view.inner, inner_step_) : 1;
   }
 
   int64_t count() const { return outer_count_ * inner_count_; }
 
-  // Whether threads are best given whole rows.
+  // Whether each thread should take whole rows.
   bool by_rows(const Workers& workers) const {
     return count() == 1 || view_.rows >= 2 * workers.threads();
   }
@@ -108,13 +109,13 @@ class Chunks {
   Chunk at(int64_t row, int64_t index) const {
     const int64_t outer = index / inner_count_ * outer_step_;
     const int64_t inner = index % inner_count_ * inner_step_;
-    return {row, outer, Least(outer + outer_step_, view_.outer), inner,
-            Least(inner + inner_step_, view_.inner)};
+    return {row, outer, Min(outer + outer_step_, view_.outer), inner,
+            Min(inner + inner_step_, view_.inner)};
   }
 
-  // Whether tensors as large as x, so many, are more than the last cache
-  // holds of them: other things are in it too.
-  bool large(int64_t tensors) const {
+  // Whether this number of tensors of the size of x exceeds two thirds of the
+  // last-level cache, which holds other data too.
+  bool exceed_cache(int64_t tensors) const {
     const int64_t bytes =
         view_.rows * view_.positions() * view_.channels * bytes_;
     return bytes * tensors > keras_norms::CacheBytes() / 3 * 2;
@@ -123,11 +124,11 @@ class Chunks {
   static int64_t Repeats(const View& view) {
     if (view.inner != 1 || view.channels == 0) return 1;
     int64_t repeats = 1;
-    while (repeats * view.channels % kWhole) repeats *= 2;
-    while (repeats * view.channels < kWide) repeats *= 2;
-    // A layout is worth its making for many times its positions.
-    const bool worth = repeats <= view.outer / 16;
-    return worth && repeats * view.channels <= kWidest ? repeats : 1;
+    while (repeats * view.channels % kWidthMultiple) repeats *= 2;
+    while (repeats * view.channels < kMinWidth) repeats *= 2;
+    // Expanding the coefficients must pay for itself.
+    const bool pays = repeats <= view.outer / 16;
+    return pays && repeats * view.channels <= kMaxWidth ? repeats : 1;
   }
 
  private:

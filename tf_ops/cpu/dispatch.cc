@@ -1,4 +1,4 @@
-// Which instruction set this processor runs best.
+// Chooses the best instruction set of this processor.
 
 #include <cstring>
 #include <initializer_list>
@@ -17,10 +17,9 @@ const Kernels* KernelsNamed(const char* name) {
   if (std::strcmp(name, "Baseline") == 0) return &Baseline();
 #ifdef __x86_64__
   __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") &&
-                    __builtin_cpu_supports("fma") &&
-                    __builtin_cpu_supports("bmi2") &&
-                    __builtin_cpu_supports("f16c");
+  const bool avx2 =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c");
   if (std::strcmp(name, "Avx2") == 0) return avx2 ? &Avx2() : nullptr;
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") &&
                       __builtin_cpu_supports("avx512bw") &&
@@ -40,22 +39,6 @@ const Kernels& BestKernels() {
     return KernelsNamed("Baseline");
   }();
   return *best;
-}
-
-View ViewOf(const int64_t* sizes, int rank, int axis, int64_t examples) {
-  View view = {1, 1, sizes[axis], 1};
-  for (int i = 1; i < axis; ++i) view.outer *= sizes[i];
-  for (int i = axis + 1; i < rank; ++i) view.inner *= sizes[i];
-  const int64_t batch = sizes[0];
-  if (examples < 0) {
-    view.outer *= batch;
-  } else if (examples > 1 && batch % examples == 0) {
-    view.rows = batch / examples;
-    view.outer *= examples;
-  } else {
-    view.rows = batch;
-  }
-  return view;
 }
 
 }  // namespace keras_norms

@@ -1,5 +1,6 @@
-// Passes 3 and 4: with g = dy f'((x - center) scale + shift),
-// sums of g and of g (x - center), and dx = g scale + (x - center) b + d.
+// The gradient of pass 2. With g = dy f'((x - center) scale + shift), it
+// computes the sums of g and of g (x - center), and then
+// dx = g scale + (x - center) b + d.
 
 #ifndef KERAS_NORMS_CPU_GRADIENT_H_
 #define KERAS_NORMS_CPU_GRADIENT_H_
@@ -9,31 +10,34 @@
 
 namespace {
 
-// [sum of g, sum of g (x - center)], float64, by channel.
+// Computes the sums of each channel of a chunk.
 template <class T, class S>
 inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
-                      const T* dy, const Row<S>& row, Activation function,
-                      const Truth* mask, double* sum, double* product) {
-  const Walk walk(view, chunk, mask != nullptr);
-  Laid<S> laid(walk);
-  WithFunction(function, [&](auto f) {
+                      const T* dy, const RowCoefficients<S>& row,
+                      Activation activation, const MaskByte* mask,
+                      double* sum, double* product) {
+  const Traversal traversal(view, chunk, mask != nullptr);
+  ExpandedCoefficients<S> expanded(traversal);
+  WithActivation(activation, [&](auto f) {
     ChannelSums<S>(
-        walk, mask, kAheadBytes / 2 / sizeof(T), sum, product,
-        [&](int64_t c) { return laid.For(row, c); },
-        [&](auto count, const Runs& runs, const Row<S>& line,
+        traversal, mask, kPrefetchBytes / 2 / sizeof(T), sum, product,
+        [&](int64_t c) { return expanded.For(row, c); },
+        [&](auto count, const Runs& runs,
+            const RowCoefficients<S>& coefficients,
             Sums<S>* sums) KERAS_NORMS_INLINE {
-          EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
-            using V = decltype(lanes);
-            const Entries<V> entries = EntriesOf<V>(line, i);
+          ForEachVector<S>(
+              runs.n, [&](auto vector, int64_t i) KERAS_NORMS_INLINE {
+            using V = decltype(vector);
+            const AffineParams<V> affine = LoadAffineParams<V>(coefficients, i);
             V sum = V(), product = V();
             for (int r = 0; r < count.value; ++r) {
-              const int64_t at = runs.at + r * runs.apart + i;
-              __builtin_prefetch(x + at + runs.ahead);
-              __builtin_prefetch(dy + at + runs.ahead);
-              const V apart = LoadKept<V>(x + at, runs, i) - entries.center;
-              const V g = f.Gradient(entries.Linear(apart), Load<V>(dy + at));
+              const int64_t at = runs.offset + r * runs.stride + i;
+              __builtin_prefetch(x + at + runs.prefetch);
+              __builtin_prefetch(dy + at + runs.prefetch);
+              const V centered = LoadMasked<V>(x + at, runs, i) - affine.center;
+              const V g = f.Gradient(affine.Apply(centered), Load<V>(dy + at));
               sum += g;
-              product += g * apart;
+              product += g * centered;
             }
             sums->Add(i, sum, product);
           });
@@ -43,104 +47,119 @@ inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
 
 template <class T, class S>
 inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
-                         const T* dy, const Row<S>& row, Activation function,
-                         const Truth* mask, T* dx, bool streams) {
-  const Walk walk(view, chunk, mask != nullptr);
-  streams = streams && walk.aligned(dx);
-  const bool through = row.b != nullptr;
-  WithFunction(function, [&](auto f) {
-    EachPiece(walk, row, mask, kAheadBytes / 2 / sizeof(T),
-              [&](auto lanes, auto count, const Runs& runs, const Row<S>& line,
-                  int64_t i) KERAS_NORMS_INLINE {
-      using V = decltype(lanes);
-      const Entries<V> entries = EntriesOf<V>(line, i);
-      const V b = through ? Load<V>(line.b + i) : V();
-      const V d = through ? Load<V>(line.d + i) : V();
+                         const T* dy, const RowCoefficients<S>& row,
+                         Activation activation, const MaskByte* mask, T* dx,
+                         bool streams) {
+  const Traversal traversal(view, chunk, mask != nullptr);
+  streams = streams && traversal.aligned(dx);
+  const bool through_moments = row.b != nullptr;
+  WithActivation(activation, [&](auto f) {
+    ForEachVectorOfRuns(traversal, row, mask, kPrefetchBytes / 2 / sizeof(T),
+                        [&](auto vector, auto count, const Runs& runs,
+                            const RowCoefficients<S>& coefficients,
+                            int64_t i) KERAS_NORMS_INLINE {
+      using V = decltype(vector);
+      const AffineParams<V> affine = LoadAffineParams<V>(coefficients, i);
+      const V b = through_moments ? Load<V>(coefficients.b + i) : V();
+      const V d = through_moments ? Load<V>(coefficients.d + i) : V();
       for (int r = 0; r < count.value; ++r) {
-        const int64_t at = runs.at + r * runs.apart + i;
-        Prefetch(x + at + runs.ahead, streams);
-        Prefetch(dy + at + runs.ahead, streams);
-        const V apart = LoadKept<V>(x + at, runs, i) - entries.center;
-        const V g = f.Gradient(entries.Linear(apart), Load<V>(dy + at));
-        V rest = V();
-        if (through) rest = apart * b + d;
-        if (runs.keep) rest = Keeps<V>(runs, i) != 0 ? rest : V();
-        Put(g * entries.scale + rest, dx + at, streams);
+        const int64_t at = runs.offset + r * runs.stride + i;
+        Prefetch(x + at + runs.prefetch, streams);
+        Prefetch(dy + at + runs.prefetch, streams);
+        const V centered = LoadMasked<V>(x + at, runs, i) - affine.center;
+        const V g = f.Gradient(affine.Apply(centered), Load<V>(dy + at));
+        V of_moments = V();
+        if (through_moments) of_moments = centered * b + d;
+        if (runs.mask) {
+          of_moments = LoadMask<V>(runs, i) != 0 ? of_moments : V();
+        }
+        Put(g * affine.scale + of_moments, dx + at, streams);
       }
     });
   });
   if (streams) EndStreams();
 }
 
-// Sums of each row in two float64 tables, given to `use`.
+// Calls use(row, sum, product) with the sums of each row, in float64.
+// coefficients_of(row) returns the row's coefficients.
 template <class T, class S, class F, class R>
-inline void EachRowsSums(const View& view, const T* x, const T* dy,
-                         Activation function, const Truth* mask,
-                         const Workers& workers, const R& row_of,
-                         const F& use) {
+inline void ForEachRowSums(const View& view, const T* x, const T* dy,
+                           Activation activation, const MaskByte* mask,
+                           const Workers& workers, const R& coefficients_of,
+                           const F& use) {
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count(), channels = view.channels;
-  const auto merge = [channels](double* parts, int64_t slots) {
+  // Adds the partials of all chunks of a row to the first.
+  const auto merge = [channels](double* partials, int64_t slots) {
     for (int64_t k = 1; k < slots; ++k) {
-      const double* part = parts + k * 2 * channels;
-      for (int64_t c = 0; c < 2 * channels; ++c) parts[c] += part[c];
+      const double* partial = partials + k * 2 * channels;
+      for (int64_t c = 0; c < 2 * channels; ++c) partials[c] += partial[c];
     }
   };
-  const auto add = [&](int64_t row, int64_t k, double* part) {
-    auto tables = row_of(row);
-    ChunkSums<T, S>(view, chunks.at(row, k), x, dy, tables.row(), function,
-                    mask, part, part + channels);
+  const auto sum_chunk = [&](int64_t row, int64_t k, double* partial) {
+    auto coefficients = coefficients_of(row);
+    ChunkSums<T, S>(view, chunks.at(row, k), x, dy, coefficients.row(),
+                    activation, mask, partial, partial + channels);
   };
   if (chunks.by_rows(workers)) {
-    Parallel(workers, view.rows, [&](int64_t row) {
-      Buffer<double> parts(count * 2 * channels);
+    ParallelFor(workers, view.rows, [&](int64_t row) {
+      Buffer<double> partials(count * 2 * channels);
       for (int64_t k = 0; k < count; ++k) {
-        add(row, k, parts.get() + k * 2 * channels);
+        sum_chunk(row, k, partials.get() + k * 2 * channels);
       }
-      merge(parts.get(), count);
-      use(row, parts.get(), parts.get() + channels);
+      merge(partials.get(), count);
+      use(row, partials.get(), partials.get() + channels);
     });
     return;
   }
-  Buffer<double> parts(view.rows * count * 2 * channels);
-  Parallel(workers, view.rows * count, [&](int64_t i) {
-    add(i / count, i % count, parts.get() + i * 2 * channels);
+  Buffer<double> partials(view.rows * count * 2 * channels);
+  ParallelFor(workers, view.rows * count, [&](int64_t i) {
+    sum_chunk(i / count, i % count, partials.get() + i * 2 * channels);
   });
-  Parallel(workers, view.rows, [&](int64_t row) {
-    double* part = parts.get() + row * count * 2 * channels;
-    merge(part, count);
-    use(row, part, part + channels);
+  ParallelFor(workers, view.rows, [&](int64_t row) {
+    double* partial = partials.get() + row * count * 2 * channels;
+    merge(partial, count);
+    use(row, partial, partial + channels);
   });
 }
 
 template <class T, class S>
-void GradientSums(const View& view, const T* x, const T* dy, const Line& line,
-                  S* sum, S* product, const Workers& workers) {
-  const int64_t channels = view.channels;
-  EachRowsSums<T, S>(
-      view, x, dy, line.function, line.mask, workers,
-      [&](int64_t row) { return RowOf<S>(line, row, channels); },
-      [&](int64_t row, double* one, double* two) {
+void GradientSums(const keras_norms::GradientSumsArguments& arguments,
+                  const Workers& workers) {
+  const int64_t channels = arguments.view.channels;
+  S* const sums = static_cast<S*>(arguments.sum);
+  S* const products = static_cast<S*>(arguments.product);
+  ForEachRowSums<T, S>(
+      arguments.view, static_cast<const T*>(arguments.x),
+      static_cast<const T*>(arguments.dy), arguments.activation,
+      static_cast<const MaskByte*>(arguments.mask), workers,
+      [&](int64_t row) { return CoefficientsOf<S>(arguments, row); },
+      [&](int64_t row, double* sum, double* product) {
         for (int64_t c = 0; c < channels; ++c) {
-          sum[row * channels + c] = S(one[c]);
-          product[row * channels + c] = S(two[c]);
+          sums[row * channels + c] = S(sum[c]);
+          products[row * channels + c] = S(product[c]);
         }
       });
 }
 
 template <class T, class S>
-void GradientCombine(const View& view, const T* x, const T* dy,
-                     const Line& line, const S* b, const S* d, T* dx,
+void GradientCombine(const keras_norms::GradientCombineArguments& arguments,
                      const Workers& workers) {
+  const View& view = arguments.view;
+  const T* const x = static_cast<const T*>(arguments.x);
+  const T* const dy = static_cast<const T*>(arguments.dy);
+  T* const dx = static_cast<T*>(arguments.dx);
+  const MaskByte* const mask = static_cast<const MaskByte*>(arguments.mask);
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
-  const bool streams = chunks.large(3);
-  // From the end, as in Apply.
-  Parallel(workers, view.rows * count, [&](int64_t item) {
+  const bool streams = chunks.exceed_cache(3);
+  // Backwards, as in Apply.
+  ParallelFor(workers, view.rows * count, [&](int64_t item) {
     const int64_t i = view.rows * count - 1 - item;
     const Chunk chunk = chunks.at(i / count, i % count);
-    const Row<S> row = RowOf<S>(line, chunk.row, view.channels, b, d);
-    ChunkCombine(view, chunk, x, dy, row, line.function, line.mask, dx,
+    const RowCoefficients<S> row = CoefficientsOf<S>(
+        arguments, chunk.row, arguments.b, arguments.d);
+    ChunkCombine(view, chunk, x, dy, row, arguments.activation, mask, dx,
                  streams);
   });
 }

@@ -1,6 +1,7 @@
-// Group norm as a whole: a thread reads a row for its moments and again for y
-// while it is in its cache, from its end, of which most is there. Of few rows
-// each is shared by the threads, in two passes.
+// Group norm as one operation. A thread reads a row for its moments and again
+// for y while the row is in its cache; the second pass goes backwards, because
+// the cache holds most of the end. If there are few rows, the threads share
+// each row, in two passes over x.
 
 #ifndef KERAS_NORMS_CPU_GROUP_NORM_H_
 #define KERAS_NORMS_CPU_GROUP_NORM_H_
@@ -12,180 +13,227 @@
 
 namespace {
 
-using keras_norms::Groups;
-
-template <class S>
-struct Kept {
-  S* mean;
-  S* residual;
-  S* inverse;
+// The arguments that group norm and its gradient share.
+struct Groups {
+  int64_t count;
+  double epsilon;
+  const void* gamma;  // [channels], or null for ones
+  const void* beta;   // [channels], or null for zeros
 };
 
-// Means and inverse deviations of the groups of a row, from its channels'.
+template <class A>
+inline Groups GroupsOf(const A& arguments) {
+  return {arguments.groups, arguments.epsilon, arguments.gamma, arguments.beta};
+}
+
+// What the forward pass saves for the gradient, [rows, groups]. S is const in
+// the gradient.
 template <class S>
-inline void PoolGroups(const Groups& groups, int64_t channels, Parts* parts,
-                       int64_t slot, int64_t row, const Kept<S>& kept) {
+struct SavedMoments {
+  S* mean;
+  S* residual;
+  S* rstd;
+};
+
+// Computes the mean and rstd of the groups of a row from its channels' moments.
+template <class S>
+inline void PoolGroups(const Groups& groups, int64_t channels,
+                       MomentsPartials* partials, int64_t slot, int64_t row,
+                       const SavedMoments<S>& saved) {
   const int64_t size = channels / groups.count;
   if (size == 0) return;
-  const double count = *parts->count(slot);
+  const double count = *partials->count(slot);
   for (int64_t g = 0; g < groups.count; ++g) {
-    const double* means = parts->mean(slot) + g * size;
-    const double* squares = parts->squares(slot) + g * size;
+    const double* means = partials->mean(slot) + g * size;
+    const double* squares = partials->squares(slot) + g * size;
     double mean = 0, total = 0;
     for (int64_t c = 0; c < size; ++c) mean += means[c] - means[0];
     mean = means[0] + mean / size;
     for (int64_t c = 0; c < size; ++c) {
-      const double apart = means[c] - mean;
-      total += squares[c] + count * apart * apart;
+      const double centered = means[c] - mean;
+      total += squares[c] + count * centered * centered;
     }
     const double variance = count > 0 ? total / (count * size) : 0;
     const int64_t i = row * groups.count + g;
-    kept.mean[i] = S(mean);
-    kept.residual[i] = S(mean - double(kept.mean[i]));
-    kept.inverse[i] = S(1 / std::sqrt(variance + groups.epsilon));
+    saved.mean[i] = S(mean);
+    saved.residual[i] = S(mean - double(saved.mean[i]));
+    saved.rstd[i] = S(1 / std::sqrt(variance + groups.epsilon));
   }
 }
 
-// Tables of a row.
+// The coefficients of a row, from the moments of its groups.
 template <class S>
-class GroupRow {
+class GroupCoefficients {
  public:
-  GroupRow(const Groups& groups, int64_t channels, int64_t row,
-           const Kept<S>& kept)
+  template <class M>
+  GroupCoefficients(const Groups& groups, int64_t channels, int64_t row,
+                    const M& saved)
       : channels_(channels), data_(5 * channels) {
     const S* gamma = static_cast<const S*>(groups.gamma);
     const S* beta = static_cast<const S*>(groups.beta);
     const int64_t size = channels / groups.count;
     for (int64_t c = 0; c < channels; ++c) {
       const int64_t i = row * groups.count + c / size;
-      const S scale = kept.inverse[i] * (gamma ? gamma[c] : S(1));
-      table(0)[c] = kept.mean[i];
-      table(1)[c] = scale;
-      table(2)[c] = (beta ? beta[c] : S(0)) - kept.residual[i] * scale;
+      const S channel_scale = saved.rstd[i] * (gamma ? gamma[c] : S(1));
+      center()[c] = saved.mean[i];
+      scale()[c] = channel_scale;
+      shift()[c] = (beta ? beta[c] : S(0)) - saved.residual[i] * channel_scale;
     }
   }
 
-  // From sums of g and of g (x - center): the tables b and d of dx, and, in
-  // place of the sums, this row's share of the gradients of beta and gamma.
-  void Derive(const Groups& groups, int64_t row, const Kept<S>& kept,
-              double count, double* sum, double* product) {
+  // Computes b and d of dx from the sums of g and of g (x - center). The sums
+  // are replaced by this row's share of the gradients of beta and gamma.
+  template <class M>
+  void ComputeGradient(const Groups& groups, int64_t row, const M& saved,
+                       double count, double* sum, double* product) {
     const S* gamma = static_cast<const S*>(groups.gamma);
     const int64_t size = channels_ / groups.count;
     for (int64_t g = 0; g < groups.count; ++g) {
       const int64_t i = row * groups.count + g;
-      const double inverse = kept.inverse[i];
-      double all = 0, along = 0;
+      const double rstd = saved.rstd[i];
+      double group_sum = 0, group_product = 0;
       for (int64_t c = g * size; c < (g + 1) * size; ++c) {
-        // Sum of g (x - mean) / deviation.
-        product[c] = (product[c] - kept.residual[i] * sum[c]) * inverse;
-        all += (gamma ? gamma[c] : 1) * sum[c];
-        along += (gamma ? gamma[c] : 1) * product[c];
+        // The sum of g times the normalized x.
+        product[c] = (product[c] - saved.residual[i] * sum[c]) * rstd;
+        group_sum += (gamma ? gamma[c] : 1) * sum[c];
+        group_product += (gamma ? gamma[c] : 1) * product[c];
       }
-      const double over = count > 0 ? inverse / (count * size) : 0;
-      const double b = -over * along * inverse;
-      const double d = -over * all - b * kept.residual[i];
+      const double share = count > 0 ? rstd / (count * size) : 0;
+      const double group_b = -share * group_product * rstd;
+      const double group_d = -share * group_sum - group_b * saved.residual[i];
       for (int64_t c = g * size; c < (g + 1) * size; ++c) {
-        table(3)[c] = S(b);
-        table(4)[c] = S(d);
+        b()[c] = S(group_b);
+        d()[c] = S(group_d);
       }
     }
-    derived_ = true;
+    has_gradient_ = true;
   }
 
-  // b and d, for other threads.
-  void Save(S* to) {
-    for (int64_t i = 0; i < 2 * channels_; ++i) to[i] = table(3)[i];
+  // Copies b and d, [2, channels], for the threads that share the row.
+  void SaveGradient(S* to) {
+    for (int64_t i = 0; i < 2 * channels_; ++i) to[i] = b()[i];
   }
-  void Restore(const S* from) {
-    for (int64_t i = 0; i < 2 * channels_; ++i) table(3)[i] = from[i];
-    derived_ = true;
+  void RestoreGradient(const S* from) {
+    for (int64_t i = 0; i < 2 * channels_; ++i) b()[i] = from[i];
+    has_gradient_ = true;
   }
 
-  Row<S> row() {
+  RowCoefficients<S> row() {
     S* const none = nullptr;
-    return {table(0), table(1), table(2), derived_ ? table(3) : none,
-            derived_ ? table(4) : none};
+    return {center(), scale(), shift(), has_gradient_ ? b() : none,
+            has_gradient_ ? d() : none};
   }
 
  private:
-  S* table(int64_t i) { return data_.get() + i * channels_; }
+  S* center() { return data_.get(); }
+  S* scale() { return data_.get() + channels_; }
+  S* shift() { return data_.get() + 2 * channels_; }
+  S* b() { return data_.get() + 3 * channels_; }
+  S* d() { return data_.get() + 4 * channels_; }
+
   int64_t channels_;
   Buffer<S> data_;
-  bool derived_ = false;
+  bool has_gradient_ = false;
 };
 
 template <class T, class S>
-void GroupNorm(const View& view, const T* x, const Groups& groups, T* y,
-               const Kept<S>& kept, const Workers& workers) {
+void GroupNorm(const keras_norms::GroupNormArguments& arguments,
+               const Workers& workers) {
+  const View& view = arguments.view;
+  const T* const x = static_cast<const T*>(arguments.x);
+  T* const y = static_cast<T*>(arguments.y);
+  const Groups groups = GroupsOf(arguments);
+  const SavedMoments<S> saved = {static_cast<S*>(arguments.mean),
+                                 static_cast<S*>(arguments.residual),
+                                 static_cast<S*>(arguments.rstd)};
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count(), channels = view.channels;
-  const bool whole = chunks.by_rows(workers);
-  const auto apply = [&](int64_t row, int64_t k, GroupRow<S>* tables) {
-    ApplyChunk(view, chunks.at(row, k), x, tables->row(), groups.function,
-               nullptr, y, chunks.large(2));
+  const bool by_rows = chunks.by_rows(workers);
+  const auto apply = [&](int64_t row, int64_t k,
+                         GroupCoefficients<S>* row_coefficients) {
+    ApplyChunk(view, chunks.at(row, k), x, row_coefficients->row(),
+               arguments.activation, nullptr, y, chunks.exceed_cache(2));
   };
-  EachRowsMoments<T, S>(
-      view, x, nullptr, workers, [&](int64_t row, Parts* parts, int64_t slot) {
-        PoolGroups(groups, channels, parts, slot, row, kept);
-        if (!whole) return;
-        GroupRow<S> tables(groups, channels, row, kept);
-        for (int64_t k = count - 1; k >= 0; --k) apply(row, k, &tables);
+  ForEachRowMoments<T, S>(
+      view, x, nullptr, workers,
+      [&](int64_t row, MomentsPartials* partials, int64_t slot) {
+        PoolGroups(groups, channels, partials, slot, row, saved);
+        if (!by_rows) return;
+        GroupCoefficients<S> row_coefficients(groups, channels, row, saved);
+        for (int64_t k = count - 1; k >= 0; --k)
+          apply(row, k, &row_coefficients);
       });
-  if (whole) return;
-  Parallel(workers, view.rows * count, [&](int64_t i) {
-    GroupRow<S> tables(groups, channels, i / count, kept);
-    apply(i / count, i % count, &tables);
+  if (by_rows) return;
+  ParallelFor(workers, view.rows * count, [&](int64_t i) {
+    GroupCoefficients<S> row_coefficients(groups, channels, i / count, saved);
+    apply(i / count, i % count, &row_coefficients);
   });
 }
 
 template <class T, class S>
-void GroupNormGradient(const View& view, const T* x, const T* dy,
-                       const Groups& groups, const Kept<S>& kept, T* dx,
-                       S* d_gamma, S* d_beta, const Workers& workers) {
+void GroupNormGradient(const keras_norms::GroupNormGradientArguments& arguments,
+                       const Workers& workers) {
+  const View& view = arguments.view;
+  const T* const x = static_cast<const T*>(arguments.x);
+  const T* const dy = static_cast<const T*>(arguments.dy);
+  T* const dx = static_cast<T*>(arguments.dx);
+  S* const d_gamma = static_cast<S*>(arguments.d_gamma);
+  S* const d_beta = static_cast<S*>(arguments.d_beta);
+  const Groups groups = GroupsOf(arguments);
+  const SavedMoments<const S> saved = {
+      static_cast<const S*>(arguments.mean),
+      static_cast<const S*>(arguments.residual),
+      static_cast<const S*>(arguments.rstd)};
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count(), channels = view.channels;
-  const bool whole = chunks.by_rows(workers);
-  // Of each row: its share of d beta and of d gamma, and, where another
-  // thread reads them, its b and d.
+  const bool by_rows = chunks.by_rows(workers);
+  // Each row's share of d_beta and d_gamma; and its b and d, if other threads
+  // read them.
   Buffer<S> shares(view.rows * 2 * channels);
-  Buffer<S> derived(whole ? 0 : view.rows * 2 * channels);
-  const auto combine = [&](int64_t row, int64_t k, GroupRow<S>* tables) {
-    ChunkCombine(view, chunks.at(row, k), x, dy, tables->row(),
-                 groups.function, nullptr, dx, chunks.large(3));
+  Buffer<S> gradients(by_rows ? 0 : view.rows * 2 * channels);
+  const auto combine = [&](int64_t row, int64_t k,
+                           GroupCoefficients<S>* row_coefficients) {
+    ChunkCombine(view, chunks.at(row, k), x, dy, row_coefficients->row(),
+                 arguments.activation, nullptr, dx, chunks.exceed_cache(3));
   };
-  EachRowsSums<T, S>(
-      view, x, dy, groups.function, nullptr, workers,
-      [&](int64_t row) { return GroupRow<S>(groups, channels, row, kept); },
+  ForEachRowSums<T, S>(
+      view, x, dy, arguments.activation, nullptr, workers,
+      [&](int64_t row) {
+        return GroupCoefficients<S>(groups, channels, row, saved);
+      },
       [&](int64_t row, double* sum, double* product) {
-        GroupRow<S> tables(groups, channels, row, kept);
-        tables.Derive(groups, row, kept, view.positions(), sum, product);
-        S* share = shares.get() + row * 2 * channels;
+        GroupCoefficients<S> row_coefficients(groups, channels, row, saved);
+        row_coefficients.ComputeGradient(groups, row, saved, view.positions(),
+                                         sum, product);
+        S* row_share = shares.get() + row * 2 * channels;
         for (int64_t c = 0; c < channels; ++c) {
-          share[c] = S(sum[c]);
-          share[channels + c] = S(product[c]);
+          row_share[c] = S(sum[c]);
+          row_share[channels + c] = S(product[c]);
         }
-        if (whole) {
-          for (int64_t k = count - 1; k >= 0; --k) combine(row, k, &tables);
+        if (by_rows) {
+          for (int64_t k = count - 1; k >= 0; --k)
+            combine(row, k, &row_coefficients);
         } else {
-          tables.Save(derived.get() + row * 2 * channels);
+          row_coefficients.SaveGradient(gradients.get() + row * 2 * channels);
         }
       });
-  if (!whole) {
-    Parallel(workers, view.rows * count, [&](int64_t i) {
-      GroupRow<S> tables(groups, channels, i / count, kept);
-      tables.Restore(derived.get() + i / count * 2 * channels);
-      combine(i / count, i % count, &tables);
+  if (!by_rows) {
+    ParallelFor(workers, view.rows * count, [&](int64_t i) {
+      GroupCoefficients<S> row_coefficients(groups, channels, i / count, saved);
+      row_coefficients.RestoreGradient(gradients.get() +
+                                       i / count * 2 * channels);
+      combine(i / count, i % count, &row_coefficients);
     });
   }
-  Parallel(workers, UpTo(channels, kTile), [&](int64_t i) {
-    const int64_t begin = i * kTile, n = Least(kTile, channels - begin);
+  ParallelFor(workers, CeilDiv(channels, kTile), [&](int64_t i) {
+    const int64_t begin = i * kTile, n = Min(kTile, channels - begin);
     double beta[kTile], gamma[kTile];
     for (int64_t c = 0; c < n; ++c) beta[c] = gamma[c] = 0;
     for (int64_t row = 0; row < view.rows; ++row) {
-      const S* share = shares.get() + row * 2 * channels + begin;
+      const S* row_share = shares.get() + row * 2 * channels + begin;
       for (int64_t c = 0; c < n; ++c) {
-        beta[c] += share[c];
-        gamma[c] += share[channels + c];
+        beta[c] += row_share[c];
+        gamma[c] += row_share[channels + c];
       }
     }
     for (int64_t c = 0; c < n; ++c) {

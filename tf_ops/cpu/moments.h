@@ -1,25 +1,27 @@
-// Pass 1: moments of chunks, about a value near their mean, and their merge.
+// Pass 1: moments of chunks about a pivot near their mean, and their merge.
 
 #ifndef KERAS_NORMS_CPU_MOMENTS_H_
 #define KERAS_NORMS_CPU_MOMENTS_H_
 
 #include "sums.h"
-#include "walk.h"
+#include "traversal.h"
 
 namespace {
 
-// The pivot is the mean of this share of a chunk's positions: within
-// sqrt(64) deviations of the chunk's mean, whatever the data.
+// The pivot is the mean of 1 / kSample of a chunk's positions. It lies within
+// sqrt(kSample) standard deviations of the chunk's mean, whatever the data.
 constexpr int64_t kSample = 64;
 
-// Of a chunk or a row: [count, means, sums of squares about them].
-class Parts {
+// Moments of chunks or rows: count, means, and sums of squared deviations.
+class MomentsPartials {
  public:
-  Parts(int64_t rows, int64_t channels)
-      : channels_(channels), data_(rows * Stride(channels)) {}
-  double* count(int64_t i) { return data_.get() + i * Stride(channels_); }
-  double* mean(int64_t i) { return count(i) + 1; }
-  double* squares(int64_t i) { return mean(i) + channels_; }
+  MomentsPartials(int64_t slots, int64_t channels)
+      : channels_(channels), data_(slots * Stride(channels)) {}
+  double* count(int64_t slot) {
+    return data_.get() + slot * Stride(channels_);
+  }
+  double* mean(int64_t slot) { return count(slot) + 1; }
+  double* squares(int64_t slot) { return mean(slot) + channels_; }
 
  private:
   static int64_t Stride(int64_t channels) { return 1 + 2 * channels; }
@@ -27,13 +29,13 @@ class Parts {
   Buffer<double> data_;
 };
 
-// A value of the chunk plus the mean difference of the sample from it: where
-// all are equal, that value exactly. `stride` leads from one to the next.
+// The pivot of one channel: its first value plus the mean difference of the
+// sample from it. If all values are equal, it is exactly that value.
 template <class T, class S>
 class Pivot {
  public:
-  explicit Pivot(int64_t positions) : left_(UpTo(positions, kSample)) {}
-  bool full() const { return taken_ == left_; }
+  explicit Pivot(int64_t positions) : sample_(CeilDiv(positions, kSample)) {}
+  bool full() const { return taken_ == sample_; }
   void Add(const T* x) {
     const S value = Load<S>(x);
     if (taken_ == 0) first_ = value;
@@ -43,178 +45,199 @@ class Pivot {
   S value() const { return taken_ ? first_ + sum_ / S(taken_) : S(0); }
 
  private:
-  int64_t left_;
+  int64_t sample_;
   int64_t taken_ = 0;
   S first_ = 0;
   S sum_ = 0;
 };
 
-// Pivots of all channels of a chunk; channels last, no mask.
+// The pivots of all channels, if they are last and there is no mask.
 template <class T, class S>
-inline void PivotsLast(const T* x, int64_t positions, int64_t channels,
-                       S* pivot) {
-  const int64_t sample = UpTo(positions, kSample);
-  EachVector<S>(channels, [&](auto lanes, int64_t i) {
-    using V = decltype(lanes);
+inline void PivotsChannelsLast(const T* x, int64_t positions, int64_t channels,
+                               S* pivots) {
+  const int64_t sample = CeilDiv(positions, kSample);
+  ForEachVector<S>(channels, [&](auto vector, int64_t i) {
+    using V = decltype(vector);
     const V first = Load<V>(x + i);
     V sum = V();
     for (int64_t p = 1; p < sample; ++p) {
       sum += Load<V>(x + p * channels + i) - first;
     }
-    Store(first + sum * (S(1) / S(sample)), pivot + i);
+    Store(first + sum * (S(1) / S(sample)), pivots + i);
   });
 }
 
 template <class T, class S>
-inline void Pivots(const View& view, const Chunk& chunk, const Walk& walk,
-                   const T* x, const Truth* mask, S* pivot) {
-  if (walk.last() && mask == nullptr) {
-    PivotsLast(x + walk.offset(0, 0), chunk.positions(), view.channels, pivot);
+inline void Pivots(const View& view, const Chunk& chunk,
+                   const Traversal& traversal, const T* x,
+                   const MaskByte* mask, S* pivots) {
+  const bool channels_last = traversal.channels_last();
+  if (channels_last && mask == nullptr) {
+    PivotsChannelsLast(x + traversal.offset(0, 0), chunk.positions(),
+                       view.channels, pivots);
     return;
   }
+  const int64_t length =
+      channels_last ? chunk.positions() : traversal.length();
+  const int64_t stride = channels_last ? view.channels : 1;
   for (int64_t c = 0; c < view.channels; ++c) {
-    Pivot<T, S> of(chunk.positions());
-    const int64_t length = walk.last() ? chunk.positions() : walk.length();
-    const int64_t stride = walk.last() ? view.channels : 1;
-    for (int64_t s = 0; s < walk.spans() && !of.full(); ++s) {
-      const T* from = x + walk.offset(c, s);
-      const Truth* keep = mask ? mask + walk.position(s) : nullptr;
-      for (int64_t i = 0; i < length && !of.full(); ++i) {
-        if (keep == nullptr || keep[i]) of.Add(from + i * stride);
+    Pivot<T, S> pivot(chunk.positions());
+    for (int64_t s = 0; s < traversal.spans() && !pivot.full(); ++s) {
+      const T* from = x + traversal.offset(c, s);
+      const MaskByte* of_span = mask ? mask + traversal.position(s) : nullptr;
+      for (int64_t i = 0; i < length && !pivot.full(); ++i) {
+        if (of_span == nullptr || of_span[i]) pivot.Add(from + i * stride);
       }
     }
-    pivot[c] = of.value();
+    pivots[c] = pivot.value();
   }
 }
 
-inline int64_t CountKept(const Chunk& chunk, const Walk& walk,
-                         const Truth* mask) {
+inline int64_t CountValid(const Chunk& chunk, const Traversal& traversal,
+                          const MaskByte* mask) {
   if (mask == nullptr) return chunk.positions();
   int64_t count = 0;
-  const int64_t length = walk.last() ? chunk.positions() : walk.length();
-  for (int64_t s = 0; s < walk.spans(); ++s) {
-    const Truth* keep = mask + walk.position(s);
-    for (int64_t i = 0; i < length; ++i) count += keep[i] != 0;
+  const int64_t length =
+      traversal.channels_last() ? chunk.positions() : traversal.length();
+  for (int64_t s = 0; s < traversal.spans(); ++s) {
+    const MaskByte* of_span = mask + traversal.position(s);
+    for (int64_t i = 0; i < length; ++i) count += of_span[i] != 0;
   }
   return count;
 }
 
 template <class T, class S>
 inline void ChunkMoments(const View& view, const Chunk& chunk, const T* x,
-                         const Truth* mask, Parts* parts, int64_t slot) {
-  const Walk walk(view, chunk, mask != nullptr);
+                         const MaskByte* mask, MomentsPartials* partials,
+                         int64_t slot) {
+  const Traversal traversal(view, chunk, mask != nullptr);
   const int64_t channels = view.channels;
-  const int64_t count = CountKept(chunk, walk, mask);
-  double* mean = parts->mean(slot);
-  double* squares = parts->squares(slot);
-  *parts->count(slot) = count;
+  const int64_t count = CountValid(chunk, traversal, mask);
+  double* mean = partials->mean(slot);
+  double* squares = partials->squares(slot);
+  *partials->count(slot) = count;
   if (count == 0) {
     for (int64_t c = 0; c < channels; ++c) mean[c] = squares[c] = 0;
     return;
   }
-  Buffer<S> pivots(channels), laid(walk.width());
-  Pivots(view, chunk, walk, x, mask, pivots.get());
+  Buffer<S> pivots(channels), expanded(traversal.width());
+  Pivots(view, chunk, traversal, x, mask, pivots.get());
   ChannelSums<S>(
-      walk, mask, kAheadBytes / sizeof(T), mean, squares,
-      [&](int64_t c) { return walk.Lay(pivots.get(), c, laid.get()); },
+      traversal, mask, kPrefetchBytes / sizeof(T), mean, squares,
+      [&](int64_t c) {
+        return traversal.Expand(pivots.get(), c, expanded.get());
+      },
       [&](auto count, const Runs& runs, const S* pivot,
           Sums<S>* sums) KERAS_NORMS_INLINE {
-        EachVector<S>(runs.n, [&](auto lanes, int64_t i) KERAS_NORMS_INLINE {
-          using V = decltype(lanes);
+        ForEachVector<S>(
+            runs.n, [&](auto vector, int64_t i) KERAS_NORMS_INLINE {
+          using V = decltype(vector);
           const V about = Load<V>(pivot + i);
           V sum = V(), squares = V();
           for (int r = 0; r < count.value; ++r) {
-            const T* from = x + runs.at + r * runs.apart + i;
-            __builtin_prefetch(from + runs.ahead);
-            V apart = Load<V>(from) - about;
-            if (runs.keep) apart = Keeps<V>(runs, i) != 0 ? apart : V();
-            sum += apart;
-            squares += apart * apart;
+            const T* from = x + runs.offset + r * runs.stride + i;
+            __builtin_prefetch(from + runs.prefetch);
+            V centered = Load<V>(from) - about;
+            if (runs.mask) {
+              centered = LoadMask<V>(runs, i) != 0 ? centered : V();
+            }
+            sum += centered;
+            squares += centered * centered;
           }
           sums->Add(i, sum, squares);
         });
       });
   for (int64_t c = 0; c < channels; ++c) {
     const double offset = mean[c] / count;
-    const double left = squares[c] - mean[c] * offset;
+    const double rest = squares[c] - mean[c] * offset;
     mean[c] = pivots[c] + offset;
-    squares[c] = left < 0 ? 0 : left;
+    squares[c] = rest < 0 ? 0 : rest;
   }
 }
 
-// The union of slots first..last, into slot first (Chan, Golub and LeVeque).
-inline void Merge(Parts* parts, int64_t first, int64_t slots,
+// Merges slots [first, first + slots) into the first of them (Chan, Golub and
+// LeVeque).
+inline void Merge(MomentsPartials* partials, int64_t first, int64_t slots,
                   int64_t channels) {
   double count = 0;
-  for (int64_t k = 0; k < slots; ++k) count += *parts->count(first + k);
-  double* mean = parts->mean(first);
-  double* squares = parts->squares(first);
+  for (int64_t k = 0; k < slots; ++k) count += *partials->count(first + k);
+  double* mean = partials->mean(first);
+  double* squares = partials->squares(first);
   if (slots == 1 || count == 0) return;
-  // From a slot with something in it, so that equal means stay exact.
-  int64_t some = 0;
-  while (*parts->count(first + some) == 0) ++some;
+  // Relative to a slot that is not empty, so that equal means stay exact.
+  int64_t nonempty = 0;
+  while (*partials->count(first + nonempty) == 0) ++nonempty;
   for (int64_t c = 0; c < channels; ++c) {
-    const double about = parts->mean(first + some)[c];
+    const double about = partials->mean(first + nonempty)[c];
     double shift = 0;
     for (int64_t k = 0; k < slots; ++k) {
-      const double n = *parts->count(first + k);
-      if (n > 0) shift += n * (parts->mean(first + k)[c] - about);
+      const double n = *partials->count(first + k);
+      if (n > 0) shift += n * (partials->mean(first + k)[c] - about);
     }
     const double merged = about + shift / count;
     double total = 0;
     for (int64_t k = 0; k < slots; ++k) {
-      const double n = *parts->count(first + k);
-      const double apart = parts->mean(first + k)[c] - merged;
-      if (n > 0) total += parts->squares(first + k)[c] + n * apart * apart;
+      const double n = *partials->count(first + k);
+      const double centered = partials->mean(first + k)[c] - merged;
+      if (n > 0) {
+        total += partials->squares(first + k)[c] + n * centered * centered;
+      }
     }
     mean[c] = merged;
     squares[c] = total;
   }
-  *parts->count(first) = count;
+  *partials->count(first) = count;
 }
 
-// Gives each row's parts, in a slot of `Parts`, to `use`.
+// Calls use(row, partials, slot) with the moments of each row.
 template <class T, class S, class F>
-inline void EachRowsMoments(const View& view, const T* x, const Truth* mask,
-                            const Workers& workers, const F& use) {
+inline void ForEachRowMoments(const View& view, const T* x,
+                              const MaskByte* mask, const Workers& workers,
+                              const F& use) {
   const Chunks chunks(view, sizeof(T));
   const int64_t count = chunks.count();
   if (chunks.by_rows(workers)) {
-    Parallel(workers, view.rows, [&](int64_t row) {
-      Parts parts(count, view.channels);
+    ParallelFor(workers, view.rows, [&](int64_t row) {
+      MomentsPartials partials(count, view.channels);
       for (int64_t k = 0; k < count; ++k) {
-        ChunkMoments<T, S>(view, chunks.at(row, k), x, mask, &parts, k);
+        ChunkMoments<T, S>(view, chunks.at(row, k), x, mask, &partials, k);
       }
-      Merge(&parts, 0, count, view.channels);
-      use(row, &parts, int64_t{0});
+      Merge(&partials, 0, count, view.channels);
+      use(row, &partials, int64_t{0});
     });
     return;
   }
-  Parts parts(view.rows * count, view.channels);
-  Parallel(workers, view.rows * count, [&](int64_t i) {
+  MomentsPartials partials(view.rows * count, view.channels);
+  ParallelFor(workers, view.rows * count, [&](int64_t i) {
     const Chunk chunk = chunks.at(i / count, i % count);
-    ChunkMoments<T, S>(view, chunk, x, mask, &parts, i);
+    ChunkMoments<T, S>(view, chunk, x, mask, &partials, i);
   });
-  Parallel(workers, view.rows, [&](int64_t row) {
-    Merge(&parts, row * count, count, view.channels);
-    use(row, &parts, row * count);
+  ParallelFor(workers, view.rows, [&](int64_t row) {
+    Merge(&partials, row * count, count, view.channels);
+    use(row, &partials, row * count);
   });
 }
 
 template <class T, class S>
-void Moments(const View& view, const T* x, const Truth* mask, S* count,
-             S* mean, S* variance, S* residual, const Workers& workers) {
-  const int64_t channels = view.channels;
-  EachRowsMoments<T, S>(
-      view, x, mask, workers, [&](int64_t row, Parts* parts, int64_t slot) {
-        const double n = *parts->count(slot);
+void Moments(const keras_norms::MomentsArguments& arguments,
+             const Workers& workers) {
+  const int64_t channels = arguments.view.channels;
+  S* const count = static_cast<S*>(arguments.count);
+  S* const mean = static_cast<S*>(arguments.mean);
+  S* const variance = static_cast<S*>(arguments.variance);
+  S* const residual = static_cast<S*>(arguments.residual);
+  ForEachRowMoments<T, S>(
+      arguments.view, static_cast<const T*>(arguments.x),
+      static_cast<const MaskByte*>(arguments.mask), workers,
+      [&](int64_t row, MomentsPartials* partials, int64_t slot) {
+        const double n = *partials->count(slot);
         count[row] = S(n);
         for (int64_t c = 0; c < channels; ++c) {
           const int64_t i = row * channels + c;
-          const double exact = parts->mean(slot)[c];
+          const double exact = partials->mean(slot)[c];
           mean[i] = S(exact);
           residual[i] = S(exact - double(mean[i]));
-          variance[i] = n > 0 ? S(parts->squares(slot)[c] / n) : S(0);
+          variance[i] = n > 0 ? S(partials->squares(slot)[c] / n) : S(0);
         }
       });
 }

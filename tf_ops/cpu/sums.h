@@ -1,81 +1,84 @@
-// Two sums for each entry of a tile, folded into float64 now and then.
+// Two sums for each entry of a tile, of values and of products. They are
+// accumulated in the type of statistics and flushed to float64 regularly.
 
 #ifndef KERAS_NORMS_CPU_SUMS_H_
 #define KERAS_NORMS_CPU_SUMS_H_
 
 #include <cstdint>
 
-#include "walk.h"
+#include "traversal.h"
 
 namespace {
 
-// Runs added before they are folded: float32 rounds the more the longer.
-constexpr int64_t kFold = 64;
+// Runs that are added before a flush: the rounding error of float32 grows with
+// their number.
+constexpr int64_t kFlushRuns = 64;
 
 template <class S>
 class Sums {
  public:
-  Sums(double* one, double* two, int64_t width)
-      : one_(one), two_(two), width_(width), runs_(0) {
+  Sums(double* sum, double* product, int64_t width)
+      : sum_(sum), product_(product), width_(width), runs_(0) {
     for (int64_t i = 0; i < width_; ++i) {
-      a_[i] = b_[i] = 0;
-      one_[i] = two_[i] = 0;
+      narrow_sum_[i] = narrow_product_[i] = 0;
+      sum_[i] = product_[i] = 0;
     }
   }
 
-  // To entries from i on.
+  // Adds to the entries from i on.
   template <class V>
-  KERAS_NORMS_INLINE inline void Add(int64_t i, V a, V b) {
-    Store(Load<V>(a_ + i) + a, a_ + i);
-    Store(Load<V>(b_ + i) + b, b_ + i);
+  KERAS_NORMS_INLINE inline void Add(int64_t i, V sum, V product) {
+    Store(Load<V>(narrow_sum_ + i) + sum, narrow_sum_ + i);
+    Store(Load<V>(narrow_product_ + i) + product, narrow_product_ + i);
   }
 
-  // After runs have been added.
-  void Count(int64_t runs) {
+  // Must be called after runs have been added.
+  void CountRuns(int64_t runs) {
     runs_ += runs;
-    if (runs_ >= kFold) Fold();
+    if (runs_ >= kFlushRuns) Flush();
   }
 
-  void Fold() {
+  void Flush() {
     for (int64_t i = 0; i < width_; ++i) {
-      one_[i] += a_[i];
-      two_[i] += b_[i];
-      a_[i] = b_[i] = 0;
+      sum_[i] += narrow_sum_[i];
+      product_[i] += narrow_product_[i];
+      narrow_sum_[i] = narrow_product_[i] = 0;
     }
     runs_ = 0;
   }
 
  private:
-  alignas(64) S a_[kTile];
-  alignas(64) S b_[kTile];
-  double* one_;
-  double* two_;
+  alignas(64) S narrow_sum_[kTile];
+  alignas(64) S narrow_product_[kTile];
+  double* sum_;
+  double* product_;
   int64_t width_;
   int64_t runs_;
 };
 
-// The two sums of each channel of a chunk: lay(channel) gives tables, and
-// add(count, runs, tables from the runs' first entry on, sums) adds runs.
-template <class S, class L, class F>
-inline void ChannelSums(const Walk& walk, const Truth* mask, int64_t ahead,
-                        double* one, double* two, const L& lay,
-                        const F& add) {
-  const int64_t width = walk.width();
-  Buffer<double> wide_one(width), wide_two(width);
-  for (int64_t c = 0; c < walk.channels_apart(); ++c) {
-    const auto tables = lay(c);
+// Computes two sums for each channel of a chunk. expand(channel) returns the
+// expanded coefficients, and add(count, runs, coefficients, sums) adds runs,
+// whose first element goes with the first of the coefficients.
+template <class S, class E, class F>
+inline void ChannelSums(const Traversal& traversal, const MaskByte* mask,
+                        int64_t prefetch, double* sum, double* product,
+                        const E& expand, const F& add) {
+  const int64_t width = traversal.width();
+  Buffer<double> expanded_sum(width), expanded_product(width);
+  for (int64_t c = 0; c < traversal.separate_channels(); ++c) {
+    const auto coefficients = expand(c);
     for (int64_t t = 0; t < width; t += kTile) {
-      const int64_t w = Least(kTile, width - t);
-      Sums<S> sums(wide_one.get() + t, wide_two.get() + t, w);
-      EachRuns(walk, c, t, w, mask, ahead,
-               [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
-                 add(count, runs, tables + t, &sums);
-                 sums.Count(count.value);
-               });
-      sums.Fold();
+      const int64_t w = Min(kTile, width - t);
+      Sums<S> sums(expanded_sum.get() + t, expanded_product.get() + t, w);
+      ForEachRuns(traversal, c, t, w, mask, prefetch,
+                  [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
+                    add(count, runs, coefficients + t, &sums);
+                    sums.CountRuns(count.value);
+                  });
+      sums.Flush();
     }
-    walk.Gather(wide_one.get(), c, one);
-    walk.Gather(wide_two.get(), c, two);
+    traversal.SumByChannel(expanded_sum.get(), c, sum);
+    traversal.SumByChannel(expanded_product.get(), c, product);
   }
 }
 

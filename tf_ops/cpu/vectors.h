@@ -1,12 +1,12 @@
-// Loops over vectors, and single numbers where there is less than a vector:
-// written once for both. What is narrower in memory is widened on the way.
+// Loads, stores and loops that are written once for vectors and for the single
+// elements that remain. Types that are narrower in memory are converted.
 
 #ifndef KERAS_NORMS_CPU_VECTORS_H_
 #define KERAS_NORMS_CPU_VECTORS_H_
 
 #include <cstdint>
 
-#include "numbers.h"
+#include "simd_types.h"
 
 #define KERAS_NORMS_INLINE __attribute__((always_inline))
 
@@ -15,7 +15,7 @@ namespace {
 template <class S, class T>
 constexpr bool kNarrower = sizeof(T) < sizeof(S);
 
-// A V of the numbers from `from` on.
+// Loads a vector or an element.
 template <class V, class T>
 KERAS_NORMS_INLINE inline V Load(const T* from) {
   if constexpr (kNarrower<Scalar<V>, T>) {
@@ -29,7 +29,7 @@ KERAS_NORMS_INLINE inline V Load(const T* from) {
   }
 }
 
-// As it is in memory.
+// Converts to the type in memory.
 template <class V, class T>
 KERAS_NORMS_INLINE inline auto Stored(V value, const T*) {
   if constexpr (kNarrower<Scalar<V>, T>) {
@@ -48,21 +48,21 @@ KERAS_NORMS_INLINE inline void Store(V value, T* to) {
 #ifdef __x86_64__
 constexpr bool kStreams = true;
 
-// Past the caches, which would read a line of memory before it is written.
+// A non-temporal store: a store through the cache would first read the line.
 template <class V, class T>
 inline void Stream(V value, T* to) {
   const auto stored = Stored(value, to);
   if constexpr (sizeof(stored) == 8) {
-    _mm_stream_si64((long long*)to, Same<long long>(stored));
+    _mm_stream_si64((long long*)to, BitCast<long long>(stored));
   } else if constexpr (sizeof(stored) == 16) {
-    _mm_stream_si128((__m128i*)to, Same<__m128i>(stored));
+    _mm_stream_si128((__m128i*)to, BitCast<__m128i>(stored));
 #ifdef __AVX2__
   } else if constexpr (sizeof(stored) == 32) {
-    _mm256_stream_si256((__m256i*)to, Same<__m256i>(stored));
+    _mm256_stream_si256((__m256i*)to, BitCast<__m256i>(stored));
 #endif
 #ifdef __AVX512F__
   } else if constexpr (sizeof(stored) == 64) {
-    _mm512_stream_si512((__m512i*)to, Same<__m512i>(stored));
+    _mm512_stream_si512((__m512i*)to, BitCast<__m512i>(stored));
 #endif
   } else {
     Store(value, to);
@@ -88,8 +88,7 @@ KERAS_NORMS_INLINE inline void Put(V value, T* to, bool streams) {
   }
 }
 
-// Asks for memory that is read for the last time where `last`, so that it
-// need not be kept.
+// If `last`, the memory is read for the last time and need not stay in caches.
 inline void Prefetch(const void* from, bool last) {
   if (last) {
     __builtin_prefetch(from, 0, 0);
@@ -98,28 +97,29 @@ inline void Prefetch(const void* from, bool last) {
   }
 }
 
-// f(lane, i) for the numbers of a vector, for what has no vector instruction.
+// Replaces each element by f(element, i), if there is no vector instruction.
 template <class V, class F>
-inline V EachLane(V value, const F& f) {
+inline V ForEachLane(V value, const F& f) {
   for (int64_t i = 0; i < int64_t(sizeof(V) / sizeof(Scalar<V>)); ++i) {
     value[i] = f(value[i], i);
   }
   return value;
 }
 template <class F>
-inline float EachLane(float value, const F& f) {
+inline float ForEachLane(float value, const F& f) {
   return f(value, 0);
 }
 template <class F>
-inline double EachLane(double value, const F& f) {
+inline double ForEachLane(double value, const F& f) {
   return f(value, 0);
 }
 
-// f(V(), i) for n numbers: for vectors of them, then for each that is left.
+// Calls f(V(), i) for n elements: for vectors, then for each element that is
+// left.
 template <class S, class F>
-KERAS_NORMS_INLINE inline void EachVector(int64_t n, const F& f) {
+KERAS_NORMS_INLINE inline void ForEachVector(int64_t n, const F& f) {
   int64_t i = 0;
-  for (; i + kLanes<S> <= n; i += kLanes<S>) f(Vector<S>(), i);
+  for (; i + kVectorSize<S> <= n; i += kVectorSize<S>) f(Vector<S>(), i);
   for (; i < n; ++i) f(S(), i);
 }
 

@@ -1,6 +1,7 @@
-// What kernels need of the machine they run on: a GPU, compiled by NVRTC
-// without any headers of CUDA, or the emulation of the tests, which runs the
-// threads of a block one after the other on a CPU.
+// The device functions that kernels use. This file defines them for GPUs, for
+// NVRTC without any CUDA headers. Another device defines the same names in a
+// header that is included before, as the emulation of the tests does, which
+// runs the threads of a block one after the other on a CPU.
 
 #ifndef KERAS_NORMS_CUDA_DEVICE_H_
 #define KERAS_NORMS_CUDA_DEVICE_H_
@@ -10,10 +11,10 @@
 #ifdef __CUDACC_RTC__
 
 #define KERAS_NORMS_DEVICE __device__ __forceinline__
-// Memory that the threads of a block share.
+// An array in the static shared memory of a block.
 #define KERAS_NORMS_SHARED(Type, name, size) __shared__ Type name[size]
-// `blocks` at once on a multiprocessor, or more: what registers threads have.
-// With sm_70's instructions, kernels need some more of them.
+// The least number of blocks that must fit on a multiprocessor, which limits
+// the registers of a thread. Kernels need more registers on sm_70.
 #if __CUDA_ARCH__ < 750
 #define KERAS_NORMS_BLOCKS(blocks) 2
 #else
@@ -33,25 +34,26 @@ using Bits32 = unsigned int;
 KERAS_NORMS_DEVICE int Thread() { return threadIdx.x; }
 KERAS_NORMS_DEVICE unsigned Block() { return blockIdx.x; }
 KERAS_NORMS_DEVICE unsigned Blocks() { return gridDim.x; }
-// All of a block have written what they wrote.
+// Waits for all threads of the block; their writes are then visible.
 KERAS_NORMS_DEVICE void Barrier() { __syncthreads(); }
 
-// What is asked for at launch, from 16 bytes on.
-KERAS_NORMS_DEVICE char* Dynamic() {
+// The shared memory that is requested at launch, aligned to 16 bytes.
+KERAS_NORMS_DEVICE char* DynamicShared() {
   extern __shared__ uint4 keras_norms_dynamic[];
   return reinterpret_cast<char*>(keras_norms_dynamic);
 }
 
-// Blocks of a cluster run at once and read each other's shared memory.
+// The blocks of a cluster run at the same time and can read each other's shared
+// memory.
 #if __CUDA_ARCH__ >= 900
-// As Barrier, but of all blocks of the cluster.
+// Like Barrier, for all blocks of the cluster.
 KERAS_NORMS_DEVICE void ClusterBarrier() {
   asm volatile(
       "barrier.cluster.arrive;\n"
       "barrier.cluster.wait;" ::
           : "memory");
 }
-// Where another block of the cluster has what is here in this one.
+// The address, in another block of the cluster, of what `here` is in this one.
 template <class P>
 KERAS_NORMS_DEVICE const P* Peer(const P* here, int rank) {
   const P* there;
@@ -66,14 +68,16 @@ KERAS_NORMS_DEVICE const P* Peer(const P* here, int) {
 }
 #endif
 
-KERAS_NORMS_DEVICE float Exponential(float x) { return __expf(x); }
-KERAS_NORMS_DEVICE float Over(float a, float b) { return __fdividef(a, b); }
+KERAS_NORMS_DEVICE float FastExp(float x) { return __expf(x); }
+KERAS_NORMS_DEVICE float FastDivide(float a, float b) {
+  return __fdividef(a, b);
+}
 
 KERAS_NORMS_DEVICE float AsFloat(Bits32 bits) { return __uint_as_float(bits); }
 KERAS_NORMS_DEVICE Bits32 AsBits(float x) { return __float_as_uint(x); }
 
-// 16 bytes of global memory in one access: said in so many words, since
-// compilers take copies of structures apart.
+// 16 bytes of global memory in one access. It is written in PTX because the
+// compiler splits copies of structures.
 KERAS_NORMS_DEVICE void LoadQuad(const void* from, Bits32 (&to)[4]) {
   asm volatile("ld.global.v4.u32 {%0, %1, %2, %3}, [%4];"
                : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
@@ -100,8 +104,8 @@ KERAS_NORMS_DEVICE Bits16 ToHalf(float x) {
 
 }  // namespace
 
-#else
-#include "../test/emulated.h"
+#elif !defined(KERAS_NORMS_DEVICE)
+#error "Compile with NVRTC, or with -include of another device, see ../Makefile"
 #endif
 
 #endif  // KERAS_NORMS_CUDA_DEVICE_H_

@@ -8,13 +8,14 @@
 #include <string>
 #include <utility>
 
-#include "images.h"
+#include "cubins.h"
 #include "plan.h"
 
 namespace keras_norms {
 namespace {
 
-// What of CUDA's driver is used, as its manual has it.
+// The structures of CUDA's driver API that are used, as its manual defines
+// them.
 struct LaunchAttribute {
   int id;
   char pad[4];
@@ -43,19 +44,19 @@ class Driver {
   using Result = int;
   using Handle = void*;
 
-  // Null, with the reason in `problem`, where there is no driver.
-  static const Driver* Get(std::string* problem) {
+  // Returns null, and the reason in `error`, if there is no driver.
+  static const Driver* Get(std::string* error) {
     static const Driver driver;
-    *problem = driver.problem_;
-    return driver.problem_.empty() ? &driver : nullptr;
+    *error = driver.error_;
+    return driver.error_.empty() ? &driver : nullptr;
   }
 
-  // What a call gave back, in words; empty where it went well.
-  std::string Words(const char* what, Result result) const {
+  // The error of a call, or an empty string.
+  std::string ErrorOf(const char* what, Result result) const {
     if (result == 0) return "";
-    const char* words = nullptr;
-    error_string(result, &words);
-    return std::string(what) + ": " + (words ? words : "unknown error") +
+    const char* text = nullptr;
+    error_string(result, &text);
+    return std::string(what) + ": " + (text ? text : "unknown error") +
            " (CUDA error " + std::to_string(result) + ")";
   }
 
@@ -65,7 +66,7 @@ class Driver {
   Result (*pop)(Handle* context);
   Result (*device)(int* device);
   Result (*attribute)(int* value, int attribute, int device);
-  Result (*load)(Handle* module, const void* image);
+  Result (*load)(Handle* module, const void* cubin);
   Result (*function)(Handle* function, Handle module, const char* name);
   Result (*set)(Handle function, int attribute, int value);
   Result (*launch)(const LaunchConfig* config, Handle function,
@@ -75,7 +76,7 @@ class Driver {
   Driver() {
     void* const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) {
-      problem_ = "CUDA's driver cannot be loaded: " + std::string(dlerror());
+      error_ = "CUDA's driver cannot be loaded: " + std::string(dlerror());
       return;
     }
     Find(library, "cuGetErrorString", &error_string);
@@ -93,67 +94,68 @@ class Driver {
   template <class F>
   void Find(void* library, const char* name, F* function) {
     *function = reinterpret_cast<F>(dlsym(library, name));
-    if (*function == nullptr && problem_.empty()) {
-      problem_ = std::string("CUDA's driver is too old: it has no ") + name;
+    if (*function == nullptr && error_.empty()) {
+      error_ = std::string("CUDA's driver is too old: it lacks ") + name;
     }
   }
 
-  std::string problem_;
+  std::string error_;
 };
 
-// The kernels in one context of the driver, found when first asked for. What
-// fails may go well the next time: memory, or a stream that is captured.
+// The kernels in one context of the driver. They are loaded on first use. A
+// failure is not remembered, because it may be temporary: too little memory, or
+// a stream that is being captured.
 //
-// Its lock is held while the driver loads, which may wait for what runs on this
-// GPU, never while it launches: that may wait for another.
-class Loaded {
+// The lock is held while the driver loads, which may wait for work on this GPU,
+// but never while it launches, which may wait for another GPU.
+class LoadedModule {
  public:
-  explicit Loaded(const Driver& driver) : driver_(driver) {}
+  explicit LoadedModule(const Driver& driver) : driver_(driver) {}
 
   std::string Find(Limits* limits) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    const std::string wrong = Load();
+    const std::string error = Load();
     *limits = limits_;
-    return wrong;
+    return error;
   }
 
   std::string Find(const char* name, Driver::Handle* function) {
     const std::lock_guard<std::mutex> lock(mutex_);
     *function = functions_[name];
     if (*function != nullptr) return "";
-    std::string wrong = Load();
-    if (!wrong.empty()) return wrong;
-    wrong = driver_.Words(name, driver_.function(function, module_, name));
-    if (wrong.empty() && std::strstr(name, "fused") != nullptr) {
-      const int most = limits_.shared - static_cast<int>(kFusedStatic);
-      wrong = driver_.Words(name, driver_.set(*function, kDynamicShared, most));
+    std::string error = Load();
+    if (!error.empty()) return error;
+    error = driver_.ErrorOf(name, driver_.function(function, module_, name));
+    if (error.empty() && std::strstr(name, "fused") != nullptr) {
+      const int max_shared = limits_.shared - static_cast<int>(kFusedStatic);
+      error = driver_.ErrorOf(
+          name, driver_.set(*function, kDynamicShared, max_shared));
     }
-    if (wrong.empty()) functions_[name] = *function;
-    return wrong;
+    if (error.empty()) functions_[name] = *function;
+    return error;
   }
 
  private:
   std::string Load() {
     if (module_ != nullptr) return "";
     int device = 0, major = 0, minor = 0;
-    const std::string wrong =
-        driver_.Words("cuCtxGetDevice", driver_.device(&device));
-    if (!wrong.empty()) return wrong;
+    const std::string error =
+        driver_.ErrorOf("cuCtxGetDevice", driver_.device(&device));
+    if (!error.empty()) return error;
     const std::pair<int*, int> wanted[] = {
         {&major, kMajor}, {&minor, kMinor}, {&limits_.shared, kSharedOfBlock}};
     for (const auto& [value, attribute] : wanted) {
       const auto result = driver_.attribute(value, attribute, device);
-      if (result != 0) return driver_.Words("cuDeviceGetAttribute", result);
+      if (result != 0) return driver_.ErrorOf("cuDeviceGetAttribute", result);
     }
-    // Eight, which all with clusters have.
+    // Every GPU with clusters supports eight blocks.
     limits_.cluster = major >= 9 ? 8 : 1;
-    const char* const image = ImageFor(10 * major + minor);
-    if (image == nullptr) {
-      return "no kernels for a GPU of compute capability " +
-             std::to_string(major) + "." + std::to_string(minor) +
-             " were built";
+    const char* const cubin = CubinFor(10 * major + minor);
+    if (cubin == nullptr) {
+      return "No kernels were built for a GPU of compute capability " +
+             std::to_string(major) + "." + std::to_string(minor) + ".";
     }
-    return driver_.Words("cuModuleLoadData", driver_.load(&module_, image));
+    return driver_.ErrorOf("cuModuleLoadData", driver_.load(&module_, cubin));
   }
 
   const Driver& driver_;
@@ -163,65 +165,66 @@ class Loaded {
   std::map<std::string, Driver::Handle> functions_;
 };
 
-// A context is made current while this lives.
-class Current {
+// Makes a context current for its own lifetime.
+class CurrentContext {
  public:
-  Current(const Driver& driver, Driver::Handle context)
+  CurrentContext(const Driver& driver, Driver::Handle context)
       : driver_(driver),
-        wrong_(driver.Words("cuCtxPushCurrent", driver.push(context))) {}
-  ~Current() {
-    Driver::Handle before;
-    if (wrong_.empty()) driver_.pop(&before);
+        error_(driver.ErrorOf("cuCtxPushCurrent", driver.push(context))) {}
+  ~CurrentContext() {
+    Driver::Handle previous;
+    if (error_.empty()) driver_.pop(&previous);
   }
-  Current(const Current&) = delete;
-  Current& operator=(const Current&) = delete;
-  const std::string& wrong() const { return wrong_; }
+  CurrentContext(const CurrentContext&) = delete;
+  CurrentContext& operator=(const CurrentContext&) = delete;
+  const std::string& error() const { return error_; }
 
  private:
   const Driver& driver_;
-  const std::string wrong_;
+  const std::string error_;
 };
 
-// Of a context. What is loaded stays to the end: contexts do.
-Loaded& LoadedIn(const Driver& driver, Driver::Handle context) {
+// The module of a context. Modules are never unloaded, because contexts last
+// until the process ends.
+LoadedModule& ModuleIn(const Driver& driver, Driver::Handle context) {
   static std::mutex mutex;
-  static auto& contexts = *new std::map<Driver::Handle, Loaded>;
+  static auto& contexts = *new std::map<Driver::Handle, LoadedModule>;
   const std::lock_guard<std::mutex> lock(mutex);
   return contexts.try_emplace(context, driver).first->second;
 }
 
-// use(driver, loaded) with the context of a stream.
+// Calls use(driver, module) with the context of a stream current.
 template <class F>
-std::string WithLoaded(void* stream, const F& use) {
-  std::string wrong;
-  const Driver* const driver = Driver::Get(&wrong);
-  if (driver == nullptr) return wrong;
+std::string WithModule(void* stream, const F& use) {
+  std::string error;
+  const Driver* const driver = Driver::Get(&error);
+  if (driver == nullptr) return error;
   Driver::Handle context = nullptr;
-  wrong =
-      driver->Words("cuStreamGetCtx", driver->stream_context(stream, &context));
-  if (!wrong.empty()) return wrong;
-  const Current current(*driver, context);
-  if (!current.wrong().empty()) return current.wrong();
-  return use(*driver, LoadedIn(*driver, context));
+  error = driver->ErrorOf("cuStreamGetCtx",
+                          driver->stream_context(stream, &context));
+  if (!error.empty()) return error;
+  const CurrentContext current(*driver, context);
+  if (!current.error().empty()) return current.error();
+  return use(*driver, ModuleIn(*driver, context));
 }
 
 }  // namespace
 
 Limits Stream::limits() {
-  // What goes wrong here goes wrong again at the launch.
+  // An error here occurs again at the launch, which returns it.
   Limits limits = {0, 1};
-  WithLoaded(stream_, [&](const Driver&, Loaded& loaded) {
-    return loaded.Find(&limits);
+  WithModule(stream_, [&](const Driver&, LoadedModule& module) {
+    return module.Find(&limits);
   });
   return limits;
 }
 
-std::string Stream::Launch(const char* kernel, const Shape& shape,
+std::string Stream::Launch(const char* kernel, const LaunchShape& shape,
                            const void* task) {
-  return WithLoaded(stream_, [&](const Driver& driver, Loaded& loaded) {
+  return WithModule(stream_, [&](const Driver& driver, LoadedModule& module) {
     Driver::Handle function = nullptr;
-    const std::string wrong = loaded.Find(kernel, &function);
-    if (!wrong.empty()) return wrong;
+    const std::string error = module.Find(kernel, &function);
+    if (!error.empty()) return error;
     LaunchAttribute cluster = {};
     cluster.id = kClusterDimension;
     cluster.cluster[0] = static_cast<unsigned>(shape.cluster);
@@ -233,8 +236,8 @@ std::string Stream::Launch(const char* kernel, const Shape& shape,
                                  &cluster,
                                  shape.cluster > 1 ? 1u : 0u};
     void* parameters[] = {const_cast<void*>(task)};
-    return driver.Words(kernel,
-                        driver.launch(&config, function, parameters, nullptr));
+    return driver.ErrorOf(
+        kernel, driver.launch(&config, function, parameters, nullptr));
   });
 }
 

@@ -1,5 +1,5 @@
-// Kernels on a GPU's stream, by CUDA's driver: found when it is first asked
-// for, so that one library serves machines with a GPU and without.
+// Launches kernels in the stream of a GPU through CUDA's driver, which is
+// loaded on first use: one library serves machines with a GPU and without.
 
 #ifndef KERAS_NORMS_CUDA_DRIVER_H_
 #define KERAS_NORMS_CUDA_DRIVER_H_
@@ -14,14 +14,14 @@ namespace keras_norms {
 
 class Stream : public Device {
  public:
-  // `stream` is a CUstream. Memory need only last until kernels that come
-  // after it in the stream are done.
+  // `stream` is a CUstream. The memory that `allocate` returns must last until
+  // the kernels that follow it in the stream are done.
   Stream(void* stream, std::function<void*(size_t)> allocate)
       : stream_(stream), allocate_(std::move(allocate)) {}
 
   void* Scratch(size_t bytes) override { return allocate_(bytes); }
   Limits limits() override;
-  std::string Launch(const char* kernel, const Shape& shape,
+  std::string Launch(const char* kernel, const LaunchShape& shape,
                      const void* task) override;
 
  private:

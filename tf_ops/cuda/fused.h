@@ -1,49 +1,53 @@
-// Group norm with one read of x, 1R 1W: blocks keep what they read in shared
-// memory, pool its moments, and apply. Where a row is more than one block's
-// memory holds, blocks of a cluster share it, and read each other's moments.
+// Group norm with one read of x, 1R 1W: blocks cache what they read in shared
+// memory, combine its moments, and apply them. If a row exceeds the shared
+// memory of one block, the blocks of a cluster share it and read each other's
+// moments.
 //
-// A block has the columns of whole groups. Its memory beside what it keeps,
-// first for folding parts, then for the moments of its channels:
-// kFoldRoom<V> parts.
+// A block has the columns of whole groups. In front of the cached vectors, its
+// dynamic shared memory has a workspace of kReduceSize<V> partials: first for
+// BlockReduce, then for the moments of its channels.
 
 #ifndef KERAS_NORMS_CUDA_FUSED_H_
 #define KERAS_NORMS_CUDA_FUSED_H_
 
-#include "line.h"
+#include "affine.h"
 #include "moments.h"
 
 namespace {
 
-// A group's, as the second pass takes it.
-struct GroupLine {
-  float center;
+struct GroupStatistics {
+  float mean;
   float residual;
-  float inverse;
+  float rstd;
 };
 
-// The channels' moments into groups', by some threads for each, side by side.
-KERAS_NORMS_DEVICE void PoolGroups(const MomentsPart* channels, int size,
-                                   int count, int threads, MomentsPart* groups,
-                                   MomentsPart* shared) {
-  int lanes = 1;
-  while (lanes < size && lanes * 2 * count <= threads) lanes *= 2;
-  const int lane = Thread() % lanes;
-  for (int first = 0; first < count; first += threads / lanes) {
-    const int group = first + Thread() / lanes;
-    const bool works = Thread() / lanes < threads / lanes && group < count;
-    MomentsPart mine[1] = {};
-    if (works) {
-      for (int i = lane; i < size; i += lanes) {
+// Merges the moments of channels into those of groups. Adjacent threads share a
+// group.
+KERAS_NORMS_DEVICE void PoolGroups(const MomentsPartial* channels, int size,
+                                   int count, int threads,
+                                   MomentsPartial* groups,
+                                   MomentsPartial* shared) {
+  int group_threads = 1;
+  while (group_threads < size && group_threads * 2 * count <= threads) {
+    group_threads *= 2;
+  }
+  const int thread_in_group = Thread() % group_threads;
+  for (int first = 0; first < count; first += threads / group_threads) {
+    const int group = first + Thread() / group_threads;
+    const bool has_group =
+        Thread() / group_threads < threads / group_threads && group < count;
+    MomentsPartial mine[1] = {};
+    if (has_group) {
+      for (int i = thread_in_group; i < size; i += group_threads) {
         Merge(&mine[0], channels[group * size + i]);
       }
     }
-    Fold(mine, lane, lanes, 1, shared);
-    if (works && lane == 0) groups[group] = mine[0];
+    BlockReduce(mine, thread_in_group, group_threads, 1, shared);
+    if (has_group && thread_in_group == 0) groups[group] = mine[0];
   }
 }
 
-// Of so many blocks.
-KERAS_NORMS_DEVICE void BarrierOf(int blocks) {
+KERAS_NORMS_DEVICE void BarrierOfBlocks(int blocks) {
   if (blocks == 1) {
     Barrier();
   } else {
@@ -53,74 +57,77 @@ KERAS_NORMS_DEVICE void BarrierOf(int blocks) {
 
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
-  KERAS_NORMS_SHARED(MomentsPart, shared, kFoldRoom<1>);
-  KERAS_NORMS_SHARED(MomentsPart, groups, kThreads);
-  KERAS_NORMS_SHARED(GroupLine, lines, kThreads);
+  KERAS_NORMS_SHARED(MomentsPartial, shared, kReduceSize<1>);
+  KERAS_NORMS_SHARED(MomentsPartial, groups, kThreads);
+  KERAS_NORMS_SHARED(GroupStatistics, statistics, kThreads);
   const Geometry& g = task.geometry;
-  const Course course(g, Block());
-  const int size = task.line.group_size;
+  const ThreadMap map(g, Block());
+  const int size = task.affine.group_size;
   const int channels = g.columns * g.column_channels;
   const int count = channels / size;
-  const int first = course.channel / channels * channels;
-  MomentsPart* const room = reinterpret_cast<MomentsPart*>(Dynamic());
-  Pack<T, V>* const kept =
-      reinterpret_cast<Pack<T, V>*>(room + kFoldRoom<V>) + Thread();
-  const int threads = g.columns * g.lanes;
+  const int first = map.channel / channels * channels;
+  MomentsPartial* const workspace =
+      reinterpret_cast<MomentsPartial*>(DynamicShared());
+  Pack<T, V>* const cached =
+      reinterpret_cast<Pack<T, V>*>(workspace + kReduceSize<V>) + Thread();
+  const int threads = g.columns * g.column_threads;
 
-  MomentsPart parts[V];
+  MomentsPartial partials[V];
   {
-    Pack<T, V>* next = kept;
-    const MomentsOf<T, V> moments(g, course, {}, task.x,
-                                  [&](const Pack<T, V>& x) {
-                                    *next = x;
-                                    next += threads;
-                                  });
+    Pack<T, V>* next = cached;
+    const MomentsAccumulator<T, V> moments(g, map, {}, task.x,
+                                           [&](const Pack<T, V>& x) {
+                                             *next = x;
+                                             next += threads;
+                                           });
     KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) parts[j] = moments.Part(j);
+    for (int j = 0; j < V; ++j) partials[j] = moments.Partial(j);
   }
-  FoldColumns(g, course, parts, room);
-  if (course.lane == 0) StoreColumns(g, parts, room + course.channel - first);
+  ReduceColumns(g, map, partials, workspace);
+  if (map.thread_in_column == 0) {
+    StoreColumns(g, partials, workspace + map.channel - first);
+  }
   Barrier();
-  PoolGroups(room, size, count, threads, groups, shared);
-  BarrierOf(g.chunks);
+  PoolGroups(workspace, size, count, threads, groups, shared);
+  BarrierOfBlocks(g.chunks);
 
   for (int t = Thread(); t < count; t += threads) {
-    MomentsPart all = *Peer(&groups[t], 0);
+    MomentsPartial all = *Peer(&groups[t], 0);
     for (int rank = 1; rank < g.chunks; ++rank) {
       Merge(&all, *Peer(&groups[t], rank));
     }
     const double mean = static_cast<double>(all.pivot) + all.offset;
     const double variance = static_cast<double>(all.squares) / all.count;
-    const float near = static_cast<float>(mean);
-    lines[t] = {near, static_cast<float>(mean - near),
-                static_cast<float>(1.0 / sqrt(variance + task.epsilon))};
-    if (course.chunk != 0) continue;
-    const long long i = course.row * (g.channels / size) + first / size + t;
-    task.mean[i] = lines[t].center;
-    task.residual[i] = lines[t].residual;
-    task.inverse[i] = lines[t].inverse;
+    const float rounded = static_cast<float>(mean);
+    statistics[t] = {rounded, static_cast<float>(mean - rounded),
+                     static_cast<float>(1.0 / sqrt(variance + task.epsilon))};
+    if (map.chunk != 0) continue;
+    const long long i = map.row * (g.channels / size) + first / size + t;
+    task.mean[i] = statistics[t].mean;
+    task.residual[i] = statistics[t].residual;
+    task.rstd[i] = statistics[t].rstd;
   }
-  // Also: no block is gone while another reads its groups.
-  BarrierOf(g.chunks);
+  // No block may exit while another reads its groups.
+  BarrierOfBlocks(g.chunks);
 
-  Line<V> line;
+  AffineParams<V> affine;
   KERAS_NORMS_UNROLL
   for (int j = 0; j < V; ++j) {
-    const int c = course.channel + (g.last ? j : 0);
-    const GroupLine& group = lines[(c - first) / size];
-    line.center[j] = group.center;
-    line.scale[j] = group.inverse;
-    line.shift[j] = group.residual;
+    const int c = map.channel + (g.channels_last ? j : 0);
+    const GroupStatistics& group = statistics[(c - first) / size];
+    affine.center[j] = group.mean;
+    affine.scale[j] = group.rstd;
+    affine.shift[j] = group.residual;
   }
-  line.OfGroups(g, task.line, course);
-  const F f(task.line.function);
-  const Pack<T, V>* next = kept;
-  EachSteps<1>(g, course, [&](auto, long long at, long long) {
-    float apart[V], z[V];
-    line.Apart(*next, true, apart);
-    line.Values(apart, z);
+  affine.ApplyGammaBeta(g, task.affine, map);
+  const F f(task.affine.activation);
+  const Pack<T, V>* next = cached;
+  ForEachStep<1>(g, map, [&](auto, long long offset, long long) {
+    float centered[V], z[V];
+    affine.Center(*next, true, centered);
+    affine.Apply(centered, z);
     f.Values(z);
-    Pack<T, V>::Of(z).Store(task.y, at);
+    Pack<T, V>::Of(z).Store(task.y, offset);
     next += threads;
   });
 }

@@ -1,18 +1,20 @@
-// How blocks of threads cover x.
+// How thread blocks cover x.
 //
-// A *column* of a row is what has coefficients of its own: channels last, V
-// channels side by side; channels first, one channel. Its *places* are where it
-// is in memory, V numbers each: a position, or V positions side by side. V is
-// 16 bytes of numbers where columns and pointers allow it, and else 1. Places
-// lie evenly apart within a span; channels last, there is one span.
+// A *column* is a tile of channels: V adjacent channels if the channels are
+// last, or one channel if they are first. Its elements are read as *vectors* of
+// V elements: one position of V channels, or V adjacent positions of one
+// channel. V elements are 16 bytes if sizes and pointers allow it; otherwise V
+// is 1. The vectors of a column have a constant stride within a *span*. If the
+// channels are last, there is one span.
 //
-// A block has `columns` columns of `block_rows` rows and, of each, a chunk:
-// some places of a span, or all of some spans. `lanes` threads share them in
-// turns: a step takes `lanes` places of all columns. So a thread keeps its
-// coefficients in registers, the threads of a warp read side by side, and both
-// layouts are one loop. Wide rows are `parts` blocks side by side.
+// A block covers `columns` columns of `block_rows` rows and one *chunk* of
+// each: some vectors of a span, or all vectors of some spans. `column_threads`
+// threads share a column: in one step, each of them takes one vector. A thread
+// therefore keeps the coefficients of its column in registers, the threads of a
+// warp read adjacent memory, and one loop serves both layouts. The columns of a
+// wide row are divided among `column_tiles` blocks.
 //
-// All follows from the shape alone, so that the order of sums does.
+// The geometry depends only on the shape, and so does the order of summation.
 
 #ifndef KERAS_NORMS_CUDA_GEOMETRY_H_
 #define KERAS_NORMS_CUDA_GEOMETRY_H_
@@ -21,25 +23,26 @@ namespace keras_norms {
 
 constexpr int kThreads = 256;
 
+// Strides and sizes are in elements.
 struct Geometry {
   long long rows;
-  long long row_size;  // in numbers, as all that is apart
+  long long row_size;
   long long spans;
-  long long span_apart;
-  long long span_places;
-  long long place_apart;
-  long long channel_apart;
+  long long span_stride;
+  long long span_vectors;
+  long long vector_stride;
+  long long channel_stride;
   int channels;
-  int column_channels;  // V, or 1 channels first
+  int column_channels;  // V, or 1 if the channels are first
   int columns;
-  int lanes;
+  int column_threads;
   int block_rows;
-  int parts;
+  int column_tiles;
   int chunk_spans;
-  int chunk_steps;  // of each of its spans
+  int chunk_steps;  // in each span of the chunk
   int span_chunks;
   int chunks;
-  bool last;  // channels last: threads of a step are side by side by columns
+  bool channels_last;
 };
 
 }  // namespace keras_norms

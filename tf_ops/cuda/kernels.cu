@@ -1,59 +1,63 @@
-// The kernels of the two passes and of their gradient, for GPUs: compiled by
-// NVRTC, without headers of CUDA, once for each architecture.
+// The kernels for GPUs: compiled by NVRTC, without CUDA headers, once for each
+// architecture.
 //
-// What they compute is said in ../cpu/kernels.h, how blocks cover x in
-// geometry.h. Bytes moved, in copies of x (R read, W written); parts are 16
-// (moments) or 8 (sums) bytes for each channel of a chunk, which has 64 of it
-// or more where there are as many, and stay in the second cache:
+// ../contract/operations.def defines what they compute, and geometry.h how
+// blocks cover x. Bytes moved, in copies of x (R read, W written):
 //
-//   moments, pool_moments               instance moments      1R
-//   apply                               y                     1R 1W
-//   sums, pool_sums                     sums of gradients     2R
-//   combine                             dx                    2R 1W
-//   moments, pool_moments, apply        group norm            2R 1W
-//   fused                               the same              1R 1W
-//   sums, pool_sums, combine, affine    its gradient          4R 1W
+//   moments, pool_moments               Moments             1R
+//   apply                               Apply               1R 1W
+//   sums, pool_sums                     GradientSums        2R
+//   combine                             GradientCombine     2R 1W
+//   moments, pool_moments, apply        GroupNorm           2R 1W
+//   fused                               GroupNorm           1R 1W
+//   sums, pool_sums, combine, affine    GroupNormGradient   4R 1W
 //
-// Second passes go backwards, and find in the cache what first passes have
-// read last. Nothing is added by atomics: every part has one writer, and
-// parts are put together in an order that follows from the shape.
+// Partials add 16 bytes (moments) or 8 bytes (sums) for each channel of a
+// chunk. A chunk has at least 64 vectors of each channel if the row is that
+// long, so partials are small and stay in the L2 cache.
+//
+// A second pass takes chunks in reverse order, because the L2 cache still holds
+// what the first pass read last. There are no atomic additions: every partial
+// has one writer, and partials are combined in an order that follows from the
+// shape.
 
+#include "combine_partials.h"
 #include "fused.h"
 #include "moments.h"
 #include "passes.h"
-#include "pools.h"
 
-// Three blocks at once on a multiprocessor keep its memory busy while some add
-// up; two, where registers of more would be spilled: `heavy`.
-#define KERAS_NORMS_FORM(form, T, V, heavy)                          \
-  KERAS_NORMS_KERNEL(keras_norms_moments_##form, heavy,              \
+// `blocks` is the number of blocks that fit on a multiprocessor. Three of them
+// keep memory busy while some reduce; two are used if the registers of three
+// would be spilled.
+#define KERAS_NORMS_FORM(form, T, V, blocks)                          \
+  KERAS_NORMS_KERNEL(keras_norms_moments_##form, blocks,              \
                      keras_norms::MomentsTask) {                     \
     Moments<T, V>(task);                                             \
   }                                                                  \
   KERAS_NORMS_FUNCTIONS(form, identity, T, V, Identity, 3)           \
-  KERAS_NORMS_FUNCTIONS(form, any, T, V, Any, heavy)
+  KERAS_NORMS_FUNCTIONS(form, any, T, V, Any, blocks)
 
-#define KERAS_NORMS_FUNCTIONS(form, name, T, V, F, heavy)            \
+#define KERAS_NORMS_FUNCTIONS(form, name, T, V, F, blocks)            \
   KERAS_NORMS_KERNEL(keras_norms_apply_##form##_##name, 3,           \
                      keras_norms::ApplyTask) {                       \
     Apply<T, V, F>(task);                                            \
   }                                                                  \
-  KERAS_NORMS_KERNEL(keras_norms_sums_##form##_##name, heavy,        \
+  KERAS_NORMS_KERNEL(keras_norms_sums_##form##_##name, blocks,        \
                      keras_norms::SumsTask) {                        \
     GradientSums<T, V, F>(task);                                     \
   }                                                                  \
-  KERAS_NORMS_KERNEL(keras_norms_combine_##form##_##name, heavy,     \
+  KERAS_NORMS_KERNEL(keras_norms_combine_##form##_##name, blocks,     \
                      keras_norms::CombineTask) {                     \
     GradientCombine<T, V, F>(task);                                  \
   }
 
-#define KERAS_NORMS_WIDE_FORM(form, T, V, heavy)                     \
-  KERAS_NORMS_FORM(form, T, V, heavy)                                \
-  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_identity, heavy,     \
+#define KERAS_NORMS_WIDE_FORM(form, T, V, blocks)                     \
+  KERAS_NORMS_FORM(form, T, V, blocks)                                \
+  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_identity, blocks,     \
                      keras_norms::FusedTask) {                       \
     Fused<T, V, Identity>(task);                                     \
   }                                                                  \
-  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_any, heavy,          \
+  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_any, blocks,          \
                      keras_norms::FusedTask) {                       \
     Fused<T, V, Any>(task);                                          \
   }
@@ -65,12 +69,12 @@ KERAS_NORMS_WIDE_FORM(float_wide, Float, 4, 3)
 KERAS_NORMS_WIDE_FORM(half_wide, Half, 8, 2)
 KERAS_NORMS_WIDE_FORM(bfloat16_wide, Bfloat16, 8, 2)
 
-KERAS_NORMS_KERNEL(keras_norms_pool_moments, 3, keras_norms::PoolTask) {
+KERAS_NORMS_KERNEL(keras_norms_pool_moments, 3, keras_norms::PoolMomentsTask) {
   PoolMoments(task);
 }
 KERAS_NORMS_KERNEL(keras_norms_pool_sums, 3, keras_norms::PoolSumsTask) {
   PoolSums(task);
 }
-KERAS_NORMS_KERNEL(keras_norms_affine, 3, keras_norms::AffineTask) {
+KERAS_NORMS_KERNEL(keras_norms_affine, 3, keras_norms::AffineGradientTask) {
   AffineGradient(task);
 }

@@ -1,5 +1,5 @@
-// The kernels' table for GPUs: as ../cpu/kernels.h has it for CPUs, on memory
-// of a device, in the order of its stream.
+// The operations on GPUs. Their tensors are in the memory of a device, and
+// their kernels run in the order of its stream.
 
 #ifndef KERAS_NORMS_CUDA_LAUNCH_H_
 #define KERAS_NORMS_CUDA_LAUNCH_H_
@@ -7,56 +7,40 @@
 #include <cstddef>
 #include <string>
 
-#include "../cpu/kernels.h"
+#include "../contract/arguments.h"
 
 namespace keras_norms {
 
-struct Shape {
+struct LaunchShape {
   unsigned blocks;
   int threads;
-  int cluster = 1;  // blocks of it
-  int shared = 0;   // bytes a block asks for, beside those it always has
+  int cluster = 1;  // blocks
+  int shared = 0;   // bytes of dynamic shared memory a block
 };
 
 struct Limits {
-  int shared;   // bytes, of a block
+  int shared;   // bytes a block
   int cluster;  // blocks
 };
 
-// Where kernels run: a stream of a GPU, or the emulation of the tests.
+// The stream of a GPU, or the emulation of the tests.
 class Device {
  public:
   virtual ~Device() = default;
-  // Memory that is there until the kernels launched after it are done; null
-  // where there is none left. Asked for once for each function below.
+  // Returns memory that lasts until the kernels that are launched after it are
+  // done, or null if there is none left. An operation calls it at most once.
   virtual void* Scratch(size_t bytes) = 0;
   virtual Limits limits() = 0;
-  // What went wrong, or nothing.
-  virtual std::string Launch(const char* kernel, const Shape& shape,
+  // Returns the error, or an empty string.
+  virtual std::string Launch(const char* kernel, const LaunchShape& shape,
                              const void* task) = 0;
 };
 
-// float64 is not among the types. All return what went wrong, or nothing.
-struct DeviceKernels {
-  std::string (*moments)(const View&, Type, const void* x, const Truth* mask,
-                         void* count, void* mean, void* variance,
-                         void* residual, Device&);
-  std::string (*apply)(const View&, Type, const void* x, const Line&, void* y,
-                       Device&);
-  std::string (*gradient_sums)(const View&, Type, const void* x, const void* dy,
-                               const Line&, void* sum, void* product, Device&);
-  std::string (*gradient_combine)(const View&, Type, const void* x,
-                                  const void* dy, const Line&, const void* b,
-                                  const void* d, void* dx, Device&);
-  std::string (*group_norm)(const View&, Type, const void* x, const Groups&,
-                            void* y, const GroupMoments&, Device&);
-  std::string (*group_norm_gradient)(const View&, Type, const void* x,
-                                     const void* dy, const Groups&,
-                                     const GroupMoments&, void* dx,
-                                     void* d_gamma, void* d_beta, Device&);
-};
-
-const DeviceKernels& OnDevice();
+// Runs an operation of ../contract/operations.def. Returns the error, or an
+// empty string. float64 is not supported.
+#define KERAS_NORMS_OPERATION(Name, ...) \
+  std::string RunOnDevice(const Name##Arguments&, Device&);
+#include "../contract/operations.def"
 
 }  // namespace keras_norms
 

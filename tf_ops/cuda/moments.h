@@ -1,48 +1,51 @@
-// The first pass: parts, of one chunk of places and one channel each.
+// The first pass: partial moments of one channel of one chunk.
 
 #ifndef KERAS_NORMS_CUDA_MOMENTS_H_
 #define KERAS_NORMS_CUDA_MOMENTS_H_
 
-#include "course.h"
-#include "parts.h"
+#include "partials.h"
 #include "tasks.h"
+#include "thread_map.h"
 
 namespace {
 
-// Sums of x - pivot, the pivot being the mean of the first few of the thread's
-// own numbers: what a float cannot hold of the sums is then little beside what
-// those few are apart, wherever they lie.
+// Accumulates x - pivot and its square. The pivot is the mean of the first few
+// values that the thread reads. The rounding errors of the sums are then small
+// relative to the deviations of these values, wherever the values lie.
 template <class T, int V>
-class MomentsOf {
+class MomentsAccumulator {
  public:
-  // keep(numbers) is called with all that is read, in order.
+  // Calls visit(vector) for each vector that is read, in order.
   template <class F>
-  KERAS_NORMS_DEVICE MomentsOf(const Geometry& g, const Course& course,
-                               Mask<V> mask, const void* x, const F& keep) {
-    EachSteps<kAtOnce<T, V, 1>>(
-        g, course, [&](auto count, long long at, long long position) {
+  KERAS_NORMS_DEVICE MomentsAccumulator(const Geometry& g, const ThreadMap& map,
+                                        Mask<V> mask, const void* x,
+                                        const F& visit) {
+    ForEachStep<kUnroll<T, V, 1>>(
+        g, map, [&](auto count, long long offset, long long position) {
           constexpr int n = count.value;
-          Pack<T, V> read[n];
-          bool kept[n];
-          int found = 0;
+          Pack<T, V> vectors[n];
+          bool valid[n];
+          int valid_count = 0;
           KERAS_NORMS_UNROLL
           for (int i = 0; i < n; ++i) {
-            kept[i] = mask.Keeps(position + i * g.lanes);
-            read[i].Load(x, at + i * course.step_apart);
-            found += kept[i];
+            valid[i] = mask.IsValid(position + i * g.column_threads);
+            vectors[i].Load(x, offset + i * map.step_stride);
+            valid_count += valid[i];
           }
           KERAS_NORMS_UNROLL
-          for (int i = 0; i < n; ++i) keep(read[i]);
-          if (count_ == 0 && found > 0) Pivot(read, kept, found);
+          for (int i = 0; i < n; ++i) visit(vectors[i]);
+          if (count_ == 0 && valid_count > 0) {
+            SetPivot(vectors, valid, valid_count);
+          }
           KERAS_NORMS_UNROLL
           for (int i = 0; i < n; ++i) {
-            if (kept[i]) Add(read[i]);
+            if (valid[i]) Add(vectors[i]);
           }
-          count_ += found;
+          count_ += valid_count;
         });
   }
 
-  KERAS_NORMS_DEVICE MomentsPart Part(int j) const {
+  KERAS_NORMS_DEVICE MomentsPartial Partial(int j) const {
     const float count = count_ == 0 ? 1.0f : count_;
     const float offset = sum_[j] / count;
     const float squares = squares_[j] - sum_[j] * offset;
@@ -52,23 +55,23 @@ class MomentsOf {
 
  private:
   template <int n>
-  KERAS_NORMS_DEVICE void Pivot(const Pack<T, V> (&read)[n],
-                                const bool (&kept)[n], int found) {
-    const float share = 1.0f / found;
+  KERAS_NORMS_DEVICE void SetPivot(const Pack<T, V> (&vectors)[n],
+                                   const bool (&valid)[n], int valid_count) {
+    const float share = 1.0f / valid_count;
     KERAS_NORMS_UNROLL
     for (int i = 0; i < n; ++i) {
-      if (!kept[i]) continue;
+      if (!valid[i]) continue;
       KERAS_NORMS_UNROLL
-      for (int j = 0; j < V; ++j) pivot_[j] += read[i].Get(j) * share;
+      for (int j = 0; j < V; ++j) pivot_[j] += vectors[i].Get(j) * share;
     }
   }
 
-  KERAS_NORMS_DEVICE void Add(const Pack<T, V>& read) {
+  KERAS_NORMS_DEVICE void Add(const Pack<T, V>& vector) {
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) {
-      const float apart = read.Get(j) - pivot_[j];
-      sum_[j] += apart;
-      squares_[j] += apart * apart;
+      const float centered = vector.Get(j) - pivot_[j];
+      sum_[j] += centered;
+      squares_[j] += centered * centered;
     }
   }
 
@@ -76,50 +79,53 @@ class MomentsOf {
   int count_ = 0;
 };
 
-// All parts of a column into its first thread: parts[j] of channel j, or,
-// channels first, parts[0].
+// Reduces the partials of a column into its first thread: partials[j] of
+// channel j, or partials[0] if the channels are first.
 template <int V, class P>
-KERAS_NORMS_DEVICE void FoldColumns(const Geometry& g, const Course& course,
-                                    P (&parts)[V], P* shared) {
-  if (g.last) {
-    // Of each row before, only half of the threads have anything there.
-    const int of_row = g.columns * g.lanes;
-    const int unused = of_row - g.columns * (g.lanes / 2);
-    return Fold(parts, course.lane, g.lanes, course.lane_apart, shared,
-                Thread() / of_row * unused);
+KERAS_NORMS_DEVICE void ReduceColumns(const Geometry& g, const ThreadMap& map,
+                                      P (&partials)[V], P* shared) {
+  if (g.channels_last) {
+    // Only half of the threads of each row write to shared memory.
+    const int row_threads = g.columns * g.column_threads;
+    const int unused = row_threads - g.columns * (g.column_threads / 2);
+    return BlockReduce(partials, map.thread_in_column, g.column_threads,
+                       map.thread_stride, shared,
+                       Thread() / row_threads * unused);
   }
-  P one[1] = {parts[0]};
+  P channel[1] = {partials[0]};
   KERAS_NORMS_UNROLL
-  for (int j = 1; j < V; ++j) Merge(&one[0], parts[j]);
-  Fold(one, course.lane, g.lanes, course.lane_apart, shared);
-  parts[0] = one[0];
+  for (int j = 1; j < V; ++j) Merge(&channel[0], partials[j]);
+  BlockReduce(channel, map.thread_in_column, g.column_threads,
+              map.thread_stride, shared);
+  partials[0] = channel[0];
 }
 
-// What `FoldColumns` gave, from its first thread to a table.
+// Stores what ReduceColumns left in the first thread of a column.
 template <int V, class P>
-KERAS_NORMS_DEVICE void StoreColumns(const Geometry& g, const P (&parts)[V],
+KERAS_NORMS_DEVICE void StoreColumns(const Geometry& g, const P (&partials)[V],
                                      P* to) {
   KERAS_NORMS_UNROLL
   for (int j = 0; j < V; ++j) {
-    if (j < g.column_channels) to[j] = parts[j];
+    if (j < g.column_channels) to[j] = partials[j];
   }
 }
 
-// 1R.
+// Reads x once: 1R.
 template <class T, int V>
 KERAS_NORMS_DEVICE void Moments(const keras_norms::MomentsTask& task) {
-  KERAS_NORMS_SHARED(MomentsPart, shared, kFoldRoom<V>);
-  const Course course(task.geometry, Block());
-  MomentsPart parts[V];
+  KERAS_NORMS_SHARED(MomentsPartial, shared, kReduceSize<V>);
+  const Geometry& g = task.geometry;
+  const ThreadMap map(g, Block());
+  MomentsPartial partials[V];
   {
-    const MomentsOf<T, V> moments(task.geometry, course, {task.mask}, task.x,
-                                  [](const Pack<T, V>&) {});
+    const MomentsAccumulator<T, V> moments(g, map, {task.mask}, task.x,
+                                           [](const Pack<T, V>&) {});
     KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) parts[j] = moments.Part(j);
+    for (int j = 0; j < V; ++j) partials[j] = moments.Partial(j);
   }
-  FoldColumns(task.geometry, course, parts, shared);
-  if (!course.writes(task.geometry)) return;
-  StoreColumns(task.geometry, parts, task.parts + course.Part(task.geometry));
+  ReduceColumns(g, map, partials, shared);
+  if (!map.writes(g)) return;
+  StoreColumns(g, partials, task.partials + map.PartialIndex(g));
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
-"""Compiles kernels.cu for one architecture: `nvrtc.py sm_90 sm_90.image`.
+"""Compiles kernels.cu for one architecture: `nvrtc.py sm_90 sm_90.cubin`.
 
-By NVRTC, of a toolkit or of `pip install nvidia-cuda-nvrtc-cu12`; no GPU is
-needed. Beside the image it writes what the compiler says of registers, shared
-memory and spills, with the ending .log. An architecture that this NVRTC does
-not know gives an empty image.
+NVRTC comes with a CUDA toolkit or with `pip install nvidia-cuda-nvrtc-cu12`;
+no GPU is needed. The compiler's report on registers, shared memory and spills
+is written beside the cubin, with the suffix .log. The cubin is empty if this
+NVRTC does not know the architecture.
 """
 
 import ctypes
@@ -22,7 +22,7 @@ SOURCES = pathlib.Path(__file__).parent
 
 
 def library():
-    """NVRTC, or None where there is none."""
+    """NVRTC, or None if it is not installed."""
     folders = []
     for package in ("nvidia.cuda_nvrtc", "nvidia.cu13", "nvidia.cu12"):
         try:
@@ -42,7 +42,7 @@ def library():
 
 
 class Program:
-    """A source on its way through NVRTC."""
+    """A program of NVRTC, compiled from one source file."""
 
     def __init__(self, nvrtc, path):
         self.nvrtc = nvrtc
@@ -83,7 +83,7 @@ class Program:
 
 
 def compiled(nvrtc, architecture):
-    """The image of an architecture, and the compiler's report."""
+    """The cubin (or PTX) of an architecture, and the compiler's report."""
     program = Program(nvrtc, SOURCES / "kernels.cu")
     code = architecture.startswith("sm_")
     program.compile(
@@ -94,12 +94,12 @@ def compiled(nvrtc, architecture):
             *(["--ptxas-options=-v"] if code else []),
         ]
     )
-    image = program.bytes("CUBIN" if code else "PTX")
-    return image, program.text("ProgramLog")
+    cubin = program.bytes("CUBIN" if code else "PTX")
+    return cubin, program.text("ProgramLog")
 
 
 def supported(nvrtc):
-    """The numbers of the architectures that a NVRTC knows."""
+    """The numbers of the architectures that this NVRTC knows."""
     count = ctypes.c_int()
     nvrtc.nvrtcGetNumSupportedArchs(ctypes.byref(count))
     numbers = (ctypes.c_int * count.value)()
@@ -108,7 +108,7 @@ def supported(nvrtc):
 
 
 def resources(report):
-    """(kernel, registers, bytes of shared memory, of spills) of a report."""
+    """(kernel, registers, shared bytes, spilled bytes) from a report."""
     found = []
     pattern = re.compile(
         r"entry function '(\w+)'.*?(\d+) bytes stack frame, (\d+) bytes spill "
@@ -131,12 +131,12 @@ def resources(report):
 def main():
     architecture, target = sys.argv[1], pathlib.Path(sys.argv[2])
     nvrtc = library()
-    image, report = b"", ""
+    cubin, report = b"", ""
     if nvrtc is not None:
         number = int(architecture.partition("_")[2])
         if number in supported(nvrtc):
-            image, report = compiled(nvrtc, architecture)
-    target.write_bytes(image)
+            cubin, report = compiled(nvrtc, architecture)
+    target.write_bytes(cubin)
     target.with_suffix(".log").write_text(report)
 
 

@@ -1,123 +1,124 @@
-// The kernels that read x but for the first: what they give for it, and what
-// gradients need.
+// The second pass, and the two passes of its gradient.
 
 #ifndef KERAS_NORMS_CUDA_PASSES_H_
 #define KERAS_NORMS_CUDA_PASSES_H_
 
-#include "line.h"
+#include "affine.h"
 #include "moments.h"
 #include "tasks.h"
 
 namespace {
 
-// Chunks in the order that is the reverse of the moments' (and sums'): what
-// was read last is still in the cache.
-KERAS_NORMS_DEVICE unsigned Backwards() { return Blocks() - 1 - Block(); }
+// A pass that follows another one takes the chunks in reverse order: the L2
+// cache still holds the chunks that were read last.
+KERAS_NORMS_DEVICE unsigned ReversedBlock() { return Blocks() - 1 - Block(); }
 
-// 1R 1W.
+// Reads x and writes y: 1R 1W.
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void Apply(const keras_norms::ApplyTask& task) {
   const Geometry& g = task.geometry;
-  const Course course(g, Backwards());
-  const Line<V> line(g, task.line, course);
+  const ThreadMap map(g, ReversedBlock());
+  const AffineParams<V> affine(g, task.affine, map);
   const Mask<V> mask = {task.mask};
-  const F f(task.line.function);
-  EachSteps<kAtOnce<T, V, 1>>(
-      g, course, [&](auto count, long long at, long long position) {
+  const F f(task.affine.activation);
+  ForEachStep<kUnroll<T, V, 1>>(
+      g, map, [&](auto count, long long offset, long long position) {
         constexpr int n = count.value;
         Pack<T, V> x[n];
-        bool kept[n];
+        bool valid[n];
         KERAS_NORMS_UNROLL
         for (int i = 0; i < n; ++i) {
-          x[i].Load(task.x, at + i * course.step_apart);
-          kept[i] = mask.Keeps(position + i * g.lanes);
+          x[i].Load(task.x, offset + i * map.step_stride);
+          valid[i] = mask.IsValid(position + i * g.column_threads);
         }
         KERAS_NORMS_UNROLL
         for (int i = 0; i < n; ++i) {
-          float apart[V], z[V];
-          line.Apart(x[i], kept[i], apart);
-          line.Values(apart, z);
+          float centered[V], z[V];
+          affine.Center(x[i], valid[i], centered);
+          affine.Apply(centered, z);
           f.Values(z);
-          Pack<T, V>::Of(z).Store(task.y, at + i * course.step_apart);
+          Pack<T, V>::Of(z).Store(task.y, offset + i * map.step_stride);
         }
       });
 }
 
-// use(at, apart, change, kept) for all places: x - center, and dy f'(z).
+// Calls use(offset, centered, gradient, valid) for each vector, where
+// centered = x - center and gradient = dy f'(z).
 template <class T, int V, class F, class U>
-KERAS_NORMS_DEVICE void EachChange(const Geometry& g, const Course& course,
-                                   const Line<V>& line, int function,
-                                   Mask<V> mask, const void* x, const void* dy,
-                                   const U& use) {
-  const F f(function);
-  EachSteps<kAtOnce<T, V, 2>>(
-      g, course, [&](auto count, long long at, long long position) {
+KERAS_NORMS_DEVICE void ForEachGradient(const Geometry& g, const ThreadMap& map,
+                                        const AffineParams<V>& affine,
+                                        int activation, Mask<V> mask,
+                                        const void* x, const void* dy,
+                                        const U& use) {
+  const F f(activation);
+  ForEachStep<kUnroll<T, V, 2>>(
+      g, map, [&](auto count, long long offset, long long position) {
         constexpr int n = count.value;
-        Pack<T, V> read[n], other[n];
-        bool kept[n];
+        Pack<T, V> x_vectors[n], dy_vectors[n];
+        bool valid[n];
         KERAS_NORMS_UNROLL
         for (int i = 0; i < n; ++i) {
-          read[i].Load(x, at + i * course.step_apart);
-          other[i].Load(dy, at + i * course.step_apart);
-          kept[i] = mask.Keeps(position + i * g.lanes);
+          x_vectors[i].Load(x, offset + i * map.step_stride);
+          dy_vectors[i].Load(dy, offset + i * map.step_stride);
+          valid[i] = mask.IsValid(position + i * g.column_threads);
         }
         KERAS_NORMS_UNROLL
         for (int i = 0; i < n; ++i) {
-          float apart[V], change[V];
-          line.Apart(read[i], kept[i], apart);
-          line.Changes(f, apart, other[i], change);
-          use(at + i * course.step_apart, apart, change, kept[i]);
+          float centered[V], gradient[V];
+          affine.Center(x_vectors[i], valid[i], centered);
+          affine.Gradient(f, centered, dy_vectors[i], gradient);
+          use(offset + i * map.step_stride, centered, gradient, valid[i]);
         }
       });
 }
 
-// 2R.
+// Reads x and dy: 2R.
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void GradientSums(const keras_norms::SumsTask& task) {
-  KERAS_NORMS_SHARED(SumsPart, shared, kFoldRoom<V>);
+  KERAS_NORMS_SHARED(SumsPartial, shared, kReduceSize<V>);
   const Geometry& g = task.geometry;
-  const Course course(g, Block());
-  SumsPart parts[V] = {};
+  const ThreadMap map(g, Block());
+  SumsPartial partials[V] = {};
   {
-    const Line<V> line(g, task.line, course);
-    EachChange<T, V, F>(g, course, line, task.line.function, {task.mask},
-                        task.x, task.dy,
-                        [&](long long, const float (&apart)[V],
-                            const float (&change)[V], bool) {
-                          KERAS_NORMS_UNROLL
-                          for (int j = 0; j < V; ++j) {
-                            Merge(&parts[j], {change[j], change[j] * apart[j]});
-                          }
-                        });
+    const AffineParams<V> affine(g, task.affine, map);
+    ForEachGradient<T, V, F>(
+        g, map, affine, task.affine.activation, {task.mask}, task.x, task.dy,
+        [&](long long, const float (&centered)[V], const float (&gradient)[V],
+            bool) {
+          KERAS_NORMS_UNROLL
+          for (int j = 0; j < V; ++j) {
+            Merge(&partials[j], {gradient[j], gradient[j] * centered[j]});
+          }
+        });
   }
-  FoldColumns(g, course, parts, shared);
-  if (!course.writes(g)) return;
-  StoreColumns(g, parts, task.parts + course.Part(g));
+  ReduceColumns(g, map, partials, shared);
+  if (!map.writes(g)) return;
+  StoreColumns(g, partials, task.partials + map.PartialIndex(g));
 }
 
-// 2R 1W.
+// Reads x and dy, and writes dx: 2R 1W.
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void GradientCombine(const keras_norms::CombineTask& task) {
   const Geometry& g = task.geometry;
-  const Course course(g, Backwards());
-  const Line<V> line(g, task.line, course);
+  const ThreadMap map(g, ReversedBlock());
+  const AffineParams<V> affine(g, task.affine, map);
   float b[V] = {}, d[V] = {};
-  if (task.b != nullptr && course.steps > 0) {
-    Line<V>::Entries(g, task.line, course, task.b, b);
-    Line<V>::Entries(g, task.line, course, task.d, d);
+  if (task.b != nullptr && map.steps > 0) {
+    AffineParams<V>::Load(g, task.affine, map, task.b, b);
+    AffineParams<V>::Load(g, task.affine, map, task.d, d);
   }
-  EachChange<T, V, F>(g, course, line, task.line.function, {task.mask}, task.x,
-                      task.dy,
-                      [&](long long at, const float (&apart)[V],
-                          const float (&change)[V], bool kept) {
-                        float dx[V];
-                        KERAS_NORMS_UNROLL
-                        for (int j = 0; j < V; ++j) {
-                          dx[j] = change[j] * line.scale[j];
-                          if (kept) dx[j] += apart[j] * b[j] + d[j];
-                        }
-                        Pack<T, V>::Of(dx).Store(task.dx, at);
-                      });
+  ForEachGradient<T, V, F>(g, map, affine, task.affine.activation, {task.mask},
+                           task.x, task.dy,
+                           [&](long long offset, const float (&centered)[V],
+                               const float (&gradient)[V], bool valid) {
+                             float dx[V];
+                             KERAS_NORMS_UNROLL
+                             for (int j = 0; j < V; ++j) {
+                               dx[j] = gradient[j] * affine.scale[j];
+                               if (valid) dx[j] += centered[j] * b[j] + d[j];
+                             }
+                             Pack<T, V>::Of(dx).Store(task.dx, offset);
+                           });
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// How a shape is covered by blocks: host code for geometry.h.
+// How the host chooses the geometry of a shape, see geometry.h.
 
 #ifndef KERAS_NORMS_CUDA_PLAN_H_
 #define KERAS_NORMS_CUDA_PLAN_H_
@@ -8,43 +8,45 @@
 #include <initializer_list>
 #include <numeric>
 
-#include "../cpu/kernels.h"
+#include "../contract/arguments.h"
 #include "launch.h"
 #include "tasks.h"
 
 namespace keras_norms {
 
-// Blocks that keep large GPUs busy, and steps a thread takes: few, and putting
-// parts together takes longer than reading; many, and float sums lose digits.
+// The number of blocks that keeps large GPUs busy, and bounds of the steps of a
+// thread. With too few steps, combining partials takes longer than reading x;
+// with too many, float sums lose digits.
 constexpr int64_t kBlocks = 1024;
-constexpr int64_t kLeastSteps = 4;
-constexpr int64_t kMostSteps = 128;
-// Places of a chunk, where there are so many: parts, of 16 bytes a channel,
-// are little beside them.
-constexpr int64_t kChunkPlaces = 64;
+constexpr int64_t kMinSteps = 4;
+constexpr int64_t kMaxSteps = 128;
+// The least number of vectors in a chunk, if the row has as many: the partials,
+// 16 bytes a channel, are then small compared with the chunk.
+constexpr int64_t kChunkVectors = 64;
 
-// Blocks of large GPUs that one read of x is for, where x is small; and what
-// its kernels have of shared memory, whatever the shape.
+// The fused kernel enlarges clusters up to this number of blocks if x is small.
+// kFusedStatic bounds its static shared memory, whatever the shape.
 constexpr int64_t kFusedBlocks = 128;
 constexpr int64_t kFusedStatic = 12 << 10;
 
-inline int64_t CeilOf(int64_t value, int64_t step) {
+inline int64_t CeilDiv(int64_t value, int64_t step) {
   return (value + step - 1) / step;
 }
 
-// The largest power of two that is at most `value`, and at least 1.
-inline int64_t PowerWithin(int64_t value) {
+// The largest power of two that is at most `value`, or 1.
+inline int64_t FloorPowerOfTwo(int64_t value) {
   int64_t power = 1;
   while (power * 2 <= value) power *= 2;
   return power;
 }
 
-inline int64_t BytesOf(Type type) { return type == Type::kFloat ? 4 : 2; }
+inline int64_t ElementBytes(Type type) { return type == Type::kFloat ? 4 : 2; }
 
-// How many numbers can be accessed at once: 16 bytes of them, or one.
-inline int WidthOf(const View& view, Type type, const Truth* mask,
-                   std::initializer_list<const void*> tensors) {
-  const int64_t wide = 16 / BytesOf(type);
+// The elements of a vector: 16 bytes if sizes and pointers allow it and there
+// is no mask; otherwise one element.
+inline int VectorWidth(const View& view, Type type, const void* mask,
+                       std::initializer_list<const void*> tensors) {
+  const int64_t wide = 16 / ElementBytes(type);
   const int64_t side = view.inner == 1 ? view.channels : view.inner;
   bool fits = mask == nullptr && side % wide == 0;
   for (const void* data : tensors) {
@@ -53,151 +55,159 @@ inline int WidthOf(const View& view, Type type, const Truth* mask,
   return fits ? static_cast<int>(wide) : 1;
 }
 
-// A chunk of about `steps` of each column's, if more than some a multiple of
-// `whole`: as many as are read at once, and the last chunk has less to do.
-inline void Chunk(Geometry* g, int64_t steps, int64_t whole) {
-  const int64_t of_span = CeilOf(g->span_places, g->lanes);
+// Sets chunks of about `steps` steps. More than four steps are rounded up to a
+// multiple of `unroll`, the steps that are read at once; the last chunk then
+// has fewer.
+inline void SetChunks(Geometry* g, int64_t steps, int64_t unroll) {
+  const int64_t of_span = CeilDiv(g->span_vectors, g->column_threads);
   g->chunk_spans = static_cast<int>(
       std::min(std::max<int64_t>(steps / std::max<int64_t>(of_span, 1), 1),
                std::max<int64_t>(g->spans, 1)));
   g->span_chunks =
-      static_cast<int>(std::max<int64_t>(CeilOf(of_span, steps), 1));
-  int64_t each = CeilOf(of_span, g->span_chunks);
-  if (each > 4) each = CeilOf(each, whole) * whole;
+      static_cast<int>(std::max<int64_t>(CeilDiv(of_span, steps), 1));
+  int64_t each = CeilDiv(of_span, g->span_chunks);
+  if (each > 4) each = CeilDiv(each, unroll) * unroll;
   g->chunk_steps = static_cast<int>(each);
   g->span_chunks = static_cast<int>(
-      std::max<int64_t>(CeilOf(of_span, std::max<int64_t>(each, 1)), 1));
-  const int64_t spans = CeilOf(g->spans, g->chunk_spans);
+      std::max<int64_t>(CeilDiv(of_span, std::max<int64_t>(each, 1)), 1));
+  const int64_t spans = CeilDiv(g->spans, g->chunk_spans);
   g->chunks = static_cast<int>(std::max<int64_t>(spans, 1) * g->span_chunks);
 }
 
-inline Geometry GeometryOf(const View& view, int width) {
+inline Geometry MakeGeometry(const View& view, int width) {
   Geometry g = {};
   g.rows = view.rows;
   g.channels = static_cast<int>(view.channels);
   g.row_size = view.positions() * view.channels;
-  g.last = view.inner == 1;
-  int64_t columns, lanes;
-  if (g.last) {
+  g.channels_last = view.inner == 1;
+  int64_t columns, threads;
+  if (g.channels_last) {
     g.column_channels = width;
     g.spans = 1;
-    g.span_places = view.outer;
-    g.place_apart = view.channels;
-    g.channel_apart = 1;
-    // So many side by side are read as well as more, and leave lanes.
+    g.span_vectors = view.outer;
+    g.vector_stride = view.channels;
+    g.channel_stride = 1;
+    // 32 vectors, or 128 elements, are read as fast as wider tiles are, and
+    // leave more threads to each column.
     columns = view.channels / width;
-    g.parts = static_cast<int>(CeilOf(columns, width == 1 ? 128 : 32));
-    columns = CeilOf(columns, std::max(g.parts, 1));
-    lanes = std::min<int64_t>(kThreads / std::max<int64_t>(columns, 1),
-                              g.span_places);
+    g.column_tiles = static_cast<int>(CeilDiv(columns, width == 1 ? 128 : 32));
+    columns = CeilDiv(columns, std::max(g.column_tiles, 1));
+    threads = std::min<int64_t>(kThreads / std::max<int64_t>(columns, 1),
+                                g.span_vectors);
   } else {
     g.column_channels = 1;
     g.spans = view.outer;
-    g.span_apart = view.channels * view.inner;
-    g.span_places = view.inner / width;
-    g.place_apart = width;
-    g.channel_apart = view.inner;
-    // Each has some to do, and neighbours read the same lines of memory.
-    lanes = std::max(g.span_places / 16, std::min(g.span_places / 4, 32LL));
-    lanes = PowerWithin(std::min<int64_t>(lanes, kThreads));
-    columns = std::min<int64_t>(kThreads / lanes, view.channels);
-    g.parts = static_cast<int>(CeilOf(view.channels, columns ? columns : 1));
+    g.span_stride = view.channels * view.inner;
+    g.span_vectors = view.inner / width;
+    g.vector_stride = width;
+    g.channel_stride = view.inner;
+    // Each thread has several steps, and adjacent threads share cache lines.
+    threads = std::max(g.span_vectors / 16, std::min(g.span_vectors / 4, 32LL));
+    threads = FloorPowerOfTwo(std::min<int64_t>(threads, kThreads));
+    columns = std::min<int64_t>(kThreads / threads, view.channels);
+    g.column_tiles =
+        static_cast<int>(CeilDiv(view.channels, columns ? columns : 1));
   }
-  lanes = std::max<int64_t>(lanes, 1);
+  threads = std::max<int64_t>(threads, 1);
   g.columns = static_cast<int>(columns);
-  g.lanes = static_cast<int>(lanes);
-  const int64_t steps = g.spans * CeilOf(g.span_places, lanes);
+  g.column_threads = static_cast<int>(threads);
+  const int64_t steps = g.spans * CeilDiv(g.span_vectors, threads);
   int64_t rows = 1;
-  if (steps <= kLeastSteps) {
-    // Short rows: some of them to a block.
-    rows = kThreads / std::max<int64_t>(columns * lanes, 1);
+  if (steps <= kMinSteps) {
+    // Rows are short: a block takes several.
+    rows = kThreads / std::max<int64_t>(columns * threads, 1);
     rows = std::max<int64_t>(std::min<int64_t>(rows, view.rows), 1);
   }
   g.block_rows = static_cast<int>(rows);
-  const int64_t all = CeilOf(view.rows, rows) * g.parts * steps;
-  const int64_t each = std::max(all / kBlocks, CeilOf(kChunkPlaces, lanes));
-  Chunk(&g, std::min(std::max(each, kLeastSteps), kMostSteps), 4);
+  const int64_t all = CeilDiv(view.rows, rows) * g.column_tiles * steps;
+  const int64_t each = std::max(all / kBlocks, CeilDiv(kChunkVectors, threads));
+  SetChunks(&g, std::min(std::max(each, kMinSteps), kMaxSteps), 4);
   return g;
 }
 
-// Of group norm with one read: how many blocks are a cluster, 0 where it does
-// not fit, and what shared memory each asks for.
+// The launch of the fused group norm: the blocks of a cluster, 0 if a row does
+// not fit, and the dynamic shared memory of each block.
 struct FusedPlan {
   Geometry geometry;
   int cluster;
   int shared;
 };
 
-// Columns of a block, whole groups of `group` columns each, of all that there
-// are: at least `least` side by side, and no more than it must.
-inline int64_t WholeColumns(int64_t group, int64_t all, int64_t least) {
+// The columns of a block: the smallest multiple of `group` columns that divides
+// all columns and has at least `least` of them. 0 if there is none.
+inline int64_t GroupedColumns(int64_t group, int64_t all, int64_t least) {
   for (int64_t columns = group; columns <= kThreads; columns += group) {
     if (all % columns == 0 && columns >= std::min(least, all)) return columns;
   }
   return 0;
 }
 
-inline FusedPlan FusedPlanOf(const View& view, int width, int64_t group_size,
-                             const Limits& limits) {
-  FusedPlan plan = {GeometryOf(view, width), 0, 0};
+inline FusedPlan MakeFusedPlan(const View& view, int width, int64_t group_size,
+                               const Limits& limits) {
+  FusedPlan plan = {MakeGeometry(view, width), 0, 0};
   Geometry& g = plan.geometry;
-  const int64_t places = g.spans * g.span_places;
-  if (width == 1 || places == 0 || group_size == 0) return plan;
-  // A line of memory, or enough for all threads.
+  const int64_t vectors = g.spans * g.span_vectors;
+  if (width == 1 || vectors == 0 || group_size == 0) return plan;
+  // Enough columns for a cache line, or for all threads.
   const int64_t wide = g.column_channels;
-  const int64_t least = g.last ? 8 : CeilOf(4 * kThreads, places);
-  const int64_t columns = WholeColumns(std::lcm(group_size, wide) / wide,
-                                       view.channels / wide, least);
-  const int64_t room = width * kThreads / 2;  // as kFoldRoom
+  const int64_t least = g.channels_last ? 8 : CeilDiv(4 * kThreads, vectors);
+  const int64_t columns = GroupedColumns(std::lcm(group_size, wide) / wide,
+                                         view.channels / wide, least);
+  const int64_t workspace = width * kThreads / 2;  // kReduceSize
   const int64_t groups = columns * wide / group_size;
-  if (columns == 0 || columns * wide > room || groups > kThreads) return plan;
+  if (columns == 0 || columns * wide > workspace || groups > kThreads)
+    return plan;
   g.columns = static_cast<int>(columns);
-  g.parts = static_cast<int>(view.channels / wide / columns);
-  const int64_t lanes = std::min<int64_t>(kThreads / columns, g.span_places);
-  g.lanes = static_cast<int>(g.last ? lanes : PowerWithin(lanes));
+  g.column_tiles = static_cast<int>(view.channels / wide / columns);
+  const int64_t threads = std::min<int64_t>(kThreads / columns, g.span_vectors);
+  g.column_threads =
+      static_cast<int>(g.channels_last ? threads : FloorPowerOfTwo(threads));
   g.block_rows = 1;
-  // Half of what there is: one block reads while another writes.
-  const int64_t beside = room * sizeof(MomentsPart);
-  const int64_t most =
-      (limits.shared / 2 - kFusedStatic - beside) / (16 * g.columns * g.lanes);
-  if (most < 1) return plan;
-  const int64_t steps = g.spans * CeilOf(g.span_places, g.lanes);
+  // Half of the shared memory, so that one block reads while another writes.
+  const int64_t workspace_bytes = workspace * sizeof(MomentsPartial);
+  const int64_t max_steps =
+      (limits.shared / 2 - kFusedStatic - workspace_bytes) /
+      (16 * g.columns * g.column_threads);
+  if (max_steps < 1) return plan;
+  const int64_t steps = g.spans * CeilDiv(g.span_vectors, g.column_threads);
   int64_t cluster = 1;
-  const auto more = [&] {
-    const int64_t blocks = g.rows * g.parts * cluster;
-    return CeilOf(steps, cluster) > most ||
+  const auto enlarge = [&] {
+    const int64_t blocks = g.rows * g.column_tiles * cluster;
+    return CeilDiv(steps, cluster) > max_steps ||
            (blocks < kFusedBlocks && steps > 2 * cluster);
   };
-  while (cluster * 2 <= limits.cluster && more()) cluster *= 2;
-  Chunk(&g, CeilOf(steps, cluster), 1);
-  const int64_t kept = int64_t{g.chunk_spans} * g.chunk_steps;
-  if (g.chunks > cluster || kept > most) return plan;
-  g.chunks = static_cast<int>(cluster);  // the last may have none
+  while (cluster * 2 <= limits.cluster && enlarge()) cluster *= 2;
+  SetChunks(&g, CeilDiv(steps, cluster), 1);
+  const int64_t cached = int64_t{g.chunk_spans} * g.chunk_steps;
+  if (g.chunks > cluster || cached > max_steps) return plan;
+  g.chunks = static_cast<int>(cluster);  // the last ones may be empty
   plan.cluster = g.chunks;
-  plan.shared = static_cast<int>(beside + 16 * kept * g.columns * g.lanes);
+  plan.shared = static_cast<int>(workspace_bytes +
+                                 16 * cached * g.columns * g.column_threads);
   return plan;
 }
 
-inline int64_t BlocksOf(const Geometry& g) {
-  return CeilOf(g.rows, g.block_rows) * g.chunks * g.parts;
+inline int64_t BlockCount(const Geometry& g) {
+  return CeilDiv(g.rows, g.block_rows) * g.chunks * g.column_tiles;
 }
 
-inline int ThreadsOf(const Geometry& g) {
-  return g.columns * g.lanes * g.block_rows;
+inline int ThreadCount(const Geometry& g) {
+  return g.columns * g.column_threads * g.block_rows;
 }
 
-// Parts that tables hold: [rows, chunks, channels].
-inline int64_t PartsOf(const Geometry& g) {
+// The number of partials: [rows, chunks, channels].
+inline int64_t PartialCount(const Geometry& g) {
   return g.rows * g.chunks * g.channels;
 }
 
-// For results of `items` parts each.
-inline PoolGeometry PoolOf(const Geometry& g, int64_t group_size,
-                           int64_t items) {
+// For results that combine `items` partials each.
+inline PoolGeometry MakePoolGeometry(const Geometry& g, int64_t group_size,
+                                     int64_t items) {
   PoolGeometry pool = {
       g.rows, g.chunks, g.channels, static_cast<int>(group_size), 1, kThreads};
-  while (pool.lanes < kThreads && pool.lanes * 4 < items) pool.lanes *= 2;
-  pool.each = kThreads / pool.lanes;
+  while (pool.result_threads < kThreads && pool.result_threads * 4 < items)
+    pool.result_threads *= 2;
+  pool.block_results = kThreads / pool.result_threads;
   return pool;
 }
 

@@ -1,4 +1,5 @@
-// What kernels are given: one structure each, for hosts and for devices.
+// The parameters of the kernels: one structure for each, shared by the host and
+// the device.
 
 #ifndef KERAS_NORMS_CUDA_TASKS_H_
 #define KERAS_NORMS_CUDA_TASKS_H_
@@ -7,43 +8,45 @@
 
 namespace keras_norms {
 
-// Of some places of a channel: the mean is pivot + offset, which keeps the
-// digits that means far above the deviations would lose.
-struct alignas(16) MomentsPart {
+// Partial moments of one channel. The mean is pivot + offset: their sum in one
+// float would lose digits if the mean is far larger than the deviations.
+struct alignas(16) MomentsPartial {
   float pivot;
   float offset;
-  float squares;  // of x - mean, summed
+  float squares;  // the sum of (x - mean)^2
   float count;
 };
 
-struct alignas(8) SumsPart {
+// Partial sums of one channel, of g and of g (x - center).
+struct alignas(8) SumsPartial {
   float sum;
   float product;
 };
 
-// z = (x - center) scale + shift for every channel of every row, from tables;
-// or, where `group_size` is not 0, from what groups have and gamma and beta:
-// center and shift are the groups' means and residuals, scale their inverses.
-struct LineTask {
+// Where the parameters of z = (x - center) scale + shift come from. They are
+// [rows, channels] if group_size is 0. Otherwise center, scale and shift point
+// to the mean, rstd and residual of groups, [rows, groups], to which gamma and
+// beta are applied.
+struct AffinePointers {
   const float* center;
   const float* scale;
   const float* shift;
-  const float* gamma;  // null: ones
-  const float* beta;   // null: zeros
-  int group_size;
-  int function;  // an Activation
+  const float* gamma;  // null for ones
+  const float* beta;   // null for zeros
+  int group_size;      // channels of a group
+  int activation;      // an Activation
 };
 
 struct MomentsTask {
   Geometry geometry;
   const void* x;
   const unsigned char* mask;
-  MomentsPart* parts;  // [rows, chunks, channels]
+  MomentsPartial* partials;  // [rows, chunks, channels]
 };
 
 struct ApplyTask {
   Geometry geometry;
-  LineTask line;
+  AffinePointers affine;
   const void* x;
   const unsigned char* mask;
   void* y;
@@ -51,16 +54,16 @@ struct ApplyTask {
 
 struct SumsTask {
   Geometry geometry;
-  LineTask line;
+  AffinePointers affine;
   const void* x;
   const void* dy;
   const unsigned char* mask;
-  SumsPart* parts;  // [rows, chunks, channels]
+  SumsPartial* partials;  // [rows, chunks, channels]
 };
 
 struct CombineTask {
   Geometry geometry;
-  LineTask line;
+  AffinePointers affine;
   const void* x;
   const void* dy;
   const unsigned char* mask;
@@ -69,57 +72,61 @@ struct CombineTask {
   void* dx;
 };
 
-// Group norm with one read of x: the chunks of a row and part, which has whole
-// groups, are the blocks of a cluster.
+// Group norm with one read of x: the chunks of a row and column tile, which
+// holds whole groups, are the blocks of a cluster.
 struct FusedTask {
   Geometry geometry;
-  LineTask line;  // of groups, but for their moments
+  AffinePointers affine;  // without statistics, which the kernel computes
   const void* x;
   void* y;
   double epsilon;
   float* mean;  // [rows, groups]
   float* residual;
-  float* inverse;
+  float* rstd;
 };
 
-// How a block goes through parts: `lanes` threads for each of `each` results.
+// How blocks combine partials: each computes `block_results` results with
+// `result_threads` threads for each of them.
 struct PoolGeometry {
   long long rows;
   int chunks;
   int channels;
   int group_size;
-  int lanes;
-  int each;
+  int result_threads;
+  int block_results;
 };
 
-struct PoolTask {
+// Combines moments over chunks and groups of channels.
+struct PoolMomentsTask {
   PoolGeometry geometry;
-  const MomentsPart* parts;
-  double epsilon;  // negative: spread is the variance
-  float* count;    // [rows], or null; else [rows, groups]
+  const MomentsPartial* partials;
+  double epsilon;  // negative to write the variance in place of rstd
+  float* count;    // [rows], or null; the others are [rows, groups]
   float* mean;
   float* residual;
-  float* spread;
+  float* variance_or_rstd;
 };
 
+// Combines sums over chunks and groups of channels; or computes from them b and
+// d, the gradients through the moments of groups.
 struct PoolSumsTask {
   PoolGeometry geometry;
-  const SumsPart* parts;
-  // Of groups, as LineTask has them, for b and d; null for the sums alone.
-  const float* inverse;
+  const SumsPartial* partials;
+  const float* rstd;  // [rows, groups], for b and d; null for the sums
   const float* residual;
   const float* gamma;
-  double places;  // numbers of a group
-  float* one;     // sum, or b: [rows, groups]
-  float* two;     // product, or d
+  double group_elements;
+  float* sum_or_b;  // [rows, groups]
+  float* product_or_d;
 };
 
-struct AffineTask {
+// Combines sums over rows and chunks into the gradients of gamma and beta.
+struct AffineGradientTask {
   PoolGeometry geometry;
-  const SumsPart* parts;
-  const float* inverse;
+  const SumsPartial* partials;
+  const float* rstd;  // [rows, groups]
   const float* residual;
-  float* d_gamma;
+  float* d_gamma;  // [channels]
   float* d_beta;
 };
 

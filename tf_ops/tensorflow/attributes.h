@@ -1,15 +1,14 @@
-// Attributes of ops, as the kernels take them.
+// Attributes, types and shapes of TensorFlow, as ../contract has them.
 
 #ifndef KERAS_NORMS_TENSORFLOW_ATTRIBUTES_H_
 #define KERAS_NORMS_TENSORFLOW_ATTRIBUTES_H_
 
-#include <iterator>
-#include <locale>
-#include <sstream>
 #include <string>
 
-#include "../cpu/kernels.h"
+#include "../contract/validation.h"
+#include "tensorflow/core/framework/tensor_shape.h"
 #include "tensorflow/core/framework/types.pb.h"
+#include "tensorflow/core/platform/errors.h"
 
 namespace keras_norms {
 
@@ -26,25 +25,39 @@ constexpr Type TypeOf(tensorflow::DataType type) {
   }
 }
 
-inline bool ActivationNamed(const std::string& name, Activation* activation) {
-  // In the order of the enumeration.
-  const char* const names[] = {"identity", "relu",       "silu",    "gelu",
-                               "gelu_tanh", "leaky_relu", "sigmoid", "tanh"};
-  for (size_t i = 0; i < std::size(names); ++i) {
-    if (name == names[i]) {
-      *activation = static_cast<Activation>(i);
-      return true;
-    }
-  }
-  return false;
+inline Sizes SizesOf(const tensorflow::TensorShape& shape) {
+  Sizes sizes;
+  for (int i = 0; i < shape.dims(); ++i) sizes.push_back(shape.dim_size(i));
+  return sizes;
 }
 
-// Attributes hold floats, of which none is the 1e-3 that float64 layers are
-// given: epsilon comes as text, written as in C whatever the user's language.
-inline bool NumberOf(const std::string& digits, double* number) {
-  std::istringstream text(digits);
-  text.imbue(std::locale::classic());
-  return (text >> *number) && text.eof();
+// `error` is empty if there is none.
+inline absl::Status StatusOf(const std::string& error) {
+  if (error.empty()) return absl::OkStatus();
+  return tensorflow::errors::InvalidArgument(error);
+}
+
+// Of an OpKernelConstruction or a shape_inference::InferenceContext.
+template <class Context>
+absl::Status ReadAttributes(Context* context, const Operation& operation,
+                            Attributes* attributes) {
+  TF_RETURN_IF_ERROR(context->GetAttr("axis", &attributes->axis));
+  if (operation.has(kExamples)) {
+    TF_RETURN_IF_ERROR(context->GetAttr("examples", &attributes->examples));
+  }
+  if (operation.has(kActivation)) {
+    std::string name;
+    TF_RETURN_IF_ERROR(context->GetAttr("activation", &name));
+    TF_RETURN_IF_ERROR(
+        StatusOf(ParseActivation(name, &attributes->activation)));
+  }
+  if (operation.has(kGroups)) {
+    std::string epsilon;
+    TF_RETURN_IF_ERROR(context->GetAttr("groups", &attributes->groups));
+    TF_RETURN_IF_ERROR(context->GetAttr("epsilon", &epsilon));
+    TF_RETURN_IF_ERROR(StatusOf(ParseEpsilon(epsilon, &attributes->epsilon)));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace keras_norms

@@ -1,167 +1,112 @@
-// What the ops take and give: ../cpu/kernels.h says what they compute.
-//
-// `mask` is empty, or a boolean for each position of x, [batch, ..., 1 at the
-// channel axis]. `b` and `d` may be empty, for zeros; so may `gamma` and
-// `beta`, for ones and zeros. S is float, but double where T is.
+// Registers the operations of ../contract/operations.def with TensorFlow.
 
-#include "tensorflow/core/framework/common_shape_fns.h"
+#include <string>
+#include <vector>
+
+#include "attributes.h"
 #include "tensorflow/core/framework/op.h"
 #include "tensorflow/core/framework/shape_inference.h"
 
 namespace keras_norms {
 namespace {
 
+using tensorflow::register_op::OpDefBuilderWrapper;
 using tensorflow::shape_inference::DimensionHandle;
 using tensorflow::shape_inference::InferenceContext;
 using tensorflow::shape_inference::ShapeHandle;
 
-absl::Status Axis(InferenceContext* c, int* axis) {
-  TF_RETURN_IF_ERROR(c->GetAttr("axis", axis));
-  ShapeHandle x;
-  TF_RETURN_IF_ERROR(c->WithRankAtLeast(c->input(0), 2, &x));
-  if (c->RankKnown(x) && *axis >= c->Rank(x)) {
-    return tensorflow::errors::InvalidArgument(
-        "axis must be less than the rank of x. Received: axis=", *axis,
-        " for rank ", c->Rank(x));
+Shape ShapeOf(InferenceContext* context, ShapeHandle handle) {
+  if (!context->RankKnown(handle)) return {};
+  Sizes sizes;
+  for (int i = 0; i < context->Rank(handle); ++i) {
+    const DimensionHandle size = context->Dim(handle, i);
+    sizes.push_back(context->ValueKnown(size) ? context->Value(size)
+                                              : kUnknown);
+  }
+  return sizes;
+}
+
+// The shape of a tensor of an extent. Sizes are x's own handles where they can
+// be: TensorFlow then knows of unknown sizes that they are equal.
+ShapeHandle OutputShape(InferenceContext* context, Extent extent,
+                        const Attributes& attributes) {
+  const ShapeHandle x = context->input(0);
+  if (extent == Extent::kLikeX) return x;
+  DimensionHandle rows = context->UnknownDim();
+  DimensionHandle channels = context->UnknownDim();
+  if (attributes.examples < 0) rows = context->MakeDim(1);
+  if (context->RankKnown(x)) {
+    channels = context->Dim(x, static_cast<int>(attributes.axis));
+    if (attributes.examples == 1) rows = context->Dim(x, 0);
+  }
+  switch (extent) {
+    case Extent::kRows:
+      return context->Vector(rows);
+    case Extent::kRowsGroups:
+      return context->MakeShape({rows, context->MakeDim(attributes.groups)});
+    case Extent::kChannels:
+      return context->Vector(channels);
+    default:
+      return context->MakeShape({rows, channels});
+  }
+}
+
+absl::Status InferShapes(InferenceContext* context,
+                         const Operation& operation) {
+  Attributes attributes;
+  TF_RETURN_IF_ERROR(ReadAttributes(context, operation, &attributes));
+  std::vector<Shape> inputs;
+  for (int i = 0; i < context->num_inputs(); ++i) {
+    inputs.push_back(ShapeOf(context, context->input(i)));
+  }
+  TF_RETURN_IF_ERROR(StatusOf(Validate(operation, attributes, inputs)));
+  for (size_t i = 0; i < operation.outputs.size(); ++i) {
+    const Extent extent = operation.outputs[i].extent;
+    context->set_output(static_cast<int>(i),
+                        OutputShape(context, extent, attributes));
   }
   return absl::OkStatus();
 }
 
-// [rows, channels].
-absl::Status Table(InferenceContext* c, ShapeHandle* table) {
-  int axis, examples;
-  TF_RETURN_IF_ERROR(Axis(c, &axis));
-  TF_RETURN_IF_ERROR(c->GetAttr("examples", &examples));
-  const ShapeHandle x = c->input(0);
-  if (!c->RankKnown(x)) {
-    *table = c->MakeShape({c->UnknownDim(), c->UnknownDim()});
-    return absl::OkStatus();
+// The tensor as the declaration of an operation names it. T is the type of x
+// and S that of statistics: float, or double where T is.
+std::string Declaration(const TensorSpec& spec) {
+  const std::string name = spec.name;
+  if (spec.extent == Extent::kLikeX) return name + ": T";
+  return name + (spec.extent == Extent::kMask ? ": bool" : ": S");
+}
+
+OpDefBuilderWrapper Definition(const Operation& operation) {
+  const std::string name = std::string("KerasNorms>") + operation.name;
+  OpDefBuilderWrapper builder(name.c_str());
+  for (const TensorSpec& spec : operation.inputs) {
+    builder.Input(Declaration(spec));
   }
-  DimensionHandle rows = c->UnknownDim();
-  if (examples < 0) rows = c->MakeDim(1);
-  if (examples == 1) rows = c->Dim(x, 0);
-  *table = c->MakeShape({rows, c->Dim(x, axis)});
-  return absl::OkStatus();
-}
-
-absl::Status MomentsShape(InferenceContext* c) {
-  ShapeHandle table;
-  TF_RETURN_IF_ERROR(Table(c, &table));
-  c->set_output(0, c->Vector(c->Dim(table, 0)));
-  for (int i = 1; i < 4; ++i) c->set_output(i, table);
-  return absl::OkStatus();
-}
-
-absl::Status SumsShape(InferenceContext* c) {
-  ShapeHandle table;
-  TF_RETURN_IF_ERROR(Table(c, &table));
-  c->set_output(0, table);
-  c->set_output(1, table);
-  return absl::OkStatus();
-}
-
-absl::Status LikeX(InferenceContext* c) {
-  int axis;
-  TF_RETURN_IF_ERROR(Axis(c, &axis));
-  c->set_output(0, c->input(0));
-  return absl::OkStatus();
-}
-
-absl::Status GroupNormShape(InferenceContext* c) {
-  TF_RETURN_IF_ERROR(LikeX(c));
-  int groups;
-  TF_RETURN_IF_ERROR(c->GetAttr("groups", &groups));
-  const ShapeHandle x = c->input(0);
-  const DimensionHandle batch =
-      c->RankKnown(x) ? c->Dim(x, 0) : c->UnknownDim();
-  for (int i = 1; i < 4; ++i) {
-    c->set_output(i, c->MakeShape({batch, c->MakeDim(groups)}));
+  for (const TensorSpec& spec : operation.outputs) {
+    builder.Output(Declaration(spec));
   }
-  return absl::OkStatus();
+  if (operation.has(kGroups)) {
+    builder.Attr("groups: int >= 1").Attr("epsilon: string");
+  }
+  if (operation.has(kActivation)) {
+    builder.Attr("activation: {" + ActivationList() + "}");
+  }
+  builder.Attr("axis: int >= 1");
+  if (operation.has(kExamples)) builder.Attr("examples: int >= -1");
+  builder.Attr("T: {float, double, half, bfloat16}")
+      .Attr("S: {float, double}")
+      .Doc(operation.doc)
+      .SetShapeFn([&operation](InferenceContext* context) {
+        return InferShapes(context, operation);
+      });
+  return builder;
 }
 
-absl::Status GroupNormGradientShape(InferenceContext* c) {
-  int axis;
-  TF_RETURN_IF_ERROR(Axis(c, &axis));
-  c->set_output(0, c->input(0));
-  const ShapeHandle x = c->input(0);
-  const DimensionHandle channels =
-      c->RankKnown(x) ? c->Dim(x, axis) : c->UnknownDim();
-  c->set_output(1, c->Vector(channels));
-  c->set_output(2, c->Vector(channels));
-  return absl::OkStatus();
-}
+#define KERAS_NORMS_OPERATION(Name, ...)                  \
+  const tensorflow::InitOnStartupMarker register_##Name = \
+      tensorflow::InitOnStartupMarker{}                   \
+      << Definition(OperationOf<Name##Arguments>());
+#include "../contract/operations.def"
 
 }  // namespace
-
-#define KERAS_NORMS_TYPES \
-  Attr("T: {float, double, half, bfloat16}").Attr("S: {float, double}")
-#define KERAS_NORMS_LAYOUT Attr("axis: int >= 1").Attr("examples: int >= -1")
-#define KERAS_NORMS_ACTIVATION                                              \
-  Attr(                                                                     \
-      "activation: {'identity', 'relu', 'silu', 'gelu', 'gelu_tanh', "      \
-      "'leaky_relu', 'sigmoid', 'tanh'}")
-#define KERAS_NORMS_LINE \
-  Input("mask: bool").Input("center: S").Input("scale: S").Input("shift: S")
-
-REGISTER_OP("KerasNorms>Moments")
-    .Input("x: T")
-    .Input("mask: bool")
-    .Output("count: S")
-    .Output("mean: S")
-    .Output("variance: S")
-    .Output("residual: S")
-    .KERAS_NORMS_LAYOUT.KERAS_NORMS_TYPES.SetShapeFn(MomentsShape);
-
-REGISTER_OP("KerasNorms>Apply")
-    .Input("x: T")
-    .KERAS_NORMS_LINE.Output("y: T")
-    .KERAS_NORMS_ACTIVATION.KERAS_NORMS_LAYOUT.KERAS_NORMS_TYPES.SetShapeFn(
-        LikeX);
-
-REGISTER_OP("KerasNorms>GradientSums")
-    .Input("x: T")
-    .Input("dy: T")
-    .KERAS_NORMS_LINE.Output("sum: S")
-    .Output("product: S")
-    .KERAS_NORMS_ACTIVATION.KERAS_NORMS_LAYOUT.KERAS_NORMS_TYPES.SetShapeFn(
-        SumsShape);
-
-REGISTER_OP("KerasNorms>GradientCombine")
-    .Input("x: T")
-    .Input("dy: T")
-    .KERAS_NORMS_LINE.Input("b: S")
-    .Input("d: S")
-    .Output("dx: T")
-    .KERAS_NORMS_ACTIVATION.KERAS_NORMS_LAYOUT.KERAS_NORMS_TYPES.SetShapeFn(
-        LikeX);
-
-#define KERAS_NORMS_GROUPS \
-  Attr("groups: int >= 1").Attr("epsilon: string").Attr("axis: int >= 1")
-
-REGISTER_OP("KerasNorms>GroupNorm")
-    .Input("x: T")
-    .Input("gamma: S")
-    .Input("beta: S")
-    .Output("y: T")
-    .Output("mean: S")
-    .Output("residual: S")
-    .Output("inverse: S")
-    .KERAS_NORMS_GROUPS.KERAS_NORMS_ACTIVATION.KERAS_NORMS_TYPES.SetShapeFn(
-        GroupNormShape);
-
-REGISTER_OP("KerasNorms>GroupNormGradient")
-    .Input("x: T")
-    .Input("dy: T")
-    .Input("gamma: S")
-    .Input("beta: S")
-    .Input("mean: S")
-    .Input("residual: S")
-    .Input("inverse: S")
-    .Output("dx: T")
-    .Output("d_gamma: S")
-    .Output("d_beta: S")
-    .KERAS_NORMS_GROUPS.KERAS_NORMS_ACTIVATION.KERAS_NORMS_TYPES.SetShapeFn(
-        GroupNormGradientShape);
-
 }  // namespace keras_norms

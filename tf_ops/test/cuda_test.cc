@@ -1,94 +1,66 @@
-// The kernels for GPUs on the emulation, on shapes that are no multiple of
-// anything: `make -C tf_ops test`.
+// Tests the kernels for GPUs on the emulation, on shapes that are multiples of
+// nothing: `make -C tf_ops test`.
 
 #include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
 
-#include "../cpu/pool.h"
+#include "../cpu/thread_pool.h"
 #include "../cuda/launch.h"
-#include "check.h"
+#include "check_kernels.h"
 #include "emulation.h"
-#include "tried.h"
+#include "expect.h"
 
 namespace {
 
 emulation::Order order;
-// Of a large GPU; of one whose memory makes clusters; of one that holds no x.
+// A large GPU; one with so little shared memory that rows take clusters; and
+// one that cannot cache x.
 constexpr kn::Limits kLimits[] = {{232448, 8}, {40960, 4}, {0, 1}};
 kn::Limits limits;
 
-// What the cases are tried on, as if it were a CPU's.
-template <class F, class... Arguments>
-void OnEmulation(const F& function, const Arguments&... arguments) {
+// Runs an operation on the emulation, with the signature of a CPU's kernel.
+template <class Arguments>
+void OnEmulation(const Arguments& arguments, const kn::Workers&) {
   emulation::Emulated device(order, limits);
-  const std::string wrong = function(arguments..., device);
-  Check(wrong.empty(), wrong);
+  const std::string error = kn::RunOnDevice(arguments, device);
+  Expect(error.empty(), error);
 }
-
-const kn::DeviceKernels& kernels = kn::OnDevice();
 
 const kn::Kernels kEmulated = {
     "emulated GPU",
-    [](const kn::View& view, kn::Type type, const void* x,
-       const kn::Truth* mask, void* count, void* mean, void* variance,
-       void* residual, const kn::Workers&) {
-      OnEmulation(kernels.moments, view, type, x, mask, count, mean, variance,
-                  residual);
-    },
-    [](const kn::View& view, kn::Type type, const void* x, const kn::Line& line,
-       void* y, const kn::Workers&) {
-      OnEmulation(kernels.apply, view, type, x, line, y);
-    },
-    [](const kn::View& view, kn::Type type, const void* x, const void* dy,
-       const kn::Line& line, void* sum, void* product, const kn::Workers&) {
-      OnEmulation(kernels.gradient_sums, view, type, x, dy, line, sum, product);
-    },
-    [](const kn::View& view, kn::Type type, const void* x, const void* dy,
-       const kn::Line& line, const void* b, const void* d, void* dx,
-       const kn::Workers&) {
-      OnEmulation(kernels.gradient_combine, view, type, x, dy, line, b, d, dx);
-    },
-    [](const kn::View& view, kn::Type type, const void* x,
-       const kn::Groups& groups, void* y, const kn::GroupMoments& moments,
-       const kn::Workers&) {
-      OnEmulation(kernels.group_norm, view, type, x, groups, y, moments);
-    },
-    [](const kn::View& view, kn::Type type, const void* x, const void* dy,
-       const kn::Groups& groups, const kn::GroupMoments& moments, void* dx,
-       void* d_gamma, void* d_beta, const kn::Workers&) {
-      OnEmulation(kernels.group_norm_gradient, view, type, x, dy, groups,
-                  moments, dx, d_gamma, d_beta);
-    },
+#define KERAS_NORMS_OPERATION(Name, ...) OnEmulation<kn::Name##Arguments>,
+#include "../contract/operations.def"
 };
 
-// All threads one way round, and then others: the same bits, if no barrier is
-// missing.
+// Runs the threads in two orders. The results have the same bits unless a
+// barrier is missing.
 template <class T, class F>
-void InAnyOrder(const Case& given, const F& run) {
-  const kn::Pool alone(1, nullptr);
+void CheckInOrders(const Case& test, const F& run) {
+  const kn::ThreadPool one_thread(1, nullptr);
   order = emulation::Order::kForwards;
-  Tried<T> one(kEmulated, given, alone, true);
-  run(&one);
+  KernelChecks<T> first_run(kEmulated, test, one_thread, true);
+  run(&first_run);
   static int turn = 0;
   order = ++turn % 2 ? emulation::Order::kBackwards : emulation::Order::kMixed;
-  Tried<T> again(kEmulated, given, alone, false);
-  run(&again);
-  const size_t bytes = one.bits.size() * sizeof(one.bits[0]);
-  Check(one.bits.size() == again.bits.size() &&
-            (bytes == 0 ||
-             std::memcmp(one.bits.data(), again.bits.data(), bytes) == 0),
-        "the same bits whatever the order of threads");
+  KernelChecks<T> second_run(kEmulated, test, one_thread, false);
+  run(&second_run);
+  const size_t bytes = first_run.results.size() * sizeof(first_run.results[0]);
+  AddToChecksum(first_run.results.data(), bytes);
+  Expect(first_run.results.size() == second_run.results.size() &&
+             (bytes == 0 || std::memcmp(first_run.results.data(),
+                                        second_run.results.data(), bytes) == 0),
+         "the same bits whatever the order of threads");
 }
 
 template <class T>
-void Try(const Case& given) {
+void CheckCase(const Case& test) {
   for (const kn::Limits& each : kLimits) {
     limits = each;
     const bool first = &each == kLimits;
-    InAnyOrder<T>(given, [&](Tried<T>* tried) {
-      first ? tried->Run() : tried->Groups();
+    CheckInOrders<T>(test, [&](KernelChecks<T>* checks) {
+      first ? checks->CheckAll() : checks->CheckGroupNorm();
     });
   }
 }
@@ -98,7 +70,7 @@ void Try(const Case& given) {
 int main(int arguments, char**) {
   const bool few = arguments > 1;
   const std::vector<kn::View> views = {
-      // Short rows, one channel, columns of 1, 4 and 8 numbers.
+      // Short rows, one channel, columns of 1, 4 and 8 channels.
       {2, 5, 3, 1},
       {1, 1, 1, 1},
       {3, 7, 1, 1},
@@ -108,11 +80,11 @@ int main(int arguments, char**) {
       {2, 130, 16, 1},
       {2, 33, 12, 1},
       {70, 4, 48, 1},
-      // Wider than a block, evenly and not.
+      // Rows wider than a block, evenly divided and not.
       {2, 33, 517, 1},
       {2, 9, 2400, 1},
       {1, 40, 1200, 1},
-      // Channels first: whole units and not, one span and more.
+      // Channels first: whole vectors and not, one span and several.
       {2, 1, 6, 9},
       {1, 3, 5, 131},
       {1, 70, 9, 7},
@@ -121,13 +93,13 @@ int main(int arguments, char**) {
       {2, 1, 3, 2056},
       {1, 2, 1, 40001},
       {1, 5, 300, 8},
-      // Chunks.
+      // Several chunks.
       {4, 300, 4, 1},
       {1, 900, 20, 1},
       {1, 20000, 3, 1},
       {1, 5000, 8, 1},
       {2, 1, 2, 9000},
-      // Nothing.
+      // Empty.
       {0, 4, 6, 1},
       {2, 0, 6, 1},
       {2, 3, 6, 0},
@@ -138,21 +110,22 @@ int main(int arguments, char**) {
     const int64_t size = view.rows * view.positions() * view.channels;
     if (few && size > 10000) continue;
     for (const bool masked : {false, true}) {
-      for (int f = 0; f < 8; ++f) {
-        // All functions on the small, one of two on the large.
+      for (int f = 0; f < kActivations; ++f) {
+        // All activations on small shapes, two of them on large ones.
         if (size > 500 && f != (masked ? 0 : 2)) continue;
         if (few && f > 2) continue;
-        const Case given = {view, masked, f == 0 ? 1e4 : 0.5,
-                            static_cast<kn::Activation>(f)};
-        Try<float>(given);
-        Case near = given;
-        near.mean = 0.5;
-        Try<Half>(near);
-        Try<Bfloat16>(near);
+        const Case test = {view, masked, f == 0 ? 1e4 : 0.5,
+                           static_cast<kn::Activation>(f)};
+        CheckCase<float>(test);
+        Case near_zero = test;
+        near_zero.mean = 0.5;
+        CheckCase<Half>(near_zero);
+        CheckCase<Bfloat16>(near_zero);
         ++cases;
       }
     }
   }
-  std::printf("%d cases on the emulation, %d failures\n", cases, failures);
+  std::printf("%d cases on the emulation, %d failures, checksum %016llx\n",
+              cases, failures, checksum);
   return failures > 0;
 }

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "emulated.h"
+#include "emulated_device.h"
 
 namespace emulation {
 
@@ -41,14 +41,15 @@ char* Pages(size_t bytes) {
                                  -1, 0));
 }
 
-// Behind each array of shared memory, as much that is nobody's: zeros.
+// Each array of shared memory is followed by a gap of the same size, which must
+// stay 0.
 struct Gap {
   size_t at;
   size_t bytes;
 };
 std::vector<Gap> gaps;
 
-bool Untouched(const char* shared) {
+bool GapsAreIntact(const char* shared) {
   for (const Gap& gap : gaps) {
     const char* const begin = shared + gap.at;
     if (std::any_of(begin, begin + gap.bytes, [](char c) { return c != 0; })) {
@@ -62,12 +63,12 @@ Fiber fibers[kMostRanks * kMostThreads];
 char* dynamic[kMostRanks];
 ucontext_t scheduler;
 const Kernel* running;
-const void* given;
+const void* running_task;
 
 Fiber& Running() { return fibers[where.rank * kMostThreads + where.thread]; }
 
-void Begin() {
-  running->run(given);
+void RunFiber() {
+  running->run(running_task);
   Running().done = true;
   swapcontext(&Running().context, &scheduler);
 }
@@ -82,28 +83,29 @@ void Start(int rank, int thread) {
   fiber.context.uc_link = nullptr;
   fiber.done = false;
   fiber.barriers = 0;
-  makecontext(&fiber.context, Begin, 0);
+  makecontext(&fiber.context, RunFiber, 0);
 }
 
-int At(Order order, int i, int n) {
+int InOrder(Order order, int i, int n) {
   if (order == Order::kBackwards) return n - 1 - i;
-  // Odd ones first.
+  // Odd indices first.
   if (order == Order::kMixed) {
     return i < n / 2 ? 2 * i + 1 : 2 * (i - n / 2);
   }
   return i;
 }
 
-// How the threads of a block stand when all have come to a barrier.
-enum class State { kWaits, kDone, kApart };
+// The state of a block when its threads have stopped: all at a cluster barrier,
+// all done, or at different barriers.
+enum class State { kWaits, kDone, kDiverged };
 
-// The threads of a block, on to their next barrier, and over those that are of
-// the block alone.
+// Runs the threads of a block past barriers of the block, up to a cluster
+// barrier or the end.
 State RunBlock(Order order, int threads) {
   while (true) {
     int done = 0, cluster = 0, fewest = 1 << 30, most = 0;
     for (int i = 0; i < threads; ++i) {
-      where.thread = At(order, i, threads);
+      where.thread = InOrder(order, i, threads);
       Fiber& fiber = Running();
       swapcontext(&scheduler, &fiber.context);
       done += fiber.done;
@@ -111,15 +113,16 @@ State RunBlock(Order order, int threads) {
       fewest = fiber.barriers < fewest ? fiber.barriers : fewest;
       most = fiber.barriers > most ? fiber.barriers : most;
     }
-    if (fewest != most) return State::kApart;
+    if (fewest != most) return State::kDiverged;
     if (done == threads) return State::kDone;
     if (cluster == threads) return State::kWaits;
-    if (done != 0 || cluster != 0) return State::kApart;
+    if (done != 0 || cluster != 0) return State::kDiverged;
   }
 }
 
-// False where threads do not come to the same barriers.
-bool RunCluster(Order order, const keras_norms::Shape& shape, unsigned first) {
+// Returns false if threads stop at different barriers.
+bool RunCluster(Order order, const keras_norms::LaunchShape& shape,
+                unsigned first) {
   for (int rank = 0; rank < shape.cluster; ++rank) {
     std::memset(dynamic[rank], 0xff, shape.shared);
     for (int t = 0; t < shape.threads; ++t) Start(rank, t);
@@ -127,10 +130,10 @@ bool RunCluster(Order order, const keras_norms::Shape& shape, unsigned first) {
   while (true) {
     int done = 0;
     for (int i = 0; i < shape.cluster; ++i) {
-      where.rank = At(order, i, shape.cluster);
+      where.rank = InOrder(order, i, shape.cluster);
       where.block = first + where.rank;
       const State state = RunBlock(order, shape.threads);
-      if (state == State::kApart) return false;
+      if (state == State::kDiverged) return false;
       done += state == State::kDone;
     }
     if (done == shape.cluster) return true;
@@ -167,7 +170,7 @@ char* SharedOf(int rank) {
 }
 
 char* Shared() { return SharedOf(where.rank); }
-char* Dynamic() { return dynamic[where.rank]; }
+char* DynamicShared() { return dynamic[where.rank]; }
 
 const char* NameOf(const char* kernel) {
   const auto found = Kernels().find(kernel);
@@ -178,14 +181,14 @@ Emulated::~Emulated() { std::free(scratch_); }
 
 void* Emulated::Scratch(size_t bytes) {
   std::free(scratch_);
-  // Not a number, until it is written.
+  // NaN until it is written.
   scratch_ = std::malloc(bytes);
   std::memset(scratch_, 0xff, bytes);
   return scratch_;
 }
 
 std::string Emulated::Launch(const char* kernel,
-                             const keras_norms::Shape& shape,
+                             const keras_norms::LaunchShape& shape,
                              const void* task) {
   const auto found = Kernels().find(kernel);
   if (found == Kernels().end()) return std::string("no kernel ") + kernel;
@@ -201,23 +204,27 @@ std::string Emulated::Launch(const char* kernel,
            std::to_string(shape.shared) + " bytes";
   }
   running = found->second;
-  given = task;
+  running_task = task;
   where.blocks = shape.blocks;
-  // As large as asked for, so that the address sanitizer knows its end.
+  // Allocated in the requested size, so that the address sanitizer knows its
+  // end.
   for (int rank = 0; rank < shape.cluster; ++rank) {
     dynamic[rank] = static_cast<char*>(
         std::aligned_alloc(16, (shape.shared + 15) / 16 * 16 + 16));
   }
-  bool well = true;
+  bool converged = true;
   const int clusters = static_cast<int>(shape.blocks) / shape.cluster;
-  for (int i = 0; well && i < clusters; ++i) {
-    well = RunCluster(order_, shape, At(order_, i, clusters) * shape.cluster);
+  for (int i = 0; converged && i < clusters; ++i) {
+    converged =
+        RunCluster(order_, shape, InOrder(order_, i, clusters) * shape.cluster);
   }
   for (int rank = 0; rank < shape.cluster; ++rank) std::free(dynamic[rank]);
   where.rank = 0;
-  if (!well) return std::string(kernel) + ": threads of a block wait apart";
+  if (!converged)
+    return std::string(kernel) +
+           ": threads of a block wait at different barriers";
   for (int rank = 0; rank < shape.cluster; ++rank) {
-    if (Untouched(SharedOf(rank))) continue;
+    if (GapsAreIntact(SharedOf(rank))) continue;
     return std::string(kernel) + ": writes beyond its shared memory";
   }
   return "";

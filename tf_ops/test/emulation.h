@@ -1,9 +1,11 @@
-// A GPU for the tests: the kernels of ../cuda, compiled for a CPU, block after
-// block, the threads of a block one after the other from barrier to barrier,
-// the blocks of a cluster from one barrier of theirs to the next.
+// A GPU for the tests: it runs the kernels of ../cuda, compiled for a CPU, one
+// block after another. The threads of a block run one after another from
+// barrier to barrier, and the blocks of a cluster from cluster barrier to
+// cluster barrier.
 //
-// It finds wrong indices (with the address sanitizer), wrong sums, and, since
-// threads can go in other orders, missing barriers. It says nothing of speed.
+// It finds wrong indices (with the address sanitizer) and wrong sums. Threads
+// can run in several orders, so it also finds missing barriers. It says nothing
+// about speed.
 
 #ifndef KERAS_NORMS_TEST_EMULATION_H_
 #define KERAS_NORMS_TEST_EMULATION_H_
@@ -21,7 +23,7 @@ class Emulated : public keras_norms::Device {
   ~Emulated() override;
   void* Scratch(size_t bytes) override;
   keras_norms::Limits limits() override { return limits_; }
-  std::string Launch(const char* kernel, const keras_norms::Shape& shape,
+  std::string Launch(const char* kernel, const keras_norms::LaunchShape& shape,
                      const void* task) override;
 
  private:
@@ -30,7 +32,7 @@ class Emulated : public keras_norms::Device {
   void* scratch_ = nullptr;
 };
 
-// Of a kernel that there is; null for others.
+// The name of a kernel, or null if there is no such kernel.
 const char* NameOf(const char* kernel);
 
 }  // namespace emulation

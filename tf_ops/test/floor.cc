@@ -1,8 +1,10 @@
-// What memory allows: the reads and writes of the kernels with next to nothing
-// computed, beside the kernels themselves. `make -C tf_ops floor`.
+// Measures the lower bound that memory bandwidth sets: the reads and writes of
+// each kernel with almost no arithmetic, beside the kernel itself. Run it with
+// `make -C tf_ops floor`.
 //
-// In copies of x by one thread, medians of interleaved rounds, caches emptied
-// before each: a bound for `python -m benchmarks.layers` on the same machine.
+// Times are relative to a copy of x by one thread: medians of interleaved
+// rounds, with caches evicted before each. They bound `python -m
+// benchmarks.layers` on the same machine.
 
 #include <algorithm>
 #include <chrono>
@@ -14,7 +16,7 @@
 #include <vector>
 
 #include "../cpu/kernels.h"
-#include "../cpu/pool.h"
+#include "../cpu/thread_pool.h"
 #include "../cpu/vectors.h"
 #include "threads.h"
 
@@ -25,7 +27,7 @@ namespace {
 constexpr int64_t kExamples = 32, kPositions = 56 * 56, kChannels = 64;
 constexpr int64_t kRow = kPositions * kChannels;
 constexpr int64_t kSize = kExamples * kRow;
-// As many numbers ahead of their use as the kernels ask for memory.
+// The prefetch distance of the kernels, in elements.
 constexpr int64_t kAhead = 1024;
 
 using V = Vector<float>;
@@ -37,24 +39,24 @@ float* Tensor() {
   return x;
 }
 
-// Where sums go, so that they are computed.
-volatile float seen;
+// Written so that the compiler does not remove the sums.
+volatile float sink;
 
 void Read(const float* x) {
   V sums[4] = {};
-  for (int64_t i = 0; i < kRow; i += 4 * kLanes<float>) {
+  for (int64_t i = 0; i < kRow; i += 4 * kVectorSize<float>) {
     for (int64_t k = 0; k < 4; ++k) {
-      const float* from = x + i + k * kLanes<float>;
+      const float* from = x + i + k * kVectorSize<float>;
       __builtin_prefetch(from + kAhead);
       sums[k] += Load<V>(from);
     }
   }
-  seen = (sums[0] + sums[1] + sums[2] + sums[3])[0];
+  sink = (sums[0] + sums[1] + sums[2] + sums[3])[0];
 }
 
-// From the end, of which most is in the cache.
+// Backwards, because the cache holds most of the end.
 void Write(const float* x, const float* dy, float* y) {
-  for (int64_t i = kRow - kLanes<float>; i >= 0; i -= kLanes<float>) {
+  for (int64_t i = kRow - kVectorSize<float>; i >= 0; i -= kVectorSize<float>) {
     Stream(Load<V>(x + i) + Load<V>(dy + i), y + i);
   }
   EndStreams();
@@ -69,32 +71,31 @@ double Now() {
 
 int main() {
   Threads threads(1);
-  const kn::Pool two(2, [&](std::function<void()> task) {
+  const kn::ThreadPool workers(2, [&](std::function<void()> task) {
     threads.Schedule(std::move(task));
   });
   float *x = Tensor(), *dy = Tensor(), *y = Tensor();
-  std::vector<float> tables(16 * kExamples * kChannels, 1.f);
-  const auto table = [&](int64_t i) {
-    return tables.data() + i * kExamples * kChannels;
+  std::vector<float> statistics(16 * kExamples * kChannels, 1.f);
+  const auto statistic = [&](int64_t i) {
+    return statistics.data() + i * kExamples * kChannels;
   };
   const kn::View examples = {kExamples, kPositions, kChannels, 1};
   const kn::View batch = {1, kExamples * kPositions, kChannels, 1};
-  const kn::Groups groups = {32, 1e-3, kn::Activation::kIdentity, table(0),
-                             table(0)};
-  const kn::GroupMoments moments = {table(1), table(2), table(3)};
-  const kn::Line line = {{table(0), table(0), table(0)},
-                         kn::Activation::kIdentity,
-                         nullptr};
+  const auto common = [](const kn::View& view, int64_t groups) {
+    return kn::CommonArguments{view, kn::Type::kFloat,
+                               kn::Activation::kIdentity, groups, 1e-3};
+  };
+  const kn::CommonArguments group = common(examples, 32);
+  const kn::CommonArguments affine = common(batch, 1);
   const kn::Kernels& kernels = kn::BestKernels();
-  constexpr auto kFloat = kn::Type::kFloat;
 
   using Work = std::function<void(int64_t)>;
   const auto rows = [&](Work work) {
-    return [&two, work] {
-      two.Run(
+    return [&workers, work] {
+      workers.Run(
           kExamples,
           [](void* context, int64_t i) {
-            (*static_cast<const Work*>(context))(i * kRow);
+            (*static_cast<const Work*>(context))(i* kRow);
           },
           const_cast<Work*>(&work));
     };
@@ -104,17 +105,19 @@ int main() {
       {"read x", rows([&](int64_t i) { Read(x + i); })},
       {"Moments",
        [&] {
-         kernels.moments(batch, kFloat, x, nullptr, table(4), table(5),
-                         table(6), table(7), two);
+         kernels.moments({affine, x, nullptr, statistic(4), statistic(5),
+                          statistic(6), statistic(7)},
+                         workers);
        }},
-      {"read x and, from caches, write y",
-       rows([&](int64_t i) {
+      {"read x and, from caches, write y", rows([&](int64_t i) {
          Read(x + i);
          Write(x + i, x + i, y + i);
        })},
       {"GroupNorm",
        [&] {
-         kernels.group_norm(examples, kFloat, x, groups, y, moments, two);
+         kernels.group_norm({group, x, statistic(0), statistic(0), y,
+                             statistic(1), statistic(2), statistic(3)},
+                            workers);
        }},
       {"read x and dy", rows([&](int64_t i) {
          Read(x + i);
@@ -122,29 +125,38 @@ int main() {
        })},
       {"GradientSums",
        [&] {
-         kernels.gradient_sums(batch, kFloat, x, dy, line, table(4), table(5),
-                               two);
+         kernels.gradient_sums(
+             {affine, x, dy, nullptr, statistic(0), statistic(0), statistic(0),
+              statistic(4), statistic(5)},
+             workers);
        }},
-      {"read x and dy and, from caches, write dx",
-       rows([&](int64_t i) {
+      {"read x and dy and, from caches, write dx", rows([&](int64_t i) {
          Read(x + i);
          Read(dy + i);
          Write(x + i, dy + i, y + i);
        })},
       {"GroupNormGradient",
        [&] {
-         kernels.group_norm_gradient(examples, kFloat, x, dy, groups, moments,
-                                     y, table(4), table(5), two);
+         kernels.group_norm_gradient(
+             {group, x, dy, statistic(0), statistic(0), statistic(1),
+              statistic(2), statistic(3), y, statistic(4), statistic(5)},
+             workers);
        }},
       {"read x, write y", rows([&](int64_t i) { Write(x + i, x + i, y + i); })},
       {"Apply",
-       [&] { kernels.apply(batch, kFloat, x, line, y, two); }},
+       [&] {
+         kernels.apply(
+             {affine, x, nullptr, statistic(0), statistic(0), statistic(0), y},
+             workers);
+       }},
       {"read x and dy, write dx",
        rows([&](int64_t i) { Write(x + i, dy + i, y + i); })},
       {"GradientCombine",
        [&] {
-         kernels.gradient_combine(batch, kFloat, x, dy, line, table(0),
-                                  table(0), y, two);
+         kernels.gradient_combine(
+             {affine, x, dy, nullptr, statistic(0), statistic(0), statistic(0),
+              statistic(0), statistic(0), y},
+             workers);
        }},
   };
   std::vector<std::vector<double>> times(all.size());

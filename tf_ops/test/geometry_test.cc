@@ -1,5 +1,5 @@
-// Which numbers threads go to, for GPUs: each of x once, also in tensors of
-// more than 2^32 of them, which no test could hold.
+// Tests that the threads of a GPU visit every element of x exactly once.
+// Tensors of more than 2^32 elements, which no test could hold, are sampled.
 
 #include <algorithm>
 #include <cstdint>
@@ -7,9 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "../cuda/course.h"
+#include "emulated_device.h"
+// device.h needs a device that has been included before.
 #include "../cuda/plan.h"
-#include "check.h"
+#include "../cuda/thread_map.h"
+#include "expect.h"
 
 namespace kn = keras_norms;
 
@@ -17,17 +19,17 @@ namespace {
 
 constexpr kn::Limits kLarge = {232448, 8};
 
-Course At(const kn::Geometry& g, int64_t block, int thread) {
+ThreadMap MapOf(const kn::Geometry& g, int64_t block, int thread) {
   emulation::where.thread = thread;
-  return Course(g, static_cast<unsigned>(block));
+  return ThreadMap(g, static_cast<unsigned>(block));
 }
 
-// use(first number) for what a thread goes to, in order.
+// Calls use(offset, position) for the vectors of a thread, in order.
 template <class F>
-void EachPlace(const kn::Geometry& g, const Course& course, const F& use) {
-  EachSteps<4>(g, course, [&](auto count, long long at, long long position) {
+void ForEachVector(const kn::Geometry& g, const ThreadMap& map, const F& use) {
+  ForEachStep<4>(g, map, [&](auto count, long long offset, long long position) {
     for (int i = 0; i < count.value; ++i) {
-      use(at + i * course.step_apart, position + i * g.lanes);
+      use(offset + i * map.step_stride, position + i * g.column_threads);
     }
   });
 }
@@ -38,78 +40,80 @@ std::string Name(const kn::View& view, int width) {
          " by " + std::to_string(width);
 }
 
-void EachOnce(const kn::View& view, const kn::Geometry& g, int width) {
+void CheckEachOnce(const kn::View& view, const kn::Geometry& g, int width) {
   const int64_t size = view.rows * view.positions() * view.channels;
   std::vector<int> visits(size);
   bool channels = true, positions = true;
-  for (int64_t b = 0; b < kn::BlocksOf(g); ++b) {
-    for (int t = 0; t < kn::ThreadsOf(g); ++t) {
-      const Course course = At(g, b, t);
-      EachPlace(g, course, [&](int64_t at, int64_t position) {
+  for (int64_t b = 0; b < kn::BlockCount(g); ++b) {
+    for (int t = 0; t < kn::ThreadCount(g); ++t) {
+      const ThreadMap map = MapOf(g, b, t);
+      ForEachVector(g, map, [&](int64_t offset, int64_t position) {
         for (int j = 0; j < width; ++j) {
-          const int64_t i = at + j;
+          const int64_t i = offset + j;
           if (i < 0 || i >= size) {
             positions = false;
             continue;
           }
           ++visits[i];
           const int64_t channel = i / view.inner % view.channels;
-          const int64_t place =
+          const int64_t pos =
               i / view.inner / view.channels * view.inner + i % view.inner;
-          channels &= channel == course.channel + (g.last ? j : 0);
-          positions &= width > 1 || place == position;
+          channels &= channel == map.channel + (g.channels_last ? j : 0);
+          positions &= width > 1 || pos == position;
         }
       });
     }
   }
   const bool once = std::all_of(visits.begin(), visits.end(),
                                 [](int count) { return count == 1; });
-  Check(once, "each number once: " + Name(view, width));
-  Check(channels, "channels: " + Name(view, width));
-  Check(positions, "positions: " + Name(view, width));
+  Expect(once, "each number once: " + Name(view, width));
+  Expect(channels, "channels: " + Name(view, width));
+  Expect(positions, "positions: " + Name(view, width));
 }
 
-// The same of some threads, and the last number by the last of them.
-void Sampled(const kn::View& view, int width) {
-  const kn::Geometry g = kn::GeometryOf(view, width);
-  const int64_t blocks = kn::BlocksOf(g),
+// Checks some threads, and that the last threads reach the last element.
+void CheckSampled(const kn::View& view, int width) {
+  const kn::Geometry g = kn::MakeGeometry(view, width);
+  const int64_t blocks = kn::BlockCount(g),
                 row = view.positions() * view.channels;
-  Check(blocks > 0 && blocks < int64_t{1} << 31, "blocks " + Name(view, width));
+  Expect(blocks > 0 && blocks < int64_t{1} << 31,
+         "blocks " + Name(view, width));
   std::mt19937_64 random(3);
   int64_t last = 0;
   for (int i = 0; i < 2000; ++i) {
     const int64_t block = i < 20 ? blocks - 1 - i % blocks : random() % blocks;
-    const int first = i < 20 ? 0 : random() % kn::ThreadsOf(g);
-    const int end = i < 20 ? kn::ThreadsOf(g) : first + 1;
+    const int first = i < 20 ? 0 : random() % kn::ThreadCount(g);
+    const int end = i < 20 ? kn::ThreadCount(g) : first + 1;
     for (int t = first; t < end; ++t) {
-      const Course course = At(g, block, t);
-      EachPlace(g, course, [&](int64_t at, int64_t position) {
-        last = std::max(last, at + width);
-        const int64_t channel = at / view.inner % view.channels;
-        const int64_t place =
-            at / view.inner / view.channels * view.inner + at % view.inner;
-        const bool fits = at >= 0 && at / row == course.row &&
-                          channel == course.channel &&
-                          (width > 1 || place == position);
-        Check(fits, "a thread of " + Name(view, width));
+      const ThreadMap map = MapOf(g, block, t);
+      ForEachVector(g, map, [&](int64_t offset, int64_t position) {
+        last = std::max(last, offset + width);
+        const int64_t channel = offset / view.inner % view.channels;
+        const int64_t pos = offset / view.inner / view.channels * view.inner +
+                            offset % view.inner;
+        const bool fits = offset >= 0 && offset / row == map.row &&
+                          channel == map.channel &&
+                          (width > 1 || pos == position);
+        Expect(fits, "a thread of " + Name(view, width));
       });
     }
   }
-  Check(last == view.rows * row, "the last number of " + Name(view, width));
+  Expect(last == view.rows * row, "the last number of " + Name(view, width));
 }
 
-// Which shapes are group norms with one read: docs/kernels.md has the table.
-void Choices() {
+// Checks which shapes use the fused group norm, as in docs/kernels.md.
+void CheckFusedPlans() {
   const auto cluster = [](const kn::View& view, int groups, int width,
                           const kn::Limits& limits) {
-    return kn::FusedPlanOf(view, width, view.channels / groups, limits).cluster;
+    return kn::MakeFusedPlan(view, width, view.channels / groups, limits)
+        .cluster;
   };
   const auto is = [&](const kn::View& view, int width, int large, int other) {
     const int on_large = cluster(view, 32, width, kLarge);
     const int on_other = cluster(view, 32, width, {101376, 1});
-    Check(on_large == large && on_other == other,
-          "clusters of " + std::to_string(on_large) + " and " +
-              std::to_string(on_other) + ": " + Name(view, width));
+    Expect(on_large == large && on_other == other,
+           "clusters of " + std::to_string(on_large) + " and " +
+               std::to_string(on_other) + ": " + Name(view, width));
   };
   is({8, 32 * 32, 128, 1}, 8, 8, 0);
   is({32, 64 * 64, 256, 1}, 8, 8, 0);
@@ -134,23 +138,23 @@ int main() {
     for (const int width : {1, 4, 8}) {
       const int64_t side = view.inner == 1 ? view.channels : view.inner;
       if (side % width != 0) continue;
-      EachOnce(view, kn::GeometryOf(view, width), width);
+      CheckEachOnce(view, kn::MakeGeometry(view, width), width);
       for (const int64_t size : {int64_t{1}, view.channels}) {
         for (const kn::Limits& limits : {kLarge, kn::Limits{40960, 8}}) {
-          const auto plan = kn::FusedPlanOf(view, width, size, limits);
-          if (plan.cluster) EachOnce(view, plan.geometry, width);
+          const auto plan = kn::MakeFusedPlan(view, width, size, limits);
+          if (plan.cluster) CheckEachOnce(view, plan.geometry, width);
         }
       }
     }
   }
   for (const int width : {1, 4, 8}) {
-    Sampled({1, 4900000000, 8, 1}, width);
-    Sampled({3, 1, 5, 4900000000}, width);
-    Sampled({1, 100000, 64, 784}, width);
-    Sampled({5000000, 1, 1024, 1}, width);
-    Sampled({2, 60000, 40000, 1}, width);
+    CheckSampled({1, 4900000000, 8, 1}, width);
+    CheckSampled({3, 1, 5, 4900000000}, width);
+    CheckSampled({1, 100000, 64, 784}, width);
+    CheckSampled({5000000, 1, 1024, 1}, width);
+    CheckSampled({2, 60000, 40000, 1}, width);
   }
-  Choices();
+  CheckFusedPlans();
   std::printf("geometry: %d failures\n", failures);
   return failures > 0;
 }

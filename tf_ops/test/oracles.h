@@ -1,5 +1,5 @@
-// Numbers of every type, how close results must be, and the activations as
-// they are defined.
+// Conversions of every type to double, tolerances, and the definitions of
+// activations.
 
 #ifndef KERAS_NORMS_TEST_ORACLES_H_
 #define KERAS_NORMS_TEST_ORACLES_H_
@@ -15,84 +15,85 @@ namespace kn = keras_norms;
 namespace {
 
 template <class T>
-double Value(T x) {
+double ToDouble(T x) {
   return Load<float>(&x);
 }
-double Value(float x) { return x; }
-inline double Value(double x) { return x; }
+double ToDouble(float x) { return x; }
+inline double ToDouble(double x) { return x; }
 
 template <class T>
-T Of(double x) {
+T FromDouble(double x) {
   T stored;
   Store(static_cast<float>(x), &stored);
   return stored;
 }
 template <>
-float Of<float>(double x) {
+float FromDouble<float>(double x) {
   return static_cast<float>(x);
 }
 template <>
-inline double Of<double>(double x) {
+inline double FromDouble<double>(double x) {
   return x;
 }
 
 template <class T>
-struct Kind;
+struct TypeTraits;
 template <>
-struct Kind<float> {
-  using Table = float;
+struct TypeTraits<float> {
+  using Statistic = float;
   static constexpr kn::Type type = kn::Type::kFloat;
   static constexpr double close = 2e-6, narrow = 1e-6;
 };
 template <>
-struct Kind<double> {
-  using Table = double;
+struct TypeTraits<double> {
+  using Statistic = double;
   static constexpr kn::Type type = kn::Type::kDouble;
   static constexpr double close = 1e-13, narrow = 1e-13;
 };
 template <>
-struct Kind<Half> {
-  using Table = float;
+struct TypeTraits<Half> {
+  using Statistic = float;
   static constexpr kn::Type type = kn::Type::kHalf;
   static constexpr double close = 2e-6, narrow = 6e-4;
 };
 template <>
-struct Kind<Bfloat16> {
-  using Table = float;
+struct TypeTraits<Bfloat16> {
+  using Statistic = float;
   static constexpr kn::Type type = kn::Type::kBfloat16;
   static constexpr double close = 2e-6, narrow = 5e-3;
 };
 
-double Function(kn::Activation function, double z) {
-  switch (function) {
-    case kn::Activation::kIdentity:
-      return z;
-    case kn::Activation::kRelu:
-      return std::max(z, 0.0);
-    case kn::Activation::kLeakyRelu:
-      return z < 0 ? 0.2 * z : z;
-    case kn::Activation::kSilu:
-      return z / (1 + std::exp(-z));
-    case kn::Activation::kSigmoid:
-      return 1 / (1 + std::exp(-z));
-    case kn::Activation::kTanh:
-      return std::tanh(z);
-    case kn::Activation::kGelu:
-      return z * 0.5 * std::erfc(-z / std::sqrt(2.0));
-    case kn::Activation::kGeluTanh:
-      return 0.5 * z *
-             (1 + std::tanh(std::sqrt(2 / M_PI) * (z + 0.044715 * z * z * z)));
+// The definitions of ../contract/activations.def.
+using std::erfc;
+using std::exp;
+using std::fmax;
+using std::fmin;
+using std::tanh;
+
+double Activate(kn::Activation activation, double z) {
+  switch (activation) {
+#define KERAS_NORMS_ACTIVATION(name, Formula, definition, derivative) \
+  case kn::Activation::k##Formula:                                    \
+    return definition;
+#include "../contract/activations.def"
   }
   return 0;
 }
 
-double Slope(kn::Activation function, double z) {
-  if (function == kn::Activation::kIdentity) return 1;
-  if (function == kn::Activation::kRelu) return z > 0;
-  if (function == kn::Activation::kLeakyRelu) return z > 0 ? 1 : 0.2;
-  const double h = 1e-5;
-  return (Function(function, z + h) - Function(function, z - h)) / (2 * h);
+double Derivative(kn::Activation activation, double z) {
+  switch (activation) {
+#define KERAS_NORMS_ACTIVATION(name, Formula, definition, derivative) \
+  case kn::Activation::k##Formula:                                    \
+    return derivative;
+#include "../contract/activations.def"
+  }
+  return 0;
 }
+
+constexpr int kActivations = 0
+#define KERAS_NORMS_ACTIVATION(...) +1
+#include "../contract/activations.def"
+    ;
 
 }  // namespace
 

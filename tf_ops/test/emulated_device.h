@@ -1,7 +1,7 @@
-// What kernels find on the emulation, in place of CUDA: see emulation.h.
+// The device functions of ../cuda/device.h for the emulation, see emulation.h.
 
-#ifndef KERAS_NORMS_TEST_EMULATED_H_
-#define KERAS_NORMS_TEST_EMULATED_H_
+#ifndef KERAS_NORMS_TEST_EMULATED_DEVICE_H_
+#define KERAS_NORMS_TEST_EMULATED_DEVICE_H_
 
 #include <cmath>
 #include <cstdint>
@@ -22,7 +22,7 @@
 
 namespace emulation {
 
-// Registers itself, by name.
+// A kernel, which registers itself by name.
 struct Kernel {
   const char* name;
   int threads;
@@ -42,11 +42,11 @@ extern Where where;
 enum class Barriers { kBlock, kCluster };
 void Wait(Barriers barrier);
 
-// Shared memory: what is reserved is at the same place in all blocks.
+// Static shared memory. A reserved array has the same offset in all blocks.
 size_t Reserve(size_t bytes);
 char* Shared();
 char* SharedOf(int rank);
-char* Dynamic();
+char* DynamicShared();
 
 }  // namespace emulation
 
@@ -60,7 +60,7 @@ inline unsigned Block() { return emulation::where.block; }
 inline unsigned Blocks() { return emulation::where.blocks; }
 inline void Barrier() { emulation::Wait(emulation::Barriers::kBlock); }
 inline void ClusterBarrier() { emulation::Wait(emulation::Barriers::kCluster); }
-inline char* Dynamic() { return emulation::Dynamic(); }
+inline char* DynamicShared() { return emulation::DynamicShared(); }
 template <class P>
 inline const P* Peer(const P* here, int rank) {
   const char* const at = reinterpret_cast<const char*>(here);
@@ -68,8 +68,8 @@ inline const P* Peer(const P* here, int rank) {
                                     (at - emulation::Shared()));
 }
 
-inline float Exponential(float x) { return std::exp(x); }
-inline float Over(float a, float b) { return a / b; }
+inline float FastExp(float x) { return std::exp(x); }
+inline float FastDivide(float a, float b) { return a / b; }
 
 inline float AsFloat(Bits32 bits) {
   float x;
@@ -114,4 +114,4 @@ inline Bits16 ToHalf(float x) {
 
 }  // namespace
 
-#endif  // KERAS_NORMS_TEST_EMULATED_H_
+#endif  // KERAS_NORMS_TEST_EMULATED_DEVICE_H_

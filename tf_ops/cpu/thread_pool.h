@@ -1,11 +1,11 @@
-// Work items on any pool of threads.
+// Runs work items on any pool of threads.
 //
-// Waits for items, not for what the pool was given: a pool whose threads are
-// all waiting themselves would never start it. The caller works too, so all
-// items are done even if the pool never comes to any.
+// It waits until all items are done, not until all scheduled tasks have run: a
+// pool whose threads are all waiting would never run them. The caller works
+// too, so all items are done even if the pool runs no task.
 
-#ifndef KERAS_NORMS_CPU_POOL_H_
-#define KERAS_NORMS_CPU_POOL_H_
+#ifndef KERAS_NORMS_CPU_THREAD_POOL_H_
+#define KERAS_NORMS_CPU_THREAD_POOL_H_
 
 #include <atomic>
 #include <chrono>
@@ -20,11 +20,11 @@
 
 namespace keras_norms {
 
-class Pool : public Workers {
+class ThreadPool : public Workers {
  public:
   using Schedule = std::function<void(std::function<void()>)>;
 
-  Pool(int threads, Schedule schedule)
+  ThreadPool(int threads, Schedule schedule)
       : threads_(threads), schedule_(std::move(schedule)) {}
 
   int threads() const override { return threads_; }
@@ -37,7 +37,7 @@ class Pool : public Workers {
       return;
     }
     auto job = std::make_shared<Job>(items, wanted, work, context, schedule_);
-    job->Ask(wanted - 1);
+    job->ScheduleTasks(wanted - 1);
     job->Work();
     job->Wait();
   }
@@ -53,21 +53,21 @@ class Pool : public Workers {
           context_(context),
           schedule_(std::move(schedule)) {}
 
-    void Ask(int64_t helpers) {
-      for (int64_t i = 0; i < helpers; ++i) {
+    void ScheduleTasks(int64_t tasks) {
+      for (int64_t i = 0; i < tasks; ++i) {
         schedule_([job = shared_from_this()] { job->Work(); });
       }
     }
 
-    // `context`, and what schedules, are there until the last item is done:
-    // after that neither is touched.
+    // The context and the scheduler are valid until the last item is done, and
+    // are not used after it.
     void Work() {
-      ++at_work_;
+      ++working_;
       int64_t done = 0;
       for (int64_t i; (i = next_.fetch_add(1)) < items_;) {
         work_(context_, i);
         ++done;
-        if (at_work_ < wanted_ && next_ < items_) AskAgain();
+        if (working_ < wanted_ && next_ < items_) ScheduleAgain();
       }
       if (done > 0 && done_.fetch_add(done) + done == items_) {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -86,17 +86,17 @@ class Pool : public Workers {
    private:
     using Clock = std::chrono::steady_clock;
 
-    // Less than a thread takes to sleep and wake.
+    // Shorter than the time to put a thread to sleep and wake it.
     static constexpr int kSpins = 20000;
-    // More than a thread takes to wake.
+    // Longer than the time to wake a thread.
     static constexpr std::chrono::microseconds kPatience{100};
 
-    // A thread that is woken may be queued for the processor of the one that
-    // woke it, for milliseconds, while others are idle by now: once, others
-    // are asked.
-    void AskAgain() {
-      if (asked_again_ || Clock::now() - start_ < kPatience) return;
-      if (!asked_again_.exchange(true)) Ask(wanted_ - at_work_);
+    // A woken thread may be queued for milliseconds on the processor of the
+    // thread that woke it, while other processors are idle. Once, other threads
+    // are scheduled too.
+    void ScheduleAgain() {
+      if (scheduled_again_ || Clock::now() - start_ < kPatience) return;
+      if (!scheduled_again_.exchange(true)) ScheduleTasks(wanted_ - working_);
     }
 
     const int64_t items_;
@@ -106,9 +106,9 @@ class Pool : public Workers {
     const Schedule schedule_;
     const Clock::time_point start_ = Clock::now();
     std::atomic<int64_t> next_{0};
-    std::atomic<int64_t> at_work_{0};
+    std::atomic<int64_t> working_{0};
     std::atomic<int64_t> done_{0};
-    std::atomic<bool> asked_again_{false};
+    std::atomic<bool> scheduled_again_{false};
     std::mutex mutex_;
     std::condition_variable all_done_;
   };
@@ -119,4 +119,4 @@ class Pool : public Workers {
 
 }  // namespace keras_norms
 
-#endif  // KERAS_NORMS_CPU_POOL_H_
+#endif  // KERAS_NORMS_CPU_THREAD_POOL_H_

@@ -1,4 +1,4 @@
-// How much the last cache holds.
+// The size of the last-level cache.
 
 #include <unistd.h>
 
@@ -14,7 +14,7 @@ int64_t CacheBytes() {
 #ifdef _SC_LEVEL3_CACHE_SIZE
     found = sysconf(_SC_LEVEL3_CACHE_SIZE);
 #endif
-    // Some hosts tell of more than one processor is given.
+    // Some hosts report more than this processor may use.
     const int64_t usual = int64_t{32} << 20;
     return found > 0 && found < usual ? found : usual;
   }();

@@ -1,8 +1,8 @@
-// Vectors of numbers as wide as the instruction set, or one number, and their
-// types in memory.
+// SIMD vectors as wide as the instruction set allows, and element types in
+// memory.
 
-#ifndef KERAS_NORMS_CPU_NUMBERS_H_
-#define KERAS_NORMS_CPU_NUMBERS_H_
+#ifndef KERAS_NORMS_CPU_SIMD_TYPES_H_
+#define KERAS_NORMS_CPU_SIMD_TYPES_H_
 
 #include <cstdint>
 
@@ -21,7 +21,7 @@ constexpr int64_t kVectorBytes = 16;
 #endif
 
 template <class S>
-constexpr int64_t kLanes = kVectorBytes / sizeof(S);
+constexpr int64_t kVectorSize = kVectorBytes / sizeof(S);
 
 template <class N, int64_t bytes>
 struct VectorOf {
@@ -31,34 +31,34 @@ struct VectorOf {
 template <class N, int64_t bytes = kVectorBytes>
 using Vector = typename VectorOf<N, bytes>::type;
 
-// Of one number or of a vector V: a number, and what holds its bits, or the
-// bits of as many numbers of 16.
+// For V, a vector or a single element: the type of an element, and integers for
+// the bits of V and for the bits of as many 16-bit elements.
 template <class V>
-struct Kinds {
+struct VectorTraits {
   using Scalar = decltype(V()[0] + 0);
   static constexpr bool kDouble = sizeof(Scalar) == 8;
   using Bits = Vector<uint32_t>;
   using Bits16 = Vector<uint16_t, kVectorBytes / 2>;
 };
 template <>
-struct Kinds<float> {
+struct VectorTraits<float> {
   using Scalar = float;
   static constexpr bool kDouble = false;
   using Bits = uint32_t;
   using Bits16 = uint16_t;
 };
 template <>
-struct Kinds<double> {
+struct VectorTraits<double> {
   using Scalar = double;
   static constexpr bool kDouble = true;
 };
 
 template <class V>
-using Scalar = typename Kinds<V>::Scalar;
+using Scalar = typename VectorTraits<V>::Scalar;
 template <class V>
-using Bits = typename Kinds<V>::Bits;
+using Bits = typename VectorTraits<V>::Bits;
 template <class V>
-using Bits16 = typename Kinds<V>::Bits16;
+using Bits16 = typename VectorTraits<V>::Bits16;
 
 struct Half {
   uint16_t bits;
@@ -69,7 +69,7 @@ struct Bfloat16 {
 };
 
 template <class To, class From>
-inline To Same(const From& from) {
+inline To BitCast(const From& from) {
   static_assert(sizeof(To) == sizeof(From), "other sizes");
   To to;
   __builtin_memcpy(&to, &from, sizeof(to));
@@ -78,43 +78,42 @@ inline To Same(const From& from) {
 
 template <class V>
 inline V Widen(Bits<V> bits, Bfloat16) {
-  return Same<V>(bits << 16);
+  return BitCast<V>(bits << 16);
 }
 
-// To the nearest, ties to even; what is not a number stays so.
+// Rounds to nearest, ties to even. NaN stays NaN.
 template <class V>
 inline Bits<V> Narrow(V value, Bfloat16) {
-  const Bits<V> bits = Same<Bits<V>>(value);
+  const Bits<V> bits = BitCast<Bits<V>>(value);
   const Bits<V> rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
   return (bits & 0x7fffffff) <= 0x7f800000u ? rounded : (bits >> 16) | 0x40;
 }
 
-// Without a subnormal float on the way, which TensorFlow has its threads read
-// as 0.
+// It avoids subnormal floats, because TensorFlow's threads read them as 0.
 template <class V>
 inline V Widen(Bits<V> half, Half) {
   const Bits<V> magnitude = half & 0x7fff;
-  // Moved into place, the exponent is 112 too small.
+  // After the shift, the exponent is too small by 112.
   const Bits<V> moved = (magnitude << 13) + (112u << 23);
-  // The digits of a subnormal half, after a leading one that is taken off.
-  const V small = Same<V>(moved + (1u << 23)) - Same<float>(113u << 23);
+  // The bits of a subnormal half, with a leading one that is subtracted again.
+  const V small = BitCast<V>(moved + (1u << 23)) - BitCast<float>(113u << 23);
   const Bits<V> infinite = 0x7f800000 | (magnitude << 13);
-  Bits<V> bits = magnitude < 0x400u ? Same<Bits<V>>(small) : moved;
+  Bits<V> bits = magnitude < 0x400u ? BitCast<Bits<V>>(small) : moved;
   bits = magnitude >= 0x7c00u ? infinite : bits;
-  return Same<V>(bits | (half & 0x8000) << 16);
+  return BitCast<V>(bits | (half & 0x8000) << 16);
 }
 
 template <class V>
 inline Bits<V> Narrow(V value, Half) {
-  const Bits<V> bits = Same<Bits<V>>(value);
+  const Bits<V> bits = BitCast<Bits<V>>(value);
   const Bits<V> magnitude = bits & 0x7fffffff;
-  // Rebiased and rounded to the nearest, ties to even; 65520 and more round
-  // up to infinity.
+  // Rebiases and rounds to nearest, ties to even. Values from 65520 on become
+  // infinity.
   const Bits<V> normal =
       (magnitude - (112u << 23) + 0xfff + ((magnitude >> 13) & 1)) >> 13;
-  // Adding 0.5 leaves a subnormal half's digits last in the float.
-  const Bits<V> small = Same<Bits<V>>(Same<V>(magnitude) + 0.5f) -
-                        Same<uint32_t>(0.5f);
+  // Adding 0.5 moves the bits of a subnormal half to the end of the float.
+  const Bits<V> small = BitCast<Bits<V>>(BitCast<V>(magnitude) + 0.5f) -
+                        BitCast<uint32_t>(0.5f);
   Bits<V> half = magnitude < (113u << 23) ? small : normal;
   half = magnitude >= 0x477ff000u ? Bits<V>() + 0x7c00 : half;
   half = magnitude > 0x7f800000u ? Bits<V>() + 0x7e00 : half;
@@ -158,4 +157,4 @@ inline uint16_t Narrowed(float value, T type) {
 
 }  // namespace
 
-#endif  // KERAS_NORMS_CPU_NUMBERS_H_
+#endif  // KERAS_NORMS_CPU_SIMD_TYPES_H_

@@ -1,8 +1,8 @@
-// Numbers of 32 and of 16 bits, one or 16 bytes of them at a time. All
-// arithmetic is in float.
+// Element types of 32 and 16 bits, and vectors of one element or of 16 bytes.
+// All arithmetic is in float.
 
-#ifndef KERAS_NORMS_CUDA_NUMBERS_H_
-#define KERAS_NORMS_CUDA_NUMBERS_H_
+#ifndef KERAS_NORMS_CUDA_VECTOR_TYPES_H_
+#define KERAS_NORMS_CUDA_VECTOR_TYPES_H_
 
 #include "device.h"
 
@@ -25,7 +25,7 @@ struct Bfloat16 {
   static KERAS_NORMS_DEVICE float Widen(Bits16 x) {
     return AsFloat(static_cast<Bits32>(x) << 16);
   }
-  // To the nearest, and even where two are; quiet where it is no number.
+  // Rounds to nearest, ties to even. NaN stays a quiet NaN.
   static KERAS_NORMS_DEVICE Bits16 Narrow(float x) {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
     Bits16 stored;
@@ -43,7 +43,7 @@ KERAS_NORMS_DEVICE bool Aligned(const float* data) {
   return reinterpret_cast<unsigned long long>(data) % 16 == 0;
 }
 
-// V numbers in a row in memory, 16 bytes: one access.
+// A vector of V adjacent elements, 16 bytes, in one access.
 template <class T, int V>
 struct Pack {
   static constexpr int kWords = 4;
@@ -96,4 +96,4 @@ struct Pack<T, 1> {
 
 }  // namespace
 
-#endif  // KERAS_NORMS_CUDA_NUMBERS_H_
+#endif  // KERAS_NORMS_CUDA_VECTOR_TYPES_H_

@@ -1,5 +1,5 @@
-// CUDA's driver for the tests, libcuda.so.1 with the emulation behind it: what
-// asks the driver is tested as it is, on a machine without a GPU.
+// A libcuda.so.1 that runs kernels on the emulation. With it, the callers of
+// CUDA's driver are tested unchanged on a machine without a GPU.
 
 #include <cstdlib>
 #include <cstring>
@@ -13,10 +13,10 @@ constexpr int kNotFound = 500;
 constexpr int kInvalidImage = 200;
 constexpr int kLaunchFailure = 719;
 
-int depth = 0;    // of contexts that are current
-int allowed = 0;  // bytes of shared memory
+int depth = 0;    // of the stack of contexts
+int allowed = 0;  // bytes of dynamic shared memory
 
-std::string problem;
+std::string error;
 
 }  // namespace
 
@@ -25,7 +25,7 @@ std::string problem;
 DRIVER cuGetErrorString(int result, const char** words) {
   *words = result == kNotFound        ? "named symbol not found"
            : result == kInvalidImage  ? "device kernel image is invalid"
-           : result == kLaunchFailure ? problem.c_str()
+           : result == kLaunchFailure ? error.c_str()
                                       : nullptr;
   return *words == nullptr;
 }
@@ -51,7 +51,8 @@ DRIVER cuCtxGetDevice(int* device) {
   return depth == 1 ? 0 : 201;
 }
 
-// Of the capability that EMULATED_CAPABILITY says, as 90.
+// The compute capability is that of the environment variable
+// EMULATED_CAPABILITY, 90 by default.
 DRIVER cuDeviceGetAttribute(int* value, int attribute, int) {
   const char* const set = std::getenv("EMULATED_CAPABILITY");
   const int capability = set ? std::atoi(set) : 90;
@@ -70,7 +71,7 @@ DRIVER cuDeviceGetAttribute(int* value, int attribute, int) {
   }
 }
 
-// Machine code is ELF; PTX begins with a comment.
+// A cubin is an ELF file; PTX begins with a comment.
 DRIVER cuModuleLoadData(void** module, const void* image) {
   static const char* kinds[] = {"\177ELF", "//"};
   for (const char*& kind : kinds) {
@@ -87,7 +88,7 @@ DRIVER cuModuleGetFunction(void** function, void*, const char* name) {
   return *function == nullptr ? kNotFound : 0;
 }
 
-// As its manual has them.
+// The structures of the driver API, as its manual defines them.
 struct CUlaunchAttribute {
   int id;
   char pad[4];
@@ -108,17 +109,16 @@ DRIVER cuLaunchKernelEx(const CUlaunchConfig* config, void* function,
   const CUlaunchConfig& c = *config;
   const unsigned others = c.y * c.z * c.threads_y * c.threads_z;
   if (depth != 1 || others != 1) return 1;
-  keras_norms::Shape shape = {c.x, static_cast<int>(c.threads_x), 1,
-                              static_cast<int>(c.shared)};
+  keras_norms::LaunchShape shape = {c.x, static_cast<int>(c.threads_x), 1,
+                                    static_cast<int>(c.shared)};
   for (unsigned i = 0; i < c.count; ++i) {
     if (c.attributes[i].id != 4) return 1;
     shape.cluster = static_cast<int>(c.attributes[i].cluster[0]);
   }
   if (shape.shared > 49152 && shape.shared > allowed) return 1;
-  problem =
-      emulation::Emulated(emulation::Order::kMixed)
-          .Launch(static_cast<const char*>(function), shape, parameters[0]);
-  return problem.empty() ? 0 : kLaunchFailure;
+  error = emulation::Emulated(emulation::Order::kMixed)
+              .Launch(static_cast<const char*>(function), shape, parameters[0]);
+  return error.empty() ? 0 : kLaunchFailure;
 }
 
 DRIVER cuFuncSetAttribute(void*, int attribute, int value) {

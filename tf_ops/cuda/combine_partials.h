@@ -1,0 +1,171 @@
+// The kernels that combine partials, in double: into the moments of channels or
+// groups, into the coefficients of their gradients, and into the gradients of
+// gamma and beta.
+
+#ifndef KERAS_NORMS_CUDA_COMBINE_PARTIALS_H_
+#define KERAS_NORMS_CUDA_COMBINE_PARTIALS_H_
+
+#include "partials.h"
+#include "tasks.h"
+
+namespace {
+
+using keras_norms::PoolGeometry;
+
+// The result that a thread works on, and its number among the threads that
+// share the result. Adjacent threads have adjacent results.
+struct ResultThread {
+  int thread_in_result;
+  long long result;
+
+  explicit KERAS_NORMS_DEVICE ResultThread(const PoolGeometry& g)
+      : thread_in_result(Thread() / g.block_results),
+        result(static_cast<long long>(Block()) * g.block_results +
+               Thread() % g.block_results) {}
+};
+
+// The partials of one group of one row, numbered by chunk and channel.
+struct GroupPartials {
+  long long row;
+  int channel;  // the first of the group
+  int count;
+
+  KERAS_NORMS_DEVICE GroupPartials(const PoolGeometry& g, long long result) {
+    const int groups = g.channels / g.group_size;
+    row = result / groups;
+    channel = static_cast<int>(result % groups) * g.group_size;
+    count = row < g.rows ? g.chunks * g.group_size : 0;
+  }
+
+  KERAS_NORMS_DEVICE int Channel(const PoolGeometry& g, int i) const {
+    return channel + i % g.group_size;
+  }
+
+  KERAS_NORMS_DEVICE long long Index(const PoolGeometry& g, int i) const {
+    return (row * g.chunks + i / g.group_size) * g.channels + Channel(g, i);
+  }
+};
+
+// Calls use(i, partial) for a thread's share of `count` partials, where
+// partial i is partials[index(i)]. Four reads are in flight at once.
+template <class P, class I, class Index, class F>
+KERAS_NORMS_DEVICE void ForEachPartial(const PoolGeometry& g,
+                                       const ResultThread& thread, I count,
+                                       const P* partials, const Index& index,
+                                       const F& use) {
+  constexpr int n = 4;
+  for (I i = thread.thread_in_result; i < count; i += n * g.result_threads) {
+    P read[n];
+    KERAS_NORMS_UNROLL
+    for (int k = 0; k < n; ++k) {
+      const I next = i + k * g.result_threads;
+      if (next < count) read[k] = partials[index(next)];
+    }
+    KERAS_NORMS_UNROLL
+    for (int k = 0; k < n; ++k) {
+      const I next = i + k * g.result_threads;
+      if (next < count) use(next, read[k]);
+    }
+  }
+}
+
+KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolMomentsTask& task) {
+  KERAS_NORMS_SHARED(DoubleMoments, shared, kReduceSize<1>);
+  const PoolGeometry& g = task.geometry;
+  const ResultThread thread(g);
+  const GroupPartials group(g, thread.result);
+  const double pivot =
+      group.count == 0 ? 0.0 : task.partials[group.Index(g, 0)].pivot;
+  DoubleMoments moments[1] = {};
+  const auto index = [&](int i) { return group.Index(g, i); };
+  ForEachPartial(
+      g, thread, group.count, task.partials, index,
+      [&](int, const MomentsPartial& partial) {
+        if (partial.count == 0) return;
+        const double difference = (partial.pivot - pivot) + partial.offset;
+        const double sum = partial.count * difference;
+        Merge(&moments[0],
+              {partial.count, sum, partial.squares + sum * difference});
+      });
+  BlockReduce(moments, thread.thread_in_result, g.result_threads,
+              g.block_results, shared);
+  if (thread.thread_in_result != 0 || group.count == 0) return;
+  const DoubleMoments& all = moments[0];
+  const double share = all.count == 0 ? 0.0 : 1.0 / all.count;
+  const double difference = all.sum * share;
+  const double mean = all.count == 0 ? 0.0 : pivot + difference;
+  const double unclamped = all.squares * share - difference * difference;
+  const double variance = unclamped < 0 ? 0.0 : unclamped;
+  const float rounded = static_cast<float>(mean);
+  task.mean[thread.result] = rounded;
+  task.residual[thread.result] = static_cast<float>(mean - rounded);
+  task.variance_or_rstd[thread.result] = static_cast<float>(
+      task.epsilon < 0 ? variance : 1.0 / sqrt(variance + task.epsilon));
+  if (task.count != nullptr && group.channel == 0) {
+    task.count[group.row] = static_cast<float>(all.count);
+  }
+}
+
+// Writes sums over chunks. Given rstd, it writes for each group the b and d of
+// (x - mean) b + d, the gradient of x through the group's moments.
+KERAS_NORMS_DEVICE void PoolSums(const keras_norms::PoolSumsTask& task) {
+  KERAS_NORMS_SHARED(DoubleSums, shared, kReduceSize<1>);
+  const PoolGeometry& g = task.geometry;
+  const ResultThread thread(g);
+  const GroupPartials group(g, thread.result);
+  DoubleSums sums[1] = {};
+  const auto index = [&](int i) { return group.Index(g, i); };
+  ForEachPartial(
+      g, thread, group.count, task.partials, index,
+      [&](int i, const SumsPartial& partial) {
+        const double gamma =
+            task.gamma == nullptr ? 1.0 : task.gamma[group.Channel(g, i)];
+        Merge(&sums[0], {gamma * partial.sum, gamma * partial.product});
+      });
+  BlockReduce(sums, thread.thread_in_result, g.result_threads, g.block_results,
+              shared);
+  if (thread.thread_in_result != 0 || group.count == 0) return;
+  double sum_or_b = sums[0].sum, product_or_d = sums[0].product;
+  if (task.rstd != nullptr) {
+    const double sum = sums[0].sum, product = sums[0].product;
+    const double rstd = task.rstd[thread.result];
+    const double residual = task.residual[thread.result];
+    const double normalized = (product - residual * sum) * rstd;
+    const double b = -rstd * rstd * normalized / task.group_elements;
+    product_or_d = -rstd * sum / task.group_elements - b * residual;
+    sum_or_b = b;
+  }
+  task.sum_or_b[thread.result] = static_cast<float>(sum_or_b);
+  task.product_or_d[thread.result] = static_cast<float>(product_or_d);
+}
+
+// Writes the gradients of gamma and beta: sums over rows and chunks, for each
+// channel.
+KERAS_NORMS_DEVICE void AffineGradient(
+    const keras_norms::AffineGradientTask& task) {
+  KERAS_NORMS_SHARED(DoubleSums, shared, kReduceSize<1>);
+  const PoolGeometry& g = task.geometry;
+  const ResultThread thread(g);
+  const int channel = static_cast<int>(thread.result);
+  const int groups = g.channels / g.group_size;
+  const long long count = channel < g.channels ? g.rows * g.chunks : 0;
+  DoubleSums sums[1] = {};
+  const auto index = [&](long long i) { return i * g.channels + channel; };
+  ForEachPartial(
+      g, thread, count, task.partials, index,
+      [&](long long i, const SumsPartial& partial) {
+        const long long group = i / g.chunks * groups + channel / g.group_size;
+        const double residual = task.residual[group];
+        const double product = partial.product - residual * partial.sum;
+        Merge(&sums[0], {partial.sum, product * task.rstd[group]});
+      });
+  BlockReduce(sums, thread.thread_in_result, g.result_threads, g.block_results,
+              shared);
+  if (thread.thread_in_result != 0 || channel >= g.channels) return;
+  task.d_beta[channel] = static_cast<float>(sums[0].sum);
+  task.d_gamma[channel] = static_cast<float>(sums[0].product);
+}
+
+}  // namespace
+
+#endif  // KERAS_NORMS_CUDA_COMBINE_PARTIALS_H_

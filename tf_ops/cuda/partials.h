@@ -1,0 +1,105 @@
+// Partial moments and sums, and how the threads of a block combine theirs: in a
+// fixed order, with one writer for each result, so that results have the same
+// bits in every run.
+
+#ifndef KERAS_NORMS_CUDA_PARTIALS_H_
+#define KERAS_NORMS_CUDA_PARTIALS_H_
+
+#include "device.h"
+#include "tasks.h"
+
+namespace {
+
+using keras_norms::kThreads;
+using keras_norms::MomentsPartial;
+using keras_norms::SumsPartial;
+
+// Chan, Golub and LeVeque's merge.
+KERAS_NORMS_DEVICE void Merge(MomentsPartial* into,
+                              const MomentsPartial& other) {
+  if (other.count == 0) return;
+  if (into->count == 0) {
+    *into = other;
+    return;
+  }
+  const float count = into->count + other.count;
+  const float share = FastDivide(other.count, count);
+  const float difference =
+      (other.pivot - into->pivot) + (other.offset - into->offset);
+  into->offset += difference * share;
+  into->squares +=
+      other.squares + difference * difference * (into->count * share);
+  into->count = count;
+}
+
+KERAS_NORMS_DEVICE void Merge(SumsPartial* into, const SumsPartial& other) {
+  into->sum += other.sum;
+  into->product += other.product;
+}
+
+// Moments of several partials about one pivot.
+struct DoubleMoments {
+  double count;
+  double sum;
+  double squares;
+};
+
+KERAS_NORMS_DEVICE void Merge(DoubleMoments* into, const DoubleMoments& other) {
+  into->count += other.count;
+  into->sum += other.sum;
+  into->squares += other.squares;
+}
+
+struct DoubleSums {
+  double sum;
+  double product;
+};
+
+KERAS_NORMS_DEVICE void Merge(DoubleSums* into, const DoubleSums& other) {
+  into->sum += other.sum;
+  into->product += other.product;
+}
+
+// The elements of shared memory that BlockReduce needs for V partials a thread.
+// At most half of the threads write at a time; if V > 1, their elements are
+// stored close together.
+template <int V>
+constexpr int kReduceSize = V == 1 ? kThreads : V * kThreads / 2;
+
+// Reduces the partials of n threads into the first of them. `index` numbers
+// these threads, which are `thread_stride` apart. All threads of the block must
+// call it. `skip` is subtracted from the thread's number in shared memory.
+//
+// It goes through shared memory rather than warp shuffles: the threads of a
+// column are `columns` apart if the channels are last, so they lie in different
+// warps, and their number need not be a power of two. One tree for every layout
+// also fixes the order of summation, and the emulation of the tests runs it as
+// it is.
+template <int V, class P>
+KERAS_NORMS_DEVICE void BlockReduce(P (&mine)[V], int index, int n,
+                                    int thread_stride, P* shared,
+                                    int skip = 0) {
+  constexpr int stride = kReduceSize<V> / V;
+  while (n > 1) {
+    const int half = (n + 1) / 2;
+    if (index >= half && index < n) {
+      KERAS_NORMS_UNROLL
+      for (int j = 0; j < V; ++j) {
+        shared[j * stride + Thread() - skip - half * thread_stride] = mine[j];
+      }
+    }
+    Barrier();
+    if (index + half < n) {
+      KERAS_NORMS_UNROLL
+      for (int j = 0; j < V; ++j) {
+        Merge(&mine[j], shared[j * stride + Thread() - skip]);
+      }
+    }
+    Barrier();
+    n = half;
+  }
+}
+
+}  // namespace
+
+#endif  // KERAS_NORMS_CUDA_PARTIALS_H_

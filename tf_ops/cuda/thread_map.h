@@ -1,0 +1,134 @@
+// Which elements of x a thread reads and writes. geometry.h defines the terms.
+
+#ifndef KERAS_NORMS_CUDA_THREAD_MAP_H_
+#define KERAS_NORMS_CUDA_THREAD_MAP_H_
+
+#include "device.h"
+#include "geometry.h"
+#include "vector_types.h"
+
+namespace {
+
+using keras_norms::Geometry;
+
+template <class N>
+KERAS_NORMS_DEVICE N Min(N a, N b) {
+  return a < b ? a : b;
+}
+
+struct ThreadMap {
+  long long row;
+  int chunk;
+  int channel;           // the first channel of the column
+  int thread_in_column;  // 0 to column_threads - 1
+  int thread_stride;     // from one thread of the column to the next
+  int spans;
+  int steps;  // in each span; none for threads without a column
+
+  // The first vector: its offset in elements, and its position, which is
+  // meaningful if vectors are single elements.
+  long long offset;
+  long long step_stride;  // in elements
+  long long position;
+
+  KERAS_NORMS_DEVICE ThreadMap(const Geometry& g, unsigned block) {
+    chunk = block % g.chunks;
+    const unsigned rest = block / g.chunks;
+    const int tile = rest % g.column_tiles;
+    const int row_threads = g.columns * g.column_threads;
+    const int t = Thread() % row_threads;
+    row = static_cast<long long>(rest / g.column_tiles) * g.block_rows +
+          Thread() / row_threads;
+    const int column = g.channels_last ? t % g.columns : t / g.column_threads;
+    thread_in_column = g.channels_last ? t / g.columns : t % g.column_threads;
+    thread_stride = g.channels_last ? g.columns : 1;
+    channel = (tile * g.columns + column) * g.column_channels;
+
+    const long long span =
+        static_cast<long long>(chunk / g.span_chunks) * g.chunk_spans;
+    const long long vector = static_cast<long long>(chunk % g.span_chunks) *
+                                 g.chunk_steps * g.column_threads +
+                             thread_in_column;
+    const bool has_column = row < g.rows && channel < g.channels;
+    const long long left = has_column ? g.span_vectors - vector : 0;
+    spans = static_cast<int>(Min<long long>(g.spans - span, g.chunk_spans));
+    steps = static_cast<int>(Min<long long>(
+        (left + g.column_threads - 1) / g.column_threads, g.chunk_steps));
+
+    offset = row * g.row_size + span * g.span_stride +
+             vector * g.vector_stride + channel * g.channel_stride;
+    step_stride = g.column_threads * g.vector_stride;
+    position = (row * g.spans + span) * g.span_vectors + vector;
+  }
+
+  // Whether this thread writes the results of its column.
+  KERAS_NORMS_DEVICE bool writes(const Geometry& g) const {
+    return thread_in_column == 0 && row < g.rows && channel < g.channels;
+  }
+
+  // The index of its first channel in partials of [rows, chunks, channels].
+  KERAS_NORMS_DEVICE long long PartialIndex(const Geometry& g) const {
+    return (row * g.chunks + chunk) * g.channels + channel;
+  }
+};
+
+template <int n>
+struct Count {
+  static constexpr int value = n;
+};
+
+// Calls use(Count<n>(), offset, position) while n steps are left.
+template <int n, class F>
+KERAS_NORMS_DEVICE void UnrolledSteps(const Geometry& g, const ThreadMap& map,
+                                      int* left, long long* offset,
+                                      long long* position, const F& use) {
+  for (; *left >= n; *left -= n) {
+    use(Count<n>(), *offset, *position);
+    *offset += n * map.step_stride;
+    *position += n * g.column_threads;
+  }
+}
+
+// Calls use(count, offset, position) for all steps of a thread, n at a time, so
+// that n reads are in flight at once. The remainder is taken in smaller counts.
+template <int n, class F>
+KERAS_NORMS_DEVICE void ForEachStep(const Geometry& g, const ThreadMap& map,
+                                    const F& use) {
+  for (int span = 0; span < map.spans; ++span) {
+    long long offset = map.offset + span * g.span_stride;
+    long long position = map.position + span * g.span_vectors;
+    int left = map.steps;
+    UnrolledSteps<n>(g, map, &left, &offset, &position, use);
+    if constexpr (n > 2) {
+      constexpr int some = n > 4 ? 4 : 2;
+      UnrolledSteps<some>(g, map, &left, &offset, &position, use);
+    }
+    if constexpr (n > 1) {
+      UnrolledSteps<1>(g, map, &left, &offset, &position, use);
+    }
+  }
+}
+
+// Steps at a time: as many bytes in flight as registers allow.
+template <class T, int V, int tensors>
+constexpr int kUnroll =
+    (V == 1 ? 32 / sizeof(typename T::Stored) : 4) / tensors;
+
+// The mask, one byte a position, or null. Vectors of several elements are read
+// only if there is no mask.
+template <int V>
+struct Mask {
+  const unsigned char* data;
+
+  KERAS_NORMS_DEVICE bool IsValid(long long position) const {
+    if constexpr (V > 1) {
+      return true;
+    } else {
+      return data == nullptr || data[position] != 0;
+    }
+  }
+};
+
+}  // namespace
+
+#endif  // KERAS_NORMS_CUDA_THREAD_MAP_H_
