@@ -15,7 +15,17 @@ class Params:
     name never counts as an absent parameter.
 
     Args:
-        tensors: tensors, or `None`, by name.
+        tensors: A dictionary of tensors, or `None`, by name.
+
+    Raises:
+        AttributeError: If a name is read that `tensors` does not have.
+
+    Example:
+
+    >>> from keras_norms import ops
+    >>> params = ops.Params({"gamma": 2.0, "beta": None})
+    >>> params.gamma, params["beta"]
+    (2.0, None)
     """
 
     def __init__(self, tensors: Mapping[str, Tensor | None]) -> None:
