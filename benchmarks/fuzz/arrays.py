@@ -30,8 +30,8 @@ def draw(case):
     elif case.values == "constant":
         x = 0.0 * x
     elif case.values == "constant channel":
-        keep = np.arange(case.channels).reshape(along_channels) > 0
-        x = x * keep
+        varying = np.arange(case.channels).reshape(along_channels) > 0
+        x = x * varying
     elif case.values == "shifted":
         rows = [case.shape[0]] + [1] * (len(case.shape) - 1)
         rows[axis] = case.channels

@@ -6,7 +6,7 @@ Its group norm needs gamma and beta in the dtype of x. Ours takes float32.
 from benchmarks.gpu.workloads import EPSILON
 from benchmarks.gpu.workloads import GROUPS
 from benchmarks.gpu.workloads import LAST
-from benchmarks.gpu.workloads import Passes
+from benchmarks.gpu.workloads import Directions
 
 
 def passes(work, layout, function, dtype):
@@ -28,7 +28,7 @@ def passes(work, layout, function, dtype):
         _, dy = work.inputs[layout][i]
         return torch.autograd.grad(ys[i], taken[i], dy, retain_graph=True)
 
-    return Passes(forward, backward)
+    return Directions(forward, backward)
 
 
 def group_norm(work, layout):

@@ -1,4 +1,4 @@
-"""What the kernels are tried on: shapes, types, layouts and ways to call."""
+"""The cases that are checked: shapes, types, layouts and arguments."""
 
 import dataclasses
 import itertools
@@ -49,7 +49,7 @@ LARGE = (
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """`groups` are the numbers of groups that are tried.
+    """One configuration of the kernels; `groups` lists numbers of groups.
 
     x and dy lie `shift` elements past an address that 16 bytes divide; results
     are written over them where `in_place`.

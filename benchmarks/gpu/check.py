@@ -22,19 +22,21 @@ class Trial:
         shape = tuple(view)
         self.x_shape = shape
         self.table_shape = (view.rows, view.channels)
-        self.keep = self.mask = None
+        self.mask = self.mask_bytes = None
         x = case.mean + random.normal(size=shape)
         if case.masked:
-            self.mask = random.choice([0, 1, 255], (*shape[:2], shape[3]))
-            self.mask = self.mask.astype("uint8")
+            self.mask_bytes = random.choice(
+                [0, 1, 255], (*shape[:2], shape[3])
+            )
+            self.mask_bytes = self.mask_bytes.astype("uint8")
             if view.rows > 1:
-                self.mask[-1] = 0
-            self.keep = self.mask != 0
-            # What is masked may be anything.
+                self.mask_bytes[-1] = 0
+            self.mask = self.mask_bytes != 0
+            # Masked values may be anything.
             odd = random.choice([np.nan, np.inf, -2.0], shape)
-            x = np.where(self.keep[:, :, None], x, odd)
+            x = np.where(self.mask[:, :, None], x, odd)
         self.stored_x = stored(x, case.dtype)
-        self.x = oracles.read(exact(self.stored_x, case.dtype), self.keep)
+        self.x = oracles.read(exact(self.stored_x, case.dtype), self.mask)
         self.dy = random.normal(size=shape)
         self.random = random
 
@@ -58,11 +60,11 @@ class Trial:
         rows, tables = (self.case.view.rows,), self.table_shape
         got = self.run(
             "moments",
-            {"x": self.stored_x, "mask": self.mask},
+            {"x": self.stored_x, "mask": self.mask_bytes},
             {"count": rows}
             | dict.fromkeys(("mean", "residual", "variance"), tables),
         )
-        count, mean, variance = oracles.moments(self.x, self.keep)
+        count, mean, variance = oracles.moments(self.x, self.mask)
         self.close("moments: count", got["count"], count, 0)
         self.close("moments: mean", got["mean"] + got["residual"], mean, TABLE)
         self.close("moments: variance", got["variance"], variance, 3 * TABLE)
@@ -75,49 +77,49 @@ class Trial:
             "scale": self.table(shape),
             "shift": self.table(shape),
         }
-        line = oracles.Line(
+        affine = oracles.Affine(
             self.x, *(table.astype(float) for table in tables.values())
         )
-        given = {"x": self.stored_x, "mask": self.mask, **tables}
-        got = self.run("apply", given, {"result": self.x_shape}, over="x")
-        want = oracles.activation(case.function, line.z)
+        inputs = {"x": self.stored_x, "mask": self.mask_bytes, **tables}
+        got = self.run("apply", inputs, {"result": self.x_shape}, over="x")
+        want = oracles.activation(case.function, affine.z)
         narrow = NARROW[case.dtype]
         bound = narrow + 4 * TABLE
-        self.close("apply", got["result"], want, bound, line.size)
+        self.close("apply", got["result"], want, bound, affine.size)
 
-        given["dy"], g = self.gradient(line.z)
+        inputs["dy"], g = self.gradient(affine.z)
         got = self.run(
-            "gradient_sums", given, {"sum": shape, "product": shape}
+            "gradient_sums", inputs, {"sum": shape, "product": shape}
         )
-        sums = oracles.gradient_sums(line, g)
+        sums = oracles.gradient_sums(affine, g)
         for name, (want, size) in zip(("sum", "product"), sums, strict=True):
             what = f"gradient_sums: {name}"
             self.close(what, got[name], want, 4 * TABLE, size)
         for b, d in ((self.table(shape), self.table(shape)), (None, None)):
             got = self.run(
                 "gradient_combine",
-                given | {"b": b, "d": d},
+                inputs | {"b": b, "d": d},
                 {"result": self.x_shape},
                 over="dy",
             )
-            want, size = oracles.gradient_combine(line, g, b, d, self.keep)
+            want, size = oracles.gradient_combine(affine, g, b, d, self.mask)
             self.close("gradient_combine", got["result"], want, bound, size)
 
     def group_norm(self, groups):
         case, channels = self.case, self.case.view.channels
         gamma, beta = np.ones(channels), np.zeros(channels)
-        given = {"x": self.stored_x}
+        inputs = {"x": self.stored_x}
         if case.affine:
             gamma, beta = self.table(channels), self.table(channels)
-            given |= {"gamma": gamma, "beta": beta}
+            inputs |= {"gamma": gamma, "beta": beta}
         how = {"groups": groups, "epsilon": case.epsilon}
-        kept = dict.fromkeys(
+        saved = dict.fromkeys(
             ("mean", "residual", "rstd"), (case.view.rows, groups)
         )
         got = self.run(
             "group_norm",
-            given,
-            {"result": self.x_shape} | kept,
+            inputs,
+            {"result": self.x_shape} | saved,
             over="x",
             **how,
         )
@@ -131,11 +133,11 @@ class Trial:
         bound = narrow + 4 * TABLE
         self.close("group_norm: y", got["result"], want, bound, norm.sizes)
 
-        given["dy"], g = self.gradient(norm.z)
-        given |= {name: got[name].astype("float32") for name in kept}
+        inputs["dy"], g = self.gradient(norm.z)
+        inputs |= {name: got[name].astype("float32") for name in saved}
         got = self.run(
             "group_norm_gradient",
-            given,
+            inputs,
             {"result": self.x_shape}
             | dict.fromkeys(("d_gamma", "d_beta"), (channels,)),
             over="dy",

@@ -25,9 +25,9 @@ class JaxKernels:
     def forget(self):
         pass
 
-    def run(self, kernel, view, dtype, **given):
+    def run(self, kernel, view, dtype, **arrays_and_options):
         rows, outer, channels, inner = view
-        groups = given.get("groups", 0)
+        groups = arrays_and_options.get("groups", 0)
         table = (rows, groups or channels)
         shapes = {
             "x": view,
@@ -37,7 +37,7 @@ class JaxKernels:
         }
         _, results, _ = OPERATIONS[kernel]
         arguments, held = {}, {}
-        for name, array in given.items():
+        for name, array in arrays_and_options.items():
             if name in results:
                 held[name] = array
             elif isinstance(array, np.ndarray):

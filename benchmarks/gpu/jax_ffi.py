@@ -32,15 +32,17 @@ def register(path=LIBRARY):
             jax.ffi.register_ffi_target(name, handler, platform=platform)
 
 
-def call(kernel, *, axis, function="identity", groups=1, epsilon=0.0, **given):
+def call(
+    kernel, *, axis, function="identity", groups=1, epsilon=0.0, **inputs
+):
     """The results of a kernel by their names; rows are x's examples.
 
     Args:
         axis: of the channels.
-        given: arrays; what is not there, or None, is none.
+        inputs: arrays by name. An absent array, or None, means no tensor.
     """
     arguments, results, attributes = OPERATIONS[kernel]
-    x = given["x"]
+    x = inputs["x"]
     channels = x.shape[axis]
     wide = (len(x), groups) if "kGroups" in attributes else (len(x), channels)
     shapes = {
@@ -68,8 +70,8 @@ def call(kernel, *, axis, function="identity", groups=1, epsilon=0.0, **given):
     )(
         *(
             none.get(name, jnp.zeros(0, "float32"))
-            if given.get(name) is None
-            else given[name]
+            if inputs.get(name) is None
+            else inputs[name]
             for name in arguments
         ),
         axis=np.int64(axis),

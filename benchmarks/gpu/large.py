@@ -37,13 +37,16 @@ class Large:
     def __init__(self, view, dtype, kernels, memory, findings):
         torch, self.view, self.dtype = memory.torch, view, dtype
         self.torch, self.findings, self.kernels = torch, findings, kernels
-        self.made = {"device": memory.device, "dtype": getattr(torch, dtype)}
+        self.options = {
+            "device": memory.device,
+            "dtype": getattr(torch, dtype),
+        }
         self.x, self.dy = self.random(0.5), self.random(0)
         floats = {"device": memory.device, "dtype": torch.float32}
         self.gamma, self.beta = (
             torch.randn(view.channels, **floats) for _ in range(2)
         )
-        self.kept = {
+        self.saved = {
             name: torch.full((view.rows, GROUPS), math.nan, **floats)
             for name in ("mean", "residual", "rstd")
         }
@@ -53,7 +56,7 @@ class Large:
         }
 
     def poisoned(self):
-        return self.torch.full(tuple(self.view), math.nan, **self.made)
+        return self.torch.full(tuple(self.view), math.nan, **self.options)
 
     def random(self, mean):
         every = self.poisoned()
@@ -64,8 +67,8 @@ class Large:
     def pieces(self, *tensors):
         """float64 of the same positions of each, all rows and channels."""
         axis = 1 if self.view.inner == 1 else 3
-        whole = math.prod(self.view) // self.view[axis]
-        step = max(PIECE // whole, 1)
+        slice_size = math.prod(self.view) // self.view[axis]
+        step = max(PIECE // slice_size, 1)
         for parts in zip(*(t.split(step, axis) for t in tensors), strict=True):
             yield [part.double() for part in parts]
 
@@ -93,7 +96,7 @@ class Large:
             "x": self.x,
             "gamma": self.gamma,
             "beta": self.beta,
-            **self.kept,
+            **self.saved,
         }
         call = (self.view, self.dtype)
         self.kernels.group_norm(*call, result=y, **how)
@@ -105,9 +108,9 @@ class Large:
             (x - self.each(mean)) ** 2 for (x,) in self.pieces(self.x)
         )
         rstd = (self.pooled(squares) + EPSILON).rsqrt()
-        got = self.kept["mean"].double() + self.kept["residual"].double()
+        got = self.saved["mean"].double() + self.saved["residual"].double()
         self.close("mean", got - mean, 5 * TABLE)
-        got = self.kept["rstd"].double() / rstd
+        got = self.saved["rstd"].double() / rstd
         self.close("rstd", got - 1, 5 * TABLE)
         self.forward(y, mean, rstd)
         self.backward(dx, mean, rstd)

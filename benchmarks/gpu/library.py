@@ -86,16 +86,16 @@ class Kernels:
         """What launches a kernel, each time that it is called."""
         memory = self.memory
         inputs, outputs, _ = OPERATIONS.get(kernel, ((), (), ()))
-        given = [arrays.get(name) for name in (*inputs, *outputs)]
-        addresses = [None if a is None else memory.address(a) for a in given]
+        tensors = [arrays.get(name) for name in (*inputs, *outputs)]
+        addresses = [None if a is None else memory.address(a) for a in tensors]
         call = Call(
             **view._asdict(),
             type=TYPES[dtype],
             activation=ACTIVATIONS.index(function),
             groups=groups,
             epsilon=epsilon,
-            tensors=(ctypes.c_void_p * len(given))(*addresses),
-            tensor_count=len(given),
+            tensors=(ctypes.c_void_p * len(tensors))(*addresses),
+            tensor_count=len(tensors),
         )
 
         def attempt():
@@ -134,7 +134,7 @@ def build(target="gpu", library=LIBRARY):
 
     Without NVRTC make would leave out the kernels.
     """
-    failed = "no NVRTC" if nvrtc.library() is None else _made(target)
+    failed = "no NVRTC" if nvrtc.library() is None else _make(target)
     if not failed:
         return f"{library.name}: built from these sources"
     if not library.exists():
@@ -142,12 +142,12 @@ def build(target="gpu", library=LIBRARY):
     return f"{library.name}: NOT built, but there already: {failed}"
 
 
-def _made(target):
-    """What went wrong, or nothing."""
+def _make(target):
+    """Builds a target. The result is the error, or a false value."""
     command = ["make", f"-j{os.cpu_count()}", "-C", SOURCES, target]
     command.append(f"PYTHON={sys.executable}")
     try:
-        made = subprocess.run(command, capture_output=True, check=False)
+        completed = subprocess.run(command, capture_output=True, check=False)
     except FileNotFoundError as error:
         return str(error)
-    return made.returncode and made.stderr.decode()[-2000:]
+    return completed.returncode and completed.stderr.decode()[-2000:]

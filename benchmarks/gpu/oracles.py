@@ -1,9 +1,9 @@
 """What the kernels compute, in float64, from the definitions.
 
-x is [rows, outer, channels, inner] and tables are [rows, channels]; `keep` is
-[rows, outer, inner], or None. Most give pairs: what is wanted, and the sum of
-the absolute values of what it is the sum of, to which rounding is in
-proportion.
+x is [rows, outer, channels, inner] and coefficients are [rows, channels];
+`mask` is [rows, outer, inner], or None. Most functions return pairs: the
+expected value, which is a sum, and the sum of the absolute values of its
+terms, because rounding errors are in proportion to it.
 """
 
 import math
@@ -34,49 +34,49 @@ def _evaluated(expression, z):
         return eval(expression, {"z": z, **_FUNCTIONS})
 
 
-def read(x, keep):
+def read(x, mask):
     """x, but 0 where it is masked and not finite."""
-    if keep is None:
+    if mask is None:
         return x
-    return np.where(keep[:, :, None] | np.isfinite(x), x, 0)
+    return np.where(mask[:, :, None] | np.isfinite(x), x, 0)
 
 
-def moments(x, keep):
+def moments(x, mask):
     """Count, mean and variance."""
-    if keep is None:
-        keep = np.ones((*x.shape[:2], x.shape[3]), bool)
-    weight = np.broadcast_to(keep[:, :, None], x.shape)
+    if mask is None:
+        mask = np.ones((*x.shape[:2], x.shape[3]), bool)
+    weight = np.broadcast_to(mask[:, :, None], x.shape)
     x = np.where(weight, x, 0)
     n = np.maximum(weight.sum(EVERY), 1)
     mean = x.sum(EVERY) / n
     deviation = np.where(weight, x - mean[:, None, :, None], 0)
-    return keep.sum((1, 2)), mean, (deviation**2).sum(EVERY) / n
+    return mask.sum((1, 2)), mean, (deviation**2).sum(EVERY) / n
 
 
-class Line:
+class Affine:
     """z = (x - center) scale + shift; `size` is z's."""
 
     def __init__(self, x, center, scale, shift):
-        tables = (center, scale, shift)
-        center, self.scale, shift = (t[:, None, :, None] for t in tables)
+        coefficients = (center, scale, shift)
+        center, self.scale, shift = (t[:, None, :, None] for t in coefficients)
         self.centered = x - center
         self.z = self.centered * self.scale + shift
         self.size = np.abs(self.centered * self.scale) + np.abs(shift)
 
 
-def gradient_sums(line, g):
+def gradient_sums(affine, g):
     """The sums of g and of g (x - center), g before the activation."""
-    along = g * line.centered
+    along = g * affine.centered
     size = (np.abs(g) + np.abs(along)).sum(EVERY)
     return (g.sum(EVERY), size), (along.sum(EVERY), size)
 
 
-def gradient_combine(line, g, b, d, keep):
-    terms = [g * line.scale]
+def gradient_combine(affine, g, b, d, mask):
+    terms = [g * affine.scale]
     if b is not None:
-        through = 1 if keep is None else keep[:, :, None]
+        through = 1 if mask is None else mask[:, :, None]
         b, d = b[:, None, :, None], d[:, None, :, None]
-        terms += [line.centered * b * through, d * through]
+        terms += [affine.centered * b * through, d * through]
     return sum(terms), sum(map(np.abs, terms))
 
 
@@ -87,10 +87,10 @@ class GroupNorm:
         rows, outer, channels, inner = x.shape
         self.size = channels // groups
         self.count = self.size * outer * inner
-        apart = x.reshape(rows, outer, groups, self.size, inner)
+        grouped = x.reshape(rows, outer, groups, self.size, inner)
         n = max(self.count, 1)
-        self.mean = apart.sum((1, 3, 4)) / n
-        deviation = apart - self.mean[:, None, :, None, None]
+        self.mean = grouped.sum((1, 3, 4)) / n
+        deviation = grouped - self.mean[:, None, :, None, None]
         variance = (deviation**2).sum((1, 3, 4)) / n
         self.rstd = 1 / np.sqrt(variance + epsilon)
         self.over = self.each(self.rstd)

@@ -129,7 +129,7 @@ class Suite:
             self.row(name, workload, "alone", "ours", "queued", us)
 
     def passes(self, what, workload, candidates):
-        for direction in workloads.Passes._fields:
+        for direction in workloads.Directions._fields:
             calls = {n: getattr(c, direction) for n, c in candidates.items()}
             times = {"queued": self.bench.medians(calls)}
             if workload.shape in SMALL:

@@ -10,7 +10,7 @@ LAST, FIRST = "channels_last", "channels_first"
 GROUPS, EPSILON = 32, 1e-5
 
 # Functions of the number of the input set.
-Passes = collections.namedtuple("Passes", "forward backward")
+Directions = collections.namedtuple("Directions", "forward backward")
 
 
 class Workload:
@@ -77,11 +77,11 @@ def group_norm(work, kernels, layout=LAST):
     }
     affine = {name: work.floats(c) for name in ("d_gamma", "d_beta")}
     what = (work.view(layout), work.dtype)
-    passes = Passes([], [])
+    passes = Directions([], [])
     for x, dy in work.inputs[layout]:
         names = ("mean", "residual", "rstd")
-        kept = {name: work.floats(n, GROUPS) for name in names}
-        how = shared | kept | {"x": x, "result": work.torch.empty_like(x)}
+        saved = {name: work.floats(n, GROUPS) for name in names}
+        how = shared | saved | {"x": x, "result": work.torch.empty_like(x)}
         forward = kernels.prepared("group_norm", *what, **how)
         backward = kernels.prepared(
             "group_norm_gradient", *what, dy=dy, **how, **affine
@@ -123,12 +123,12 @@ def batch_norm(work, kernels):
         fourth[i]()
 
     alone = {n: lambda i, all_=all_: all_[i]() for n, all_ in steps.items()}
-    return Passes(forward, backward), alone
+    return Directions(forward, backward), alone
 
 
 def _numbered(passes):
     forward, backward = passes
-    return Passes(lambda i: forward[i](), lambda i: backward[i]())
+    return Directions(lambda i: forward[i](), lambda i: backward[i]())
 
 
 _AFFINE = ("center", "scale", "shift")

@@ -147,7 +147,7 @@ def run(config, dataset, seeds, data_dir=None, examples=None, epochs=None):
         yield row(config.keys(dataset), seed, **measured)
         if config.weighs:
             method = f"ghost batches of {config.condition}"
-            for weight, measured in weighed(model, sets).items():
+            for weight, measured in evaluate_weights(model, sets).items():
                 keys = (dataset, "weighing", method, str(weight))
                 yield row(keys, seed, **measured)
 
@@ -171,7 +171,7 @@ def evaluate(model, sets):
     return measured
 
 
-def weighed(model, sets):
+def evaluate_weights(model, sets):
     """Errors and losses for each weight of inference example weighing."""
     measured = {weight: {} for weight in WEIGHTS}
     for name, batches in sets.items():

@@ -148,7 +148,7 @@ def test_what_there_is_no_kernel_for():
 
 
 class Stub:
-    """Kernels that do something else to the arrays they are given."""
+    """Kernels that call `act` with their arrays instead of computing."""
 
     def __init__(self, act):
         self.act = act
@@ -157,7 +157,7 @@ class Stub:
         pass
 
     def __getattr__(self, kernel):
-        return lambda view, dtype, **given: self.act(given)
+        return lambda view, dtype, **arrays_by_name: self.act(arrays_by_name)
 
 
 def failures(act):
@@ -165,23 +165,23 @@ def failures(act):
 
 
 def test_what_is_not_written_is_found():
-    found = failures(lambda given: None)
+    found = failures(lambda arrays_by_name: None)
     assert np.isnan(list(found.worst.values())).all()
     assert len(found.failures) == found.count == 14
 
 
-def past(given):
-    if "result" in given:
-        given["result"][-1] = 0
+def past(arrays_by_name):
+    if "result" in arrays_by_name:
+        arrays_by_name["result"][-1] = 0
 
 
-def over(given):
-    given["x"][0] ^= 1
+def over(arrays_by_name):
+    arrays_by_name["x"][0] ^= 1
 
 
-def at_random(given):
-    if "result" in given:
-        given["result"][:8] = RANDOM.integers(256, size=8)
+def at_random(arrays_by_name):
+    if "result" in arrays_by_name:
+        arrays_by_name["result"][:8] = RANDOM.integers(256, size=8)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_slopes_are_those_of_the_activations(name):
 
 def test_the_gradient_of_a_group_norm_is_that_of_its_oracle():
     random = np.random.default_rng(0)
-    x, g, way = random.normal(size=(3, 2, 3, 6, 4))
+    x, g, direction = random.normal(size=(3, 2, 3, 6, 4))
     gamma, beta = random.normal(size=(2, 6))
 
     def loss(x, gamma=gamma):
@@ -216,8 +216,8 @@ def test_the_gradient_of_a_group_norm_is_that_of_its_oracle():
     norm = oracles.GroupNorm(x, 3, 1e-3, gamma, beta)
     (dx, _), (d_gamma, _), (d_beta, _) = norm.gradient(g)
     h = 1e-5
-    along = (loss(x + h * way) - loss(x - h * way)) / (2 * h)
-    np.testing.assert_allclose((dx * way).sum(), along, rtol=1e-7)
+    along = (loss(x + h * direction) - loss(x - h * direction)) / (2 * h)
+    np.testing.assert_allclose((dx * direction).sum(), along, rtol=1e-7)
     np.testing.assert_allclose(loss(x), d_gamma @ gamma + d_beta @ beta)
 
 
@@ -235,5 +235,5 @@ def test_the_gradient_of_a_group_norm_is_that_of_its_oracle():
 def test_bfloat16_is_rounded_to_nearest(value, bits):
     stored = arrays.stored(np.array([value]), "bfloat16")
     assert stored[0] == bits
-    again = arrays.stored(arrays.exact(stored, "bfloat16"), "bfloat16")
-    assert again[0] == bits
+    rounded_twice = arrays.stored(arrays.exact(stored, "bfloat16"), "bfloat16")
+    assert rounded_twice[0] == bits

@@ -167,9 +167,9 @@ def test_dtype_equals_that_of_the_wrapped_layer(policy):
         np.array(wrapper(x), "float64"), np.array(by_layer(x), "float64")
     )
     config = wrapper.get_config()
-    again = WeightStandardization.from_config(dict(config))
-    assert again.layer.dtype_policy.name == policy
-    assert again.get_config()["dtype"] == config["dtype"]
+    restored = WeightStandardization.from_config(dict(config))
+    assert restored.layer.dtype_policy.name == policy
+    assert restored.get_config()["dtype"] == config["dtype"]
 
 
 def test_dtype_of_a_built_layer_is_fixed():
@@ -207,5 +207,7 @@ def test_dtype_of_the_other_layers(name):
     layer = OTHERS[name](dtype="mixed_bfloat16", **arguments)
     assert layer.compute_dtype == layer(X).dtype == "bfloat16"
     assert all(w.dtype == "float32" for w in layer.weights)
-    again = keras_norms.layers.__dict__[name].from_config(layer.get_config())
-    assert again.dtype_policy.name == "mixed_bfloat16"
+    restored = keras_norms.layers.__dict__[name].from_config(
+        layer.get_config()
+    )
+    assert restored.dtype_policy.name == "mixed_bfloat16"

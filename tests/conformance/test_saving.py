@@ -37,9 +37,9 @@ def test_config(descriptor):
     assert config == json.loads(json.dumps(config))
     for name, value in descriptor.arguments.items():
         assert config[name] == value
-    again = type(layer).from_config(config)
-    assert again.get_config() == config
-    again.build((None, 4, 4, CHANNELS))
+    restored = type(layer).from_config(config)
+    assert restored.get_config() == config
+    restored.build((None, 4, 4, CHANNELS))
 
 
 @every_layer

@@ -47,10 +47,10 @@ def test_groups_of_minus_one_are_overwritten():
     """
     layer = layers.GroupNormalization(groups=-1)
     layer.build((None, 4, 8))
-    again = layers.GroupNormalization.from_config(layer.get_config())
+    restored = layers.GroupNormalization.from_config(layer.get_config())
     x = RNG.normal(size=(2, 4, 16))
     np.testing.assert_allclose(
-        again(x), layers.InstanceNormalization()(x), atol=1e-6
+        restored(x), layers.InstanceNormalization()(x), atol=1e-6
     )
 
 

@@ -111,9 +111,9 @@ def test_float64_and_saved_models_keep_the_weight(tmp_path):
     )
     assert norm.inference_weight == 0.1
     model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(tmp_path / "model.keras")
-    assert again.layers[0].inference_weight == 0.1
-    np.testing.assert_array_equal(again(x), model(x))
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.layers[0].inference_weight == 0.1
+    np.testing.assert_array_equal(loaded(x), model(x))
 
 
 def test_plot_and_progress(tmp_path, capsys):

@@ -119,10 +119,10 @@ def test_a_refused_image_is_composed_with_one_warning(gpu, traced):
     gpu(operations)
     layer = layers.InstanceNormalization()
     call = tf.function(layer) if traced else layer
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         results = [call(X), layers.InstanceNormalization()(X)]
-    assert [str(t.message) for t in told] == [f"{SLOWER}{REFUSED}{NO_MORE}"]
+    assert [str(t.message) for t in caught] == [f"{SLOWER}{REFUSED}{NO_MORE}"]
     # Once a process.
     assert operations.calls.total() == 1
     with ops.using_native("never"):
@@ -148,16 +148,16 @@ def test_a_gpu_that_passes_is_probed_once(operations, gpu):
     assert recorded.calls.total() == launches
 
 
-def test_gpus_that_cannot_be_listed_are_told_of(monkeypatch):
+def test_gpus_that_cannot_be_listed_are_reported(monkeypatch):
     def refuse(_):
         raise RuntimeError("no such driver")
 
     dispatch._gpus.cache_clear()
     dispatch._warn.cache_clear()
     monkeypatch.setattr(tf.config, "list_logical_devices", refuse)
-    with pytest.warns(UserWarning, match="cannot list the GPUs") as told:
+    with pytest.warns(UserWarning, match="cannot list the GPUs") as caught:
         assert not dispatch.activate(X.shape, X.dtype)
-    assert [str(t.message) for t in told] == [
+    assert [str(t.message) for t in caught] == [
         f"{SLOWER}TensorFlow cannot list the GPUs: no such driver "
         "(RuntimeError). Update TensorFlow and the GPU's driver."
         f"{NO_MORE}"
@@ -165,8 +165,8 @@ def test_gpus_that_cannot_be_listed_are_told_of(monkeypatch):
     dispatch._warn.cache_clear()
 
 
-# CUDA's emulated driver, which prints the names of the kernels that it is
-# asked for, and where one is launched with attributes: those of clusters.
+# An emulated CUDA driver that prints the name of each kernel when the kernel
+# is looked up, and prints a line for each launch with cluster attributes.
 PRINTING = """
 #include <dlfcn.h>
 #include <cstdio>

@@ -1,7 +1,7 @@
 """Damaged, foreign and unreachable installations of the native library.
 
-Whatever is wrong with it, layers run composed after one warning, and the
-commands end in words.
+Whatever is wrong with the library, layers run composed after one warning, and
+the commands end with a message instead of a traceback.
 """
 
 import concurrent.futures
@@ -291,8 +291,8 @@ def shared_library():
 @damage(f"{{library}} has changed since it was built.{REBUILD}")
 def library_cut_off(place):
     """Its hash is the one recorded; the loader would kill the process."""
-    whole = shared_library()
-    place.holds(whole[: len(whole) // 2])
+    library = shared_library()
+    place.holds(library[: len(library) // 2])
 
 
 @damage(f"{{library}} has changed since it was built.{REBUILD}")
@@ -452,9 +452,9 @@ def matches(words, text):
 
 
 def check_layer(words):
-    """Layers run, with one warning, or an error where that is asked for."""
+    """Layers run with one warning; the mode "always" raises an error."""
     layer = layers.InstanceNormalization(epsilon=1e-3)
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(3):
             y = layer(X)
@@ -462,7 +462,7 @@ def check_layer(words):
     want = x - x.mean(1, keepdims=True)
     want /= np.sqrt(x.var(1, keepdims=True) + 1e-3)
     np.testing.assert_allclose(y, want, atol=1e-5)
-    [warning] = told
+    [warning] = caught
     assert matches(
         "keras_norms is running without its native library and will be "
         f"slower. {words} Set KERAS_NORMS_NATIVE=never to silence this "
@@ -481,7 +481,7 @@ def check_layer(words):
 
 
 def command(monkeypatch, capsys, *arguments):
-    """What a command printed, and what it ended with: None, or words."""
+    """What a command printed, and its exit code: None, or a message."""
     monkeypatch.setattr(sys, "argv", ["keras_norms", *arguments])
     capsys.readouterr()
     code = None
@@ -493,7 +493,7 @@ def command(monkeypatch, capsys, *arguments):
 
 
 def touch(command):
-    """Compiles nothing into what is asked for."""
+    """Creates the requested output file, empty, without compiling."""
     pathlib.Path(command[command.index("-o") + 1]).touch()
 
 

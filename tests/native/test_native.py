@@ -319,7 +319,7 @@ def test_where_there_are_gpus_the_library_must_serve_them(
     )
 
 
-# In a process of its own: what is loaded stays.
+# In a separate process, because a loaded library stays loaded.
 @built
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
@@ -327,16 +327,16 @@ def test_moments_have_gradients_of_both_orders(masked, jit):
     """Of a sum of weighted means and variances, and of its gradient's square,
     by the formulas: 2 w (x - mean) / n, w / n, (2 w / n)**2 (x - mean)."""
     random = np.random.default_rng(1)
-    x, keep = X.astype("float64"), np.ones(X.shape[:-1], bool)
+    x, mask = X.astype("float64"), np.ones(X.shape[:-1], bool)
     if masked:
-        keep = random.random(keep.shape) > 0.5
-        keep[0] = False
-    kept, count = keep[..., None], np.maximum(keep.sum((1, 2)), 1)
+        mask = random.random(mask.shape) > 0.5
+        mask[0] = False
+    weight, count = mask[..., None], np.maximum(mask.sum((1, 2)), 1)
     about, over = (random.normal(size=(5, 12)) for _ in range(2))
-    mean = (x * kept).sum((1, 2)) / count[:, None]
-    apart = (x - mean[:, None, None]) * kept
+    mean = (x * weight).sum((1, 2)) / count[:, None]
+    centered = (x - mean[:, None, None]) * weight
     slope = (2 * over / count[:, None])[:, None, None]
-    first = slope * apart + (about / count[:, None])[:, None, None] * kept
+    first = slope * centered + (about / count[:, None])[:, None, None] * weight
 
     @tf.function(jit_compile=jit)
     def derivatives(x, mask):
@@ -351,9 +351,9 @@ def test_moments_have_gradients_of_both_orders(masked, jit):
         return inner.gradient(total, x), outer.gradient(squares, x)
 
     with ops.using_native("always"):
-        have = derivatives(tf.constant(x), keep if masked else None)
+        have = derivatives(tf.constant(x), mask if masked else None)
     np.testing.assert_allclose(have[0], first, atol=1e-14)
-    np.testing.assert_allclose(have[1], slope**2 * apart, atol=1e-14)
+    np.testing.assert_allclose(have[1], slope**2 * centered, atol=1e-14)
 
 
 @built
@@ -406,14 +406,14 @@ def process(code, **environment):
 
 
 FALLS_BACK = """
-with warnings.catch_warnings(record=True) as told:
+with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     for _ in range(3):
         y = layer(x)
 assert not native(layer, x)
-told = [str(t.message) for t in told]
-assert len(told) == 1, told
-print(told[0])
+messages = [str(warning.message) for warning in caught]
+assert len(messages) == 1, messages
+print(messages[0])
 os.environ["KERAS_NORMS_NATIVE"] = "never"
 np.testing.assert_array_equal(y, layer(x))
 os.environ["KERAS_NORMS_NATIVE"] = "always"
@@ -429,14 +429,17 @@ NO_MORE = " Set KERAS_NORMS_NATIVE=never to silence this warning."
 
 
 def fallback(folder):
-    """What a process tells of a library in a folder, told once."""
-    told, always = process(
+    """Why a process does not use the library in a folder.
+
+    The process states it in one warning, and in the error of "always".
+    """
+    warning, always = process(
         FALLS_BACK, KERAS_NORMS_CACHE=str(folder)
     ).splitlines()[:2]
     assert always.startswith("always: ")
-    assert told.startswith(SLOWER)
-    assert told.endswith(NO_MORE)
-    return told.removeprefix(SLOWER).removesuffix(NO_MORE)
+    assert warning.startswith(SLOWER)
+    assert warning.endswith(NO_MORE)
+    return warning.removeprefix(SLOWER).removesuffix(NO_MORE)
 
 
 def test_without_a_library_the_composed_path_runs(tmp_path):
@@ -454,8 +457,8 @@ def copied(tmp_path):
 
 @built
 def test_a_truncated_library_is_not_loaded(copied):
-    whole = copied.read_bytes()
-    copied.write_bytes(whole[: len(whole) // 2])
+    library = copied.read_bytes()
+    copied.write_bytes(library[: len(library) // 2])
     assert fallback(copied.parents[1]) == (
         f"{copied} has changed since it was built. Build it again with "
         "`python -m keras_norms build --force`."
@@ -479,7 +482,7 @@ def test_what_others_can_write_is_not_loaded(copied, what):
 
 
 @built
-def test_a_library_that_is_none_is_told_of(copied):
+def test_a_file_that_is_no_library_is_reported(copied):
     copied.write_bytes(b"no library")
     manifest.record(copied.parent)
     assert "The native library cannot be loaded: " in fallback(
@@ -492,10 +495,10 @@ def test_without_xla_s_part_compiled_functions_are_composed(copied):
     (copied.parent / cache.XLA_LIBRARY).unlink()
     code = """
 assert native(layer, x)
-with warnings.catch_warnings(record=True) as told:
+with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     y = tf.function(layer, jit_compile=True)(x)
-assert "keras_norms build" in str(told[0].message)
+assert "keras_norms build" in str(caught[0].message)
 np.testing.assert_allclose(y, layer(x), atol=1e-6)
 print("good")
 """
@@ -549,15 +552,15 @@ print(digest.hexdigest())
 
 
 @built
-@pytest.mark.parametrize("way", ["export", "save", "archive"])
-def test_exports_load_where_the_package_is_absent(tmp_path, way):
+@pytest.mark.parametrize("form", ["export", "save", "archive"])
+def test_exports_load_where_the_package_is_absent(tmp_path, form):
     inputs = keras.Input((6, 7, 12))
     y = layers.GroupNormalization(groups=3)(inputs)
     model = keras.Model(inputs, layers.BatchNormalization()(y))
     want = model.predict(X, verbose=0)
-    if way == "export":
+    if form == "export":
         model.export(tmp_path / "model", verbose=False)
-    elif way == "archive":
+    elif form == "archive":
         archive = keras.export.ExportArchive()
         archive.track(model)
         signature = [tf.TensorSpec((None, 6, 7, 12))]
@@ -605,8 +608,8 @@ def test_native_operations_are_exported_on_request(tmp_path, native):
         tf.saved_model.save(module, str(tmp_path / "model"))
     written = (tmp_path / "model" / "saved_model.pb").read_bytes()
     assert (b"KerasNorms>GroupNorm" in written) == native
-    again = tf.saved_model.load(str(tmp_path / "model"))
-    got = again.run(tf.constant(X))
+    reloaded = tf.saved_model.load(str(tmp_path / "model"))
+    got = reloaded.run(tf.constant(X))
     np.testing.assert_allclose(got, module.layer(X), atol=1e-5)
 
 
@@ -750,7 +753,7 @@ def test_every_byte_but_0_is_true_in_a_mask(jit):
 
 
 @built
-def test_gradients_of_moments_keep_their_digits_beside_a_large_mean():
+def test_gradients_of_moments_keep_their_digits_with_a_large_mean():
     x = (1e4 + np.random.default_rng(2).normal(size=X.shape)).astype("float32")
     exact = x.astype("float64")
     want = 2 * (exact - exact.mean((1, 2), keepdims=True)) / 42
@@ -810,19 +813,19 @@ def test_batches_that_depend_on_values_are_compiled(masked):
         return results
 
     @tf.function(jit_compile=True)
-    def compiled(x, mask, kept):
-        return run(norms, x, mask, lambda t: tf.boolean_mask(t, kept))
+    def compiled(x, mask, selected):
+        return run(norms, x, mask, lambda t: tf.boolean_mask(t, selected))
 
     arguments = tf.constant(X), tf.constant(mask)
-    for kept in ([1, 0, 1, 1, 0], [0] * 5, [1] * 5):
-        kept = tf.constant(np.array(kept, bool))
+    for selected in ([1, 0, 1, 1, 0], [0] * 5, [1] * 5):
+        selected = tf.constant(np.array(selected, bool))
         with ops.using_native("always"):
-            have = compiled(*arguments, kept)
+            have = compiled(*arguments, selected)
         with ops.using_native("never"):
             want = run(
                 alone,
                 *arguments,
-                lambda t, kept=kept: tf.boolean_mask(t, kept),
+                lambda t, selected=selected: tf.boolean_mask(t, selected),
             )
         pairs = zip(tf.nest.flatten(have), tf.nest.flatten(want), strict=True)
         for a, b in pairs:
@@ -839,8 +842,8 @@ def test_ghost_batches_of_a_batch_that_depends_on_values_are_refused():
     layer.build(X.shape)
 
     @tf.function(jit_compile=True)
-    def some(x, kept):
-        return layer(tf.boolean_mask(x, kept), training=True)
+    def some(x, selected):
+        return layer(tf.boolean_mask(x, selected), training=True)
 
     arguments = tf.constant(X), tf.constant([True, False, True, True, False])
     refusing = pytest.raises(tf.errors.InvalidArgumentError)
@@ -932,7 +935,7 @@ def mode_of_environment():
 def test_operations_refuse_what_does_not_fit(change, message):
     """Called by hand: layers check before."""
     table = np.ones((5, 12), "float32")
-    given = {
+    arguments = {
         "x": X,
         "mask": np.ones((0,), bool),
         "center": table,
@@ -943,9 +946,9 @@ def test_operations_refuse_what_does_not_fit(change, message):
         "activation": "identity",
         **change,
     }
-    given["center"] = np.float32(given["center"])
+    arguments["center"] = np.float32(arguments["center"])
     with pytest.raises(tf.errors.InvalidArgumentError) as refused:
-        loader.load().keras_norms_apply(**given)
+        loader.load().keras_norms_apply(**arguments)
     assert message in str(refused.value)
 
 

@@ -216,8 +216,8 @@ def test_a_method_of_ones_own():
     np.testing.assert_allclose(type(layer).from_config(config)(x), want)
 
 
-def test_a_method_with_a_weight_of_its_own(tmp_path):
-    """The page's second example trains its weight, and is saved whole."""
+def test_a_method_with_its_own_weight(tmp_path):
+    """The page's second example trains its weight and saves it."""
     source = blocks("docs/architecture.md")[1]
     assert len(source.splitlines()) < 40
     kind = run(source, "method")["MixedNormalization"]
@@ -228,10 +228,10 @@ def test_a_method_with_a_weight_of_its_own(tmp_path):
     model.fit(x, np.ones_like(x), epochs=1, verbose=0)
     assert (model.layers[0].share.numpy() != before).all()
     model.save(tmp_path / "model.keras")
-    again = keras.saving.load_model(
+    loaded = keras.saving.load_model(
         tmp_path / "model.keras", custom_objects={"MixedNormalization": kind}
     )
-    np.testing.assert_allclose(again(x), model(x), atol=1e-6)
+    np.testing.assert_allclose(loaded(x), model(x), atol=1e-6)
 
 
 def test_a_method_with_running_averages(tmp_path):

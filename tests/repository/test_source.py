@@ -71,7 +71,7 @@ def test_files_are_short(path):
 
 
 @every_source
-def test_a_layer_a_file(path):
+def test_a_file_defines_at_most_one_layer(path):
     if path.parent.name != "layers":
         return
     classes = [

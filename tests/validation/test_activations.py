@@ -148,8 +148,8 @@ def test_what_is_an_activation_is_kept(kind, name):
             or (getattr(layer, name) is value)
         )
         config = layer.get_config()
-        again = kind.from_config(dict(config))
-        assert again.get_config() == config
+        restored = kind.from_config(dict(config))
+        assert restored.get_config() == config
 
 
 def test_a_layer_with_weights_is_not_built():
@@ -174,7 +174,7 @@ def test_a_custom_object_is_found_in_its_scope(tmp_path):
 @pytest.mark.parametrize("value", [registered, holds_a_tensor, "gelu"])
 def test_a_layer_may_be_made_within_a_function_or_a_strategy(value, strategy):
     @tf.function
-    def made(x):
+    def build_and_call(x):
         layer = layers.GroupNormalization(
             1, center=False, scale=False, activation=value
         )
@@ -185,7 +185,9 @@ def test_a_layer_may_be_made_within_a_function_or_a_strategy(value, strategy):
     x = np.random.default_rng(0).normal(size=(2, 3)).astype("float32")
     with strategy.scope():
         layer = layers.GroupNormalization(1, activation=value)
-    np.testing.assert_allclose(made(tf.constant(x)), layer(x), atol=1e-6)
+    np.testing.assert_allclose(
+        build_and_call(tf.constant(x)), layer(x), atol=1e-6
+    )
 
 
 def test_devices_can_be_configured_after_a_layer_is_made():

@@ -19,8 +19,8 @@ enum class Type { kFloat, kDouble, kHalf, kBfloat16 };
 // a 1, which is the only one that C++'s bool allows.
 using MaskByte = unsigned char;
 
-// x as [rows, outer, channels, inner]. A row has statistics of its own: it is
-// one example, some, or all. inner is 1 if the channels are last.
+// x as [rows, outer, channels, inner]. A row is the examples that share
+// statistics: one, some, or all. inner is 1 if the channels are last.
 struct View {
   int64_t rows;
   int64_t outer;

@@ -22,7 +22,7 @@ enum OptionalAttribute : unsigned {
 // The type and the shape of a tensor.
 enum class Extent {
   kLikeX,                // x's type and shape
-  kMask,                 // booleans: one a position, or empty for no mask
+  kMask,                 // booleans, one per position; empty for no mask
   kRows,                 // [rows], and so on, in the type of statistics
   kRowsChannels,         // [rows, channels]
   kRowsChannelsOrEmpty,  //

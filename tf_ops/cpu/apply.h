@@ -38,7 +38,7 @@ inline RowCoefficients<S> CoefficientsOf(const A& arguments, int64_t row,
           of_row(arguments.shift), of_row(b), of_row(d)};
 }
 
-// Expands coefficients, in a buffer of its own.
+// Expands coefficients into a buffer that it owns.
 template <class S>
 class ExpandedCoefficients {
  public:

@@ -36,8 +36,8 @@ class Traversal {
 
   bool channels_last() const { return view_.inner == 1; }
   int64_t width() const { return width_; }
-  // The channels with spans of their own: 1 stands for all channels if they are
-  // last, because they share the span.
+  // The number of channels with separate spans. It is 1 if the channels are last,
+  // because all of them share one span.
   int64_t separate_channels() const {
     return channels_last() ? 1 : view_.channels;
   }
@@ -112,8 +112,8 @@ struct Count {
   static constexpr int value = N;
 };
 
-// Runs of n elements that go with the same entries of expanded coefficients.
-// Their starts are `stride` elements apart.
+// Runs of n elements that use the same entries of expanded coefficients. The
+// next run starts `stride` elements after the start of the previous one.
 struct Runs {
   int64_t offset;  // of the first run
   int64_t stride;

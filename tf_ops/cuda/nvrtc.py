@@ -2,8 +2,8 @@
 
 NVRTC comes with a CUDA toolkit or with `pip install nvidia-cuda-nvrtc-cu12`;
 no GPU is needed. The compiler's report on registers, shared memory and spills
-is written beside the cubin, with the suffix .log. The cubin is empty if this
-NVRTC does not know the architecture.
+is written to the cubin's folder, with the suffix .log. The cubin is empty if
+this NVRTC does not know the architecture.
 """
 
 import ctypes
@@ -56,10 +56,10 @@ class Program:
         )
 
     def compile(self, options):
-        given = [option.encode() for option in options]
-        array = (ctypes.c_char_p * len(given))(*given)
+        encoded = [option.encode() for option in options]
+        array = (ctypes.c_char_p * len(encoded))(*encoded)
         try:
-            self._call("CompileProgram", len(given), array)
+            self._call("CompileProgram", len(encoded), array)
         except RuntimeError as error:
             raise RuntimeError(f"{error}\n{self.text('ProgramLog')}") from None
 

@@ -67,14 +67,15 @@ template <int V>
 constexpr int kReduceSize = V == 1 ? kThreads : V * kThreads / 2;
 
 // Reduces the partials of n threads into the first of them. `index` numbers
-// these threads, which are `thread_stride` apart. All threads of the block must
-// call it. `skip` is subtracted from the thread's number in shared memory.
+// these threads, and the stride between them is `thread_stride`. All threads of
+// the block must call it. `skip` is subtracted from the thread's number in
+// shared memory.
 //
-// It goes through shared memory rather than warp shuffles: the threads of a
-// column are `columns` apart if the channels are last, so they lie in different
-// warps, and their number need not be a power of two. One tree for every layout
-// also fixes the order of summation, and the emulation of the tests runs it as
-// it is.
+// It uses shared memory rather than warp shuffles: if the channels are last, the
+// stride between the threads of a column is `columns`, so they belong to
+// different warps, and their number need not be a power of two. One tree for
+// every layout also fixes the order of summation, and the emulation of the tests
+// runs the function unchanged.
 template <int V, class P>
 KERAS_NORMS_DEVICE void BlockReduce(P (&mine)[V], int index, int n,
                                     int thread_stride, P* shared,

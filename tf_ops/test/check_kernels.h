@@ -41,7 +41,7 @@ class KernelChecks {
 
   void CheckGroupNorm() {
     if (data_.masked) return;
-    // One group, one a channel, and a number between if there is one.
+    // One group, one per channel, and a number between them if there is one.
     int64_t some = view_.channels / 2;
     while (some > 1 && view_.channels % some) --some;
     CheckGroupNorm(1);
@@ -247,7 +247,7 @@ class KernelChecks {
     Record(d_gamma);
   }
 
-  // float32 centers have few digits left beside means of 1e4.
+  // A float32 center near 1e4 leaves few digits for x - center.
   double CenterTolerance() const { return data_.mean > 100 ? 1e-6 : 0; }
 
   template <class F>

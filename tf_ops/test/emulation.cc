@@ -157,9 +157,9 @@ void Wait(Barriers barrier) {
 
 size_t Reserve(size_t bytes) {
   static size_t reserved = 0;
-  const size_t at = reserved, whole = (bytes + 15) / 16 * 16;
-  gaps.push_back({at + whole, whole});
-  reserved += 2 * whole;
+  const size_t at = reserved, padded = (bytes + 15) / 16 * 16;
+  gaps.push_back({at + padded, padded});
+  reserved += 2 * padded;
   if (reserved > kSharedBytes) std::abort();
   return at;
 }

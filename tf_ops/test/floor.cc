@@ -1,5 +1,5 @@
-// Measures the lower bound that memory bandwidth sets: the reads and writes of
-// each kernel with almost no arithmetic, beside the kernel itself. Run it with
+// Measures the lower bound that memory bandwidth sets: times each kernel, and the
+// same reads and writes with almost no arithmetic. Run it with
 // `make -C tf_ops floor`.
 //
 // Times are relative to a copy of x by one thread: medians of interleaved
