@@ -161,8 +161,8 @@ def test_synchronized_layers_refuse_inner_graphs(strategy, name):
         "allows in the function that `strategy.run` calls, and not in a graph "
         "within it. Received: a synchronized layer inside `tf.cond`, "
         "`tf.while_loop`, `keras.layers.RNN` or an inner `tf.function`, with "
-        f"{REPLICAS} replicas. Call the layer outside of it, or give it "
-        "`synchronized=False`."
+        f"{REPLICAS} replicas. Call the layer outside of it, or pass "
+        "`synchronized=False` to the layer."
     ) in str(error.value)
 
 
