@@ -27,8 +27,8 @@ def normalize(
     Args:
         spec: a `NormSpec`.
         x: a tensor `[batch, ...]` of rank 2 or more, of any real dtype.
-        params: the parameters of the algebra. Floating-point ones are cast to
-            the dtype of the statistics.
+        params: the parameters of the algebra. All but booleans are cast to the
+            dtype of the statistics.
         mask: as in `keras_norms.ops.normalize`.
 
     Returns: y in the shape of x, and the `updates` of the coefficients.
