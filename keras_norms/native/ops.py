@@ -9,6 +9,7 @@ import tensorflow as tf
 from keras_norms.engine.gelu_tanh import gelu_tanh
 from keras_norms.native import cache
 from keras_norms.native.loader import load
+from keras_norms.statistics.arrays import statistics_dtype
 
 
 def activation(function):
@@ -49,7 +50,7 @@ def _layout(layout):
 def moments(x, mask, layout):
     """Pass 1: count, mean, variance and residual, by one read of x."""
     return load().keras_norms_moments(
-        x, _empty(mask, "bool"), S=_statistics_dtype(x), **_layout(layout)
+        x, _empty(mask, "bool"), S=statistics_dtype(x.dtype), **_layout(layout)
     )
 
 
@@ -80,7 +81,7 @@ def gradient_combine(
     x, dy, mask, coefficients, activation, layout, slope, offset
 ):
     """Pass 4: dx, by one read of x and of dy and one write."""
-    dtype = _statistics_dtype(x)
+    dtype = statistics_dtype(x.dtype)
     return load().keras_norms_gradient_combine(
         x,
         dy,
@@ -95,7 +96,7 @@ def gradient_combine(
 
 def group_norm(x, gamma, beta, groups, epsilon, activation, axis):
     """y, and mean, residual and rstd of each group, by one read of x."""
-    dtype = _statistics_dtype(x)
+    dtype = statistics_dtype(x.dtype)
     return load().keras_norms_group_norm(
         x,
         _empty(gamma, dtype),
@@ -121,7 +122,7 @@ def group_norm_gradient(
     axis,
 ):
     """The gradients of x, gamma and beta."""
-    dtype = _statistics_dtype(x)
+    dtype = statistics_dtype(x.dtype)
     return load().keras_norms_group_norm_gradient(
         x,
         dy,
@@ -135,7 +136,3 @@ def group_norm_gradient(
         activation=activation,
         axis=axis,
     )
-
-
-def _statistics_dtype(x):
-    return tf.float64 if x.dtype == tf.float64 else tf.float32
