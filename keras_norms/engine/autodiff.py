@@ -1,6 +1,6 @@
 """The gradient of a normalization, for TensorFlow.
 
-The backward pass keeps x, in its own dtype, and small tensors.
+The forward pass saves x, the mask and small tensors for the backward pass.
 """
 
 from collections.abc import Callable
@@ -23,41 +23,40 @@ _UNKNOWN_VARIABLES = (
 )
 
 
-def differentiable(
-    backend: type[Backend],
+def normalize_with_gradient(
+    backend_class: type[Backend],
     spec: NormSpec,
     x: Tensor,
     mask: Tensor | None,
     params: Params,
-    second_order: type[Backend] | None = None,
+    second_order_class: type[Backend] | None = None,
 ) -> tuple[Tensor, Any]:
-    """y and the updates, differentiable in x and in the parameters.
+    """Returns y and the updates; y has a gradient in x and the parameters.
 
-    Every tensor is an argument of the differentiated function. A loop or an
-    inner `tf.function` differentiates in another graph, which sees arguments
-    and nothing else.
+    Every tensor that the gradient reads is an argument of the differentiated
+    function. TensorFlow differentiates a loop or an inner `tf.function` in
+    another graph, which has only the arguments.
 
     Args:
-        backend: computes the passes and their gradient.
-        spec, x, mask, params: what it computes.
-        second_order: another backend, whose operations TensorFlow can
-            differentiate, for the gradient of the gradient. `None` where
-            `backend` is one of these.
+        backend_class: the `Backend` that computes the passes.
+        spec, x, mask, params: the arguments of `normalize`.
+        second_order_class: a `Backend` for second derivatives, whose
+            operations TensorFlow can differentiate, or `None` if
+            `backend_class` has such operations.
     """
     present = params.present()
     masks = [] if mask is None else [mask]
 
     def unpack(tensors: Sequence[Tensor]) -> tuple[Tensor | None, Params]:
-        """The mask and the parameters, which follow x in the arguments."""
-        own_mask, values = tensors[: len(masks)], tensors[len(masks) :]
-        own_params = params.replace(**dict(zip(present, values, strict=True)))
-        return (own_mask[0] if own_mask else None), own_params
+        """Returns the mask and the parameters, the arguments after x."""
+        values = dict(zip(present, tensors[len(masks) :], strict=True))
+        return (tensors[0] if masks else None), params.replace(**values)
 
     @differentiation.custom_gradient
     def run(x: Tensor, *tensors: Tensor) -> Any:
-        own_mask, own_params = unpack(tensors)
-        passes = backend(spec, x, own_mask)
-        y, updates, saved = passes.forward(x, own_params)
+        mask_argument, params_argument = unpack(tensors)
+        backend = backend_class(spec, x, mask_argument)
+        y, updates, saved = backend.forward(x, params_argument)
         updates = tf.nest.map_structure(tf.stop_gradient, updates)
 
         def gradient(dy: Tensor, *_: Any, variables: Any = None) -> list[Any]:
@@ -68,15 +67,16 @@ def differentiable(
             # elimination would keep the forward pass's copies of x (its cast
             # to float32, its shift) for the backward pass.
             with tf.control_dependencies([dy]):
-                x_again = tf.identity(x)
+                x_copy = tf.identity(x)
 
-            def first(x: Tensor, dy: Tensor, *_: Any) -> tuple[Tensor, ...]:
-                dx, gradients = passes.backward(x, dy, saved)
+            def backward(x: Tensor, dy: Tensor, *_: Any) -> tuple[Tensor, ...]:
+                dx, gradients = backend.backward(x, dy, saved)
                 return dx, *gradients
 
-            if second_order is not None:
-                first = _with_gradient(first, forward)
-            gradients = iter(first(x_again, dy, *map(tf.identity, tensors)))
+            if second_order_class is not None:
+                backward = _with_gradient(backward, forward)
+            copies = map(tf.identity, tensors)
+            gradients = iter(backward(x_copy, dy, *copies))
             return [
                 next(gradients) if tensor.dtype.is_floating else None
                 for tensor in (x, *tensors)
@@ -85,40 +85,44 @@ def differentiable(
         return (y, updates), gradient
 
     def forward(x: Tensor, *tensors: Tensor) -> Tensor:
-        """y by the backend whose operations TensorFlow differentiates."""
-        assert second_order is not None
-        return differentiable(second_order, spec, x, *unpack(tensors))[0]
+        """Computes y by operations that TensorFlow differentiates."""
+        assert second_order_class is not None
+        return normalize_with_gradient(
+            second_order_class, spec, x, *unpack(tensors)
+        )[0]
 
     return run(x, *masks, *present.values())
 
 
 def _with_gradient(
-    first: Callable[..., Any], forward: Callable[..., Tensor]
+    backward: Callable[..., Any], forward: Callable[..., Tensor]
 ) -> Callable[..., Any]:
-    """A gradient whose own gradient is derived from `forward`."""
+    """Returns `backward` with a gradient: two derivatives of `forward`."""
 
     @differentiation.custom_gradient
     def run(x: Tensor, dy: Tensor, *tensors: Tensor) -> Any:
-        def second(*upstream: Tensor) -> list[Tensor]:
-            # Copies, since a loop's gradient reads these from another graph,
-            # and no tape sees that read.
-            x_, dy_, *tensors_ = map(tf.identity, (x, dy, *tensors))
-            inputs = [t for t in (x_, *tensors_) if t.dtype.is_floating]
+        def second_order(*upstream: Tensor) -> list[Tensor]:
+            # The gradient of a loop reads x, dy and the tensors from another
+            # graph, and tapes do not record that read. They watch copies.
+            copies = [tf.identity(tensor) for tensor in (x, dy, *tensors)]
+            x_copy, dy_copy, *tensor_copies = copies
+            inputs = [
+                tensor
+                for tensor in (x_copy, *tensor_copies)
+                if tensor.dtype.is_floating
+            ]
             with tf.GradientTape() as outer:
-                outer.watch([dy_, *inputs])
+                outer.watch([dy_copy, *inputs])
                 with tf.GradientTape() as inner:
                     inner.watch(inputs)
-                    y = forward(x_, *tensors_)
+                    y = forward(x_copy, *tensor_copies)
                 gradients = inner.gradient(
-                    y, inputs, dy_, unconnected_gradients="zero"
+                    y, inputs, dy_copy, unconnected_gradients="zero"
                 )
             return outer.gradient(
-                gradients,
-                [x_, dy_, *tensors_],
-                upstream,
-                unconnected_gradients="zero",
+                gradients, copies, upstream, unconnected_gradients="zero"
             )
 
-        return first(x, dy, *tensors), second
+        return backward(x, dy, *tensors), second_order
 
     return run

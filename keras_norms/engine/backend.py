@@ -14,10 +14,7 @@ from keras_norms.types import Tensor
 
 
 class GradientSums(NamedTuple):
-    """The result of pass 3.
-
-    With dy' the gradient before the activation and z = x - origin:
-    """
+    """The result of pass 3."""
 
     coefficients: Coefficients  # the gradients of center, scale and shift
     origin: Tensor  # [rows, channels]; what pass 4 subtracts from x
@@ -26,6 +23,8 @@ class GradientSums(NamedTuple):
 
 class Backend(abc.ABC):
     """Computes y, and the gradients of x and of the parameters.
+
+    dy' is the gradient with respect to the input of the activation.
 
         pass 1   moments of x                              reads x
         algebra  center, scale, shift                      small tensors

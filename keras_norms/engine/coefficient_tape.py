@@ -1,4 +1,4 @@
-"""The algebra of a normalization, and its gradient."""
+"""Runs the algebra of a normalization and computes its gradient."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,15 +16,15 @@ from keras_norms.types import Tensor
 
 
 class CoefficientTape:
-    """Runs an algebra, and differentiates it.
+    """Computes the coefficients of an algebra, and their gradient.
 
-    All its tensors are small, `[rows, channels]`, so a tape differentiates
-    the algebra, and no method writes a gradient.
+    The tensors of an algebra are small, `[rows, channels]`, so automatic
+    differentiation costs little, and no layer defines a gradient.
 
     Args:
-        algebra: see `NormSpec`.
-        moments: `Moments`, or `None`.
-        params: `Params`.
+        algebra: the algebra of a `NormSpec`.
+        moments: the moments of x, or `None` if the algebra reads none.
+        params: the tensors that the algebra reads besides the moments.
         broadcast: broadcasts coefficients to all rows and channels.
     """
 
@@ -40,7 +40,8 @@ class CoefficientTape:
         if self._tape is None:
             self.coefficients = broadcast(_run(algebra, moments, params))
             return
-        # In a graph, a source must not be computed from another source.
+        # In a graph, the gradient would also follow paths between sources
+        # outside of the algebra. Copies are computed from no other source.
         copies = {
             n: differentiation.copy(t) for n, t in params.present().items()
         }
@@ -60,19 +61,20 @@ class CoefficientTape:
     def gradient(
         self, upstream: Coefficients, origin: Tensor
     ) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
-        """Turns the gradients of the coefficients into what pass 4 adds.
+        """Computes the gradients of the moments and of the parameters.
 
             slope = 2 d variance / count
-            offset = d mean / count + slope (origin - mean)
+            offset = d mean / count + slope (origin - mean - residual)
 
-        so that the moments contribute `(x - origin) slope + offset` to dx.
+        The moments contribute `(x - origin) slope + offset` to dx, which
+        pass 4 adds.
 
         Args:
             upstream: the gradients of center, scale and shift.
             origin: what pass 4 subtracts from x.
 
-        Returns: slope and offset, `None` without moments, and the gradients
-            of the floating-point parameters.
+        Returns: slope and offset, which are `None` without moments, and the
+            gradients of the floating-point parameters.
         """
         gradients = self._tape.gradient(
             list(self.coefficients),
@@ -84,13 +86,13 @@ class CoefficientTape:
         if moments is None:
             return None, None, gradients
         d_mean, d_variance, *gradients = gradients
-        over_count = reciprocal(column(moments.count), d_mean.dtype)
-        slope = 2.0 * d_variance * over_count
+        reciprocal_count = reciprocal(column(moments.count), d_mean.dtype)
+        slope = 2.0 * d_variance * reciprocal_count
         distance = (origin - moments.mean) - moments.residual
-        # A branch that is not taken has slope 0, and possibly a mean that is
-        # not finite.
+        # Coefficients that `choose` does not select have slope 0, but their
+        # mean may not be finite, and dx must be.
         distance = differentiation.multiply_no_nan(distance, slope)
-        return slope, d_mean * over_count + distance, gradients
+        return slope, d_mean * reciprocal_count + distance, gradients
 
 
 def _run(

@@ -31,8 +31,8 @@ class _Saved(NamedTuple):
 class ComposedBackend(Backend):
     """Every pass reads `x - pivot`, where pivot is close to the mean.
 
-    Sums of shifted values keep the digits of the deviation, however large the
-    mean is.
+    Sums of shifted values keep the digits of the standard deviation, however
+    large the mean is.
     """
 
     def moments(self, x: Tensor) -> tuple[Moments, _Shifted]:
@@ -101,10 +101,11 @@ class ComposedBackend(Backend):
 def _pivot(layout: Layout, view: Tensor, mask: Tensor | None) -> Tensor:
     """A value near the mean of each row and channel, `[rows, channels]`.
 
-    Differences from it are of the size of the deviation, so float32 keeps the
-    digits of the deviation however large the mean is. The pivot is one value
-    of the row plus the mean difference from that value. Where a row is
-    constant, the pivot equals that constant exactly.
+    Differences from it are of the size of the standard deviation, so float32
+    keeps the digits of the standard deviation, however large the mean is. The
+    pivot is one value of the row plus the mean difference of the row's sample
+    from that value. If a row is constant, the pivot equals that constant
+    exactly.
     """
     if mask is None:
         sample = layout.sample(view)
@@ -130,13 +131,12 @@ def _shifted_moments(
     """The moments of each row from sums of `values`, which are x - pivot."""
     if mask is None:
         count = layout.count(values)
-        over_count = reciprocal(count, pivot.dtype)
     else:
         count = layout.sum(ops.cast(mask, pivot.dtype))
-        over_count = reciprocal(count, pivot.dtype)
         values = ops.where(mask, values, 0.0)
-    offset = layout.sum(values) * over_count
-    square = layout.sum(ops.square(values)) * over_count
+    reciprocal_count = reciprocal(count, pivot.dtype)
+    offset = layout.sum(values) * reciprocal_count
+    square = layout.sum(ops.square(values)) * reciprocal_count
     mean = materialized(pivot + offset)
     residual = (pivot - mean) + offset
     if mask is not None:

@@ -173,8 +173,8 @@ class Layout:
 
     def mean(self, sample: Tensor) -> Tensor:
         """Means over the positions of a sample: `[rows, channels]`."""
-        over_count = reciprocal(self.count(sample), sample.dtype)
-        return self._reduce(sample) * over_count
+        reciprocal_count = reciprocal(self.count(sample), sample.dtype)
+        return self._reduce(sample) * reciprocal_count
 
     def max(self, view: Tensor, mask: Tensor) -> Tensor:
         """The maximum of the unmasked positions: `[rows, channels]`.

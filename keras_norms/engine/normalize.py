@@ -1,4 +1,4 @@
-"""Runs a `NormSpec`."""
+"""The entry of the engine: normalizes x as a `NormSpec` describes."""
 
 import dataclasses
 from typing import Any
@@ -22,10 +22,10 @@ if keras.backend.backend() == "tensorflow":
 def normalize(
     spec: NormSpec, x: Tensor, params: Params, mask: Tensor | None = None
 ) -> tuple[Tensor, Any]:
-    """`activation((x - center) * scale + shift)`, and the updates.
+    """Computes `y = activation((x - center) * scale + shift)`.
 
     Args:
-        spec: a `NormSpec`.
+        spec: the algebra, and the settings of the passes.
         x: a tensor `[batch, ...]` of rank 2 or more, of any real dtype.
         params: the parameters of the algebra. All but booleans are cast to the
             dtype of the statistics.
@@ -40,29 +40,31 @@ def normalize(
         dtype = keras.backend.standardize_dtype(x.dtype)
         spec = dataclasses.replace(spec, dtype=dtype)
     params = _cast(params, statistics_dtype(x.dtype))
-    backend = select_backend(x, mask, spec.axis)
+    backend_class = select_backend(x, mask, spec.axis)
     if keras.backend.backend() != "tensorflow":
         # Other backends of Keras differentiate the passes themselves.
-        y, updates, _ = backend(spec, x, mask).forward(x, params)
+        y, updates, _ = backend_class(spec, x, mask).forward(x, params)
         return y, updates
 
-    if backend is ComposedBackend:
-        return autodiff.differentiable(backend, spec, x, mask, params)
-    backend = backend.specialized(spec, x, mask, params)
-    x = backend.cast_input(spec, x)
-    return autodiff.differentiable(
-        backend, spec, x, mask, params, ComposedBackend
+    if backend_class is ComposedBackend:
+        return autodiff.normalize_with_gradient(
+            backend_class, spec, x, mask, params
+        )
+    backend_class = backend_class.specialized(spec, x, mask, params)
+    x = backend_class.cast_input(spec, x)
+    return autodiff.normalize_with_gradient(
+        backend_class, spec, x, mask, params, ComposedBackend
     )
 
 
 def select_backend(x: Tensor, mask: Tensor | None, axis: int) -> Any:
-    """The `Backend` class that computes the passes over x.
+    """Selects the `Backend` class that computes the passes over x.
 
     The first selection of the native backend loads the library.
     """
-    # The kernels have one mask for all channels.
-    has_kernels = not validation.has_channels(mask, x.shape, axis)
-    if has_kernels and dispatch.activate(x.shape, x.dtype):
+    # The kernels apply the same mask to all channels.
+    kernels_fit = not validation.has_channels(mask, x.shape, axis)
+    if kernels_fit and dispatch.activate(x.shape, x.dtype):
         return native_backend.NativeBackend
     return ComposedBackend
 

@@ -54,10 +54,10 @@ def instance_moments(
     x, mask = validation.inputs(x, mask, axis)
     if not keras.backend.is_float_dtype(x.dtype):
         x = ops.cast(x, statistics_dtype(x.dtype))
-    backend = select_backend(x, mask, axis)
+    backend_class = select_backend(x, mask, axis)
     # Pass 1 does not run the algebra.
     spec = NormSpec(lambda moments, params: affine(moments), axis)
-    moments, _ = backend(spec, x, mask).moments(x)
+    moments, _ = backend_class(spec, x, mask).moments(x)
     if mask is None:
         moments.count = like(moments.count, moments.mean[:, 0])
     return moments
