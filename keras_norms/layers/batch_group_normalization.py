@@ -88,7 +88,7 @@ class BatchGroupNormalization(BaseBatchNormalization):
         self.examples_per_group = validation.examples(
             "examples_per_group", examples_per_group
         )
-        validation.one_of_blocks_and_replicas(
+        validation.refuse_synchronized_blocks(
             "examples_per_group", self.examples_per_group, self.synchronized
         )
 

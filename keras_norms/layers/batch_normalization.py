@@ -110,7 +110,7 @@ class BatchNormalization(BaseBatchNormalization):
         inference_weight: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        validation.keras_2_batch(kwargs)
+        validation.remove_keras_2_arguments(kwargs)
         super().__init__(
             axis=axis,
             momentum=momentum,
@@ -132,7 +132,7 @@ class BatchNormalization(BaseBatchNormalization):
         self.ghost_batch_size = validation.examples(
             "ghost_batch_size", ghost_batch_size
         )
-        validation.one_of_blocks_and_replicas(
+        validation.refuse_synchronized_blocks(
             "ghost_batch_size", self.ghost_batch_size, synchronized
         )
         self.ghost_statistics = validation.one_of(
@@ -143,7 +143,7 @@ class BatchNormalization(BaseBatchNormalization):
             "average",
         )
         self.renorm = validation.boolean("renorm", renorm)
-        validation.one_of_renorm_and_ghost_steps(renorm, ghost_statistics)
+        validation.refuse_sequential_renorm(renorm, ghost_statistics)
         self.renorm_clipping = validation.renorm_clipping(renorm_clipping)
         self.renorm_momentum = validation.fraction(
             "renorm_momentum", renorm_momentum

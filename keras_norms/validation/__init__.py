@@ -6,7 +6,7 @@ from keras_norms.validation.hooks import hooks
 from keras_norms.validation.legacy import addons_filter_response
 from keras_norms.validation.legacy import addons_instance
 from keras_norms.validation.legacy import contrib_instance
-from keras_norms.validation.legacy import keras_2_batch
+from keras_norms.validation.legacy import remove_keras_2_arguments
 from keras_norms.validation.settings import boolean
 from keras_norms.validation.settings import cosine
 from keras_norms.validation.settings import examples
@@ -16,9 +16,9 @@ from keras_norms.validation.settings import groups_of
 from keras_norms.validation.settings import inference_weights
 from keras_norms.validation.settings import not_negative
 from keras_norms.validation.settings import one_of
-from keras_norms.validation.settings import one_of_blocks_and_replicas
-from keras_norms.validation.settings import one_of_renorm_and_ghost_steps
 from keras_norms.validation.settings import reduction
+from keras_norms.validation.settings import refuse_sequential_renorm
+from keras_norms.validation.settings import refuse_synchronized_blocks
 from keras_norms.validation.settings import renorm_clipping
 from keras_norms.validation.settings import replicas
 from keras_norms.validation.settings import steps
@@ -49,14 +49,14 @@ __all__ = [
     "hooks",
     "inference_weights",
     "inputs",
-    "keras_2_batch",
     "mask_shape",
     "not_negative",
     "one_of",
-    "one_of_blocks_and_replicas",
-    "one_of_renorm_and_ghost_steps",
     "real_dtype",
     "reduction",
+    "refuse_sequential_renorm",
+    "refuse_synchronized_blocks",
+    "remove_keras_2_arguments",
     "renorm_clipping",
     "replicas",
     "steps",

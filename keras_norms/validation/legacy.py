@@ -9,7 +9,7 @@ from keras_norms.validation.kinds import is_sequence
 from keras_norms.validation.settings import boolean
 
 
-def keras_2_batch(arguments):
+def remove_keras_2_arguments(arguments):
     """Removes the arguments that only Keras 2 has from a dictionary."""
     fused = arguments.pop("fused", None)
     if fused is not None:

@@ -77,7 +77,7 @@ def replicas(value):
     return int(value)
 
 
-def one_of_blocks_and_replicas(name, value, synchronized):
+def refuse_synchronized_blocks(name, value, synchronized):
     """Refuses blocks of a replica's batch in a synchronized layer."""
     if value is not None and synchronized:
         raise ValueError(
@@ -88,7 +88,7 @@ def one_of_blocks_and_replicas(name, value, synchronized):
         )
 
 
-def one_of_renorm_and_ghost_steps(renorm, ghost_statistics):
+def refuse_sequential_renorm(renorm, ghost_statistics):
     """Refuses renorm with one update per ghost batch."""
     if renorm and ghost_statistics == "sequential":
         raise ValueError(
