@@ -83,7 +83,7 @@ def rstd(moments: Moments, epsilon: Any) -> Tensor:
 
     Without an epsilon, the root has no gradient at their variance of 0. It is
     not `rsqrt`, because XLA's gradient of that cubes it, which leaves the
-    range of float32 for deviations of 1e13.
+    range of float32 for standard deviations of 1e13.
     """
     count, variance = column(moments.count), moments.variance
     if not isinstance(count, (int, float)) or count == 0:

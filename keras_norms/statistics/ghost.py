@@ -12,17 +12,18 @@ from keras_norms.types import Tensor
 
 
 def average(batch: Moments, rows: Moments, ghost_batch_size: int) -> Moments:
-    """The mean over ghost batches of their means and of their variances.
+    """Averages the means and the variances of the ghost batches.
 
-    It is weighted by counts. The mean is that of the batch. The variance is
-    smaller than that of the batch by the variance of the ghost batches' means.
+    The averages are weighted by counts. That of the means is the mean of the
+    batch. That of the variances is smaller than the variance of the batch, by
+    the variance of the ghost batches' means.
 
     Args:
         batch: the moments of the whole batch.
-        rows: the moments of its ghost batches, repeated for every row.
+        rows: the moments of its ghost batches, repeated for each row.
         ghost_batch_size: the number of examples per ghost batch.
     """
-    count, ghosts = _one_row_each(rows, ghost_batch_size)
+    count, ghosts = _select_ghost_batches(rows, ghost_batch_size)
     weight = count * reciprocal(ops.sum(count, axis=0), count.dtype)
     variance = ops.sum(weight * ghosts.variance, axis=0, keepdims=True)
     return dataclasses.replace(batch, variance=variance)
@@ -36,19 +37,20 @@ def sequential(
     moving_mean: Tensor,
     moving_variance: Tensor,
 ) -> Moments:
-    """The target for which one update equals one update per ghost batch.
+    """The target of one update that equals one update per ghost batch.
 
     After updates with s[0], ..., s[G - 1], in order, a running statistic r is
 
         r + (1 - p) sum over k of p**(G - 1 - k) (s[k] - r)
 
-    with p the momentum. That is one update with the target r + that sum. An
-    empty ghost batch makes no update.
+    with p the momentum, as after one update with the target r + that sum. The
+    target's variance is not that of any examples and may be negative. An empty
+    ghost batch makes no update.
     """
-    count, ghosts = _one_row_each(rows, ghost_batch_size)
+    count, ghosts = _select_ghost_batches(rows, ghost_batch_size)
     present = ops.cast(count > 0, count.dtype)
-    later = ops.sum(present, axis=0) - ops.cumsum(present, axis=0)
-    weight = present * momentum**later
+    later_updates = ops.sum(present, axis=0) - ops.cumsum(present, axis=0)
+    weight = present * momentum**later_updates
 
     def target(running: Tensor, statistics: Tensor) -> Tensor:
         change = weight * (statistics - running)
@@ -62,10 +64,10 @@ def sequential(
     )
 
 
-def _one_row_each(
+def _select_ghost_batches(
     rows: Moments, ghost_batch_size: int
 ) -> tuple[Tensor, Moments]:
-    """Counts and moments with one row per ghost batch."""
+    """Returns counts and moments with one row per ghost batch."""
     step = ghost_batch_size // rows.examples
     first = ops.arange(0, ops.shape(rows.mean)[0], step, dtype="int32")
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from keras import ops
 
+from keras_norms import validation
 from keras_norms.native import differentiation
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import is_exactly
@@ -46,6 +47,7 @@ class PoolingBlocks:
         if examples is None:
             self.rows_per_block = ops.shape(self.like)[0]
         else:
+            validation.multiple_of_row("examples", examples, moments.examples)
             self.rows_per_block = examples // moments.examples
             self.rows = ops.shape(self.like)[0]
             self.padding = -self.rows % self.rows_per_block
@@ -130,20 +132,20 @@ def merge_moments(
         origin = total(mean[tuple(first)])
         pooled = materialized(origin + total(weight * (mean - origin)))
         difference = (mean - pooled) + split(residual)
-        rest = total(weight * difference)
+        pooled_residual = total(weight * difference)
         square = total(weight * (variance + ops.square(difference)))
-        square = ops.maximum(square - ops.square(rest), 0.0)
+        square = ops.maximum(square - ops.square(pooled_residual), 0.0)
 
         def gradient(
             d_mean: Tensor, d_variance: Tensor, _: Any
         ) -> tuple[Tensor, Tensor]:
             d_variance = total(split(d_variance))
-            d_square = 2.0 * (difference - rest) * d_variance
+            d_square = 2.0 * (difference - pooled_residual) * d_variance
             d_entry = total(split(d_mean)) + d_square
             d_variance = weight * d_variance + ops.zeros_like(mean)
             return join(weight * d_entry), join(d_variance)
 
-        return tuple(map(join, (pooled, square, rest))), gradient
+        return tuple(map(join, (pooled, square, pooled_residual))), gradient
 
     mean, variance, residual = merged(mean, variance)
     return mean, variance, ops.stop_gradient(residual)

@@ -1,4 +1,4 @@
-"""The algebra of moments: coarser statistics pool those of examples."""
+"""`Moments`, and their operations: pool, merge, blend, across replicas."""
 
 import dataclasses
 from typing import Any
@@ -32,9 +32,9 @@ class Moments:
             same count, as in layers without a mask.
         mean: Tensor `[rows, channels]`, float32, or float64 for float64 input.
         variance: Tensor like the mean. It is biased, `mean((x - mean)**2)`.
-        residual: What the rounding left of the mean, which is
-            `mean + residual`, because a float32 mean of 1e4 has an error of up
-            to 5e-4. It is a constant for differentiation. Defaults to `0.0`.
+        residual: The rounding error of the mean: `mean + residual` is the
+            accurate mean. A float32 mean of 1e4 is off by up to 5e-4. It is a
+            constant for differentiation. Defaults to `0.0`.
         examples: Number of examples per row, or `None` for the whole batch.
             Defaults to `1`.
     """
@@ -49,18 +49,20 @@ class Moments:
     def pool(self, examples: int | None = 1, groups: int = -1) -> "Moments":
         """Moments of coarser blocks, repeated for every entry of a block.
 
-        Counts become those of the blocks, so rows and channels must be pooled
-        in one call.
+        Every entry gets the count of its block. Do not pool the same axis a
+        second time, because repeated entries would count repeatedly.
 
         Args:
-            examples: the number of consecutive examples per block. The last
-                block may have fewer. 1 keeps the rows, `None` pools the whole
-                batch into one row.
+            examples: the number of consecutive examples per block, a multiple
+                of the examples per row. The last block may have fewer. 1 keeps
+                the rows, `None` pools the whole batch into one row.
             groups: the number of groups into which the channels are pooled,
                 contiguous and of equal size. -1 keeps every channel.
 
-        Raises: ValueError if `groups` does not divide the channels, if
-            `examples` is below 1, or if the rows already pool the batch.
+        Raises: ValueError if `groups` is neither -1 nor a divisor of the
+            number of channels, if `examples` is not `None`, 1 or a multiple
+            of the examples per row, or if it is above 1 and a row already
+            covers the whole batch.
         """
         examples = validation.examples("examples", examples)
         groups = validation.groups_of(groups, self.mean.shape[1])
@@ -85,7 +87,7 @@ class Moments:
         return (self.mean - other.mean) + (self.residual - other.residual)
 
     def or_mean_of(self, other: "Moments") -> "Moments":
-        """These moments, with the means of `other` in empty rows."""
+        """Replaces the means of empty rows by those of `other`."""
         if is_scalar(self.count):
             return self
         present = column(self.count) > 0
@@ -96,10 +98,10 @@ class Moments:
         )
 
     def only_if(self, condition: Tensor) -> "Moments":
-        """These moments, or mean 0 and variance 1 where they are not used.
+        """Sets mean 0 and variance 1 where the condition is false.
 
-        The gradient of a branch that is not taken is multiplied by zero. The
-        product with an infinity would not be zero.
+        The gradient of coefficients that `choose` does not select is
+        multiplied by 0. It must be finite, because 0 times infinity is NaN.
         """
         return dataclasses.replace(
             self,
@@ -113,19 +115,20 @@ class Moments:
         count = like(column(self.count), self.mean)
         added = like(column(other.count), self.mean)
         total = count + added
-        share = added * reciprocal(total, total.dtype)
+        weight_of_other = added * reciprocal(total, total.dtype)
         ranks = [len(getattr(m.count, "shape", ())) for m in (self, other)]
         count = total if 2 in ranks else total[:, 0]
-        return self._mixture(other, count, share)
+        return self._mixture(other, count, weight_of_other)
 
     def blend(self, other: "Moments", weight: Tensor) -> "Moments":
-        """`weight` of these moments and `1 - weight` of other ones.
+        """Mixes these moments by `weight` with other ones by `1 - weight`.
 
         `weight` is a number, or a tensor that broadcasts to
-        `[rows, channels]`. The result has the moments of the mixture of the
-        two distributions: the mean `w m + (1 - w) m'` and the variance
+        `[rows, channels]`. The mixture of the two distributions has the mean
+        `w m + (1 - w) m'` and the variance
         `w v + (1 - w) v' + w (1 - w) (m - m')**2`, which is never negative
-        and needs no difference of squares. Empty rows have weight 0.
+        and needs no difference of squares. Empty rows have weight 0. The
+        count of the result is 1, so no row of it is empty.
         """
         validation.weight(weight)
         if not isinstance(weight, (int, float)):
@@ -134,8 +137,8 @@ class Moments:
         if not isinstance(count, (int, float)) or count == 0:
             present = ops.convert_to_tensor(column(count) > 0)
             weight = weight * ops.cast(present, self.mean.dtype)
-        # The difference of a mean of 0 and a large mean would lose the
-        # residual.
+        # The mean of an empty row is 0. Its difference from a large mean would
+        # be rounded, so the result would lose the residual of that mean.
         return self.or_mean_of(other)._mixture(other, 1.0, 1.0 - weight)
 
     def across_replicas(
@@ -153,23 +156,26 @@ class Moments:
         """
         if replicas.count() == 1 or replicas_per_group == 1:
             return self
-        groups = self._of_replica_groups(replicas_per_group)
-        per_group = replicas.count() // groups[0].shape[0]
+        merged = self._of_replica_groups(replicas_per_group)
+        per_group = replicas.count() // merged[0].shape[0]
         group = replicas.index() // per_group
         count, mean, variance, residual = (
-            ops.take(each, group, axis=0) for each in groups
+            ops.take(each, group, axis=0) for each in merged
         )
         count = row_counts(count)
         return Moments(count, mean, variance, residual, self.examples)
 
     def average_over_replicas(self, replicas_per_group: int = 1) -> "Moments":
-        """The mean of the moments over groups of replicas.
+        """The averages of means and variances over groups of replicas.
 
         This is the target of the running statistics: the same on every
         replica, and weighted by counts, so that an empty replica changes
-        nothing. It is a constant for differentiation. Where replicas cannot
-        exchange tensors, as inside `tf.cond`, each replica keeps its own
-        moments.
+        nothing. It is a constant for differentiation. `replicas_per_group`
+        neighboring replicas are merged first, all of them for `None`.
+
+        With one replica, and where a `MirroredStrategy` cannot exchange
+        tensors, as inside `tf.cond`, these moments are returned themselves and
+        stay differentiable. Other strategies raise a `RuntimeError` there.
         """
         if replicas.count() == 1 or replicas.average_later():
             return self
@@ -186,28 +192,29 @@ class Moments:
         )
 
     def _mixture(
-        self, other: "Moments", count: Tensor, share: Tensor
+        self, other: "Moments", count: Tensor, weight_of_other: Tensor
     ) -> "Moments":
-        """The mixture with this share of `other`, entry by entry."""
+        """The mixture of these moments and `other`, entry by entry."""
         difference = other.minus(self)
-        mean = materialized(self.mean + share * difference)
-        rest = (self.mean - mean) + share * difference
+        mean = materialized(self.mean + weight_of_other * difference)
+        residual = (self.mean - mean) + weight_of_other * difference
+        product = weight_of_other * (1.0 - weight_of_other)
         return Moments(
             count,
             mean,
             self.variance
-            + share * (other.variance - self.variance)
-            + share * (1.0 - share) * ops.square(difference),
-            ops.stop_gradient(rest + self.residual),
+            + weight_of_other * (other.variance - self.variance)
+            + product * ops.square(difference),
+            ops.stop_gradient(residual + self.residual),
             self.examples,
         )
 
     def _of_replica_groups(
         self, replicas_per_group: int | None
     ) -> list[Tensor]:
-        """Merged moments of each group of replicas, [groups, rows, channels].
+        """Moments merged in groups of replicas: [groups, rows, channels].
 
-        The all-reduce is shared by all calls, so a layer has one.
+        All calls share one all-reduce.
         """
         if self._gathered is None:
             residual = like(self.residual, self.mean)

@@ -14,6 +14,7 @@ from keras_norms.validation.settings import fraction
 from keras_norms.validation.settings import groups
 from keras_norms.validation.settings import groups_of
 from keras_norms.validation.settings import inference_weights
+from keras_norms.validation.settings import multiple_of_row
 from keras_norms.validation.settings import not_negative
 from keras_norms.validation.settings import one_of
 from keras_norms.validation.settings import reduction
@@ -50,6 +51,7 @@ __all__ = [
     "inference_weights",
     "inputs",
     "mask_shape",
+    "multiple_of_row",
     "not_negative",
     "one_of",
     "real_dtype",

@@ -52,6 +52,20 @@ def examples(name, value):
     return int(value)
 
 
+def multiple_of_row(name, value, examples_per_row):
+    """Checks that blocks of examples consist of complete rows of moments.
+
+    `examples_per_row` may be a tensor, whose value is not checked.
+    """
+    if is_integer(examples_per_row) and value % examples_per_row:
+        raise ValueError(
+            f"`{name}` must be a multiple of the {examples_per_row} examples "
+            f"per row of the moments. Received: {name}={value}. Use a "
+            "multiple, or pool moments of examples, those of "
+            "`instance_moments`."
+        )
+
+
 def weight(value):
     """Checks the weight of a blend: a number or a tensor of rank 2."""
     shape = tuple(getattr(value, "shape", ()))

@@ -116,6 +116,11 @@ WHOLE = (
     "Moments of the whole batch cannot be split into blocks. Received: "
     "examples=2. Pool moments of examples, those of `instance_moments`."
 )
+PART_OF_ROW = (
+    "`examples` must be a multiple of the 2 examples per row of the moments. "
+    "Received: examples=3. Use a multiple, or pool moments of examples, those "
+    "of `instance_moments`."
+)
 MASK = (
     "The mask must cover the leading axes of the inputs without their channel "
     "axis, {sizes}, at least the batch. Received: mask.shape={mask}, "

@@ -1,5 +1,7 @@
 """Bad inputs and masks are refused with the rule, the value and the fix."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from tests.validation.messages import GROUPS
 from tests.validation.messages import MASK
 from tests.validation.messages import MORE_GROUPS
 from tests.validation.messages import NO_DIVISOR
+from tests.validation.messages import PART_OF_ROW
 from tests.validation.messages import RANK
 from tests.validation.messages import REAL
 from tests.validation.messages import STRAY
@@ -149,6 +152,13 @@ def test_variables_that_are_not_parameters_are_refused():
 def test_moments_of_the_batch_cannot_be_split():
     batch = ops.instance_moments(np.ones(SHAPE, "float32")).pool(examples=None)
     assert refusal(batch.pool, examples=2) == WHOLE
+
+
+def test_rows_of_several_examples_cannot_be_split():
+    """A third example would be half a row."""
+    moments = ops.instance_moments(np.ones(SHAPE, "float32"))
+    rows = dataclasses.replace(moments, examples=2)
+    assert refusal(rows.pool, examples=3) == PART_OF_ROW
 
 
 def test_thresholded_linear_unit_axis():
