@@ -68,11 +68,15 @@ inference_weight: Float from 0 to 1, the weight of an example's own
     moments at inference (alpha of inference example weighing).
     Defaults to `0.0`.""",
     "renorm_args": """\
-renorm: Boolean, whether to use batch renormalization. Training then
-    computes `(x - mean) / std * r + d` with `r = std / renorm_stddev`
-    and `d = (mean - renorm_mean) / renorm_stddev`, both clipped and
-    without a gradient, so that training follows the averages that
-    inference uses. Defaults to `False`.
+renorm: Boolean, whether to use batch renormalization. With
+    `std = sqrt(variance + epsilon)`, training then computes
+    `(x - mean) / std * r + d` with `r = std / renorm_stddev` and
+    `d = (mean - renorm_mean) / renorm_stddev`, both clipped and
+    without a gradient. `renorm_mean` and `renorm_stddev` are moving
+    averages of `mean` and `std`, and `renorm_stddev` counts as at
+    least `sqrt(epsilon)`. `moving_variance` is then
+    `moving_stddev**2 - epsilon`, at least 0, where `moving_stddev` is
+    a moving average of `std` with `momentum`. Defaults to `False`.
 renorm_clipping: Dictionary with the optional keys `rmax`, `rmin` and
     `dmax`, or `None`. `r` is clipped to `[rmin, rmax]` and `d` to
     `[-dmax, dmax]`. Defaults to `None`.
@@ -82,8 +86,8 @@ renorm_momentum: Float from 0 to 1, the momentum of `renorm_mean` and
 ghost_statistics: String, the target of the running statistics with
     ghost batches. `"batch"`: one update with the moments of the whole
     batch. `"sequential"`: one update per ghost batch, in order.
-    `"average"`: one update with the mean over ghost batches of their
-    means and of their variances. Defaults to `"batch"`.""",
+    `"average"`: one update with the averages of the means and of the
+    variances of the ghost batches. Defaults to `"batch"`.""",
     "batch_args": """\
 {{axis}}
 {{parameter_args}}
@@ -197,12 +201,14 @@ running statistics.""",
     "batch_replicas": """\
 Replicas: The running statistics are the same on all replicas of a
 `tf.distribute` strategy. Their target is the statistics of the joined
-batch if `synchronized`, and otherwise the mean over the replicas of
-their means and variances, weighted by their counts. Inside `tf.cond`,
-a loop, a cell of `keras.layers.RNN` or an inner `tf.function`, where
-replicas cannot exchange tensors, each replica updates its own running
-statistics, and inference and saved files use the mean of these. A
-synchronized layer raises a `RuntimeError` there.""",
+batch if `synchronized`, and otherwise the averages of the means and of
+the variances of the replicas, weighted by their counts. Inside
+`tf.cond`, a loop, a cell of `keras.layers.RNN` or an inner
+`tf.function`, replicas cannot exchange tensors. Under
+`MirroredStrategy`, each replica then updates its own running
+statistics, and inference and saved files use the mean of these.
+Synchronized layers and other strategies raise a `RuntimeError`
+there.""",
     # Functions.
     "x": """\
 x: Tensor `[batch, ...]` of rank 2 or more, of any real dtype.""",

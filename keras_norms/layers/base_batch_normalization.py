@@ -31,8 +31,9 @@ class BaseBatchNormalization(
 
     In training, moments are pooled over `examples_per_block` consecutive
     examples (`None` means the whole batch), over replicas if `synchronized`,
-    and over groups of channels by `channel_groups`. The running statistics
-    are updated with the moments of the whole batch, averaged over replicas.
+    and over groups of channels by `channel_groups`. By default, the running
+    statistics approach the moments of the whole batch (of all replicas if
+    `synchronized`, otherwise averaged over replicas).
 
     A subclass overrides hooks, above all `algebra`. It sets `per_example` if
     a hook reads the moments of each example.
@@ -57,8 +58,9 @@ class BaseBatchNormalization(
     >>> import keras_norms
     >>> class Centered(keras_norms.layers.BaseBatchNormalization):
     ...     def algebra(self, moments, instance, params):
-    ...         mean, scale = moments.mean, params.gamma
-    ...         return keras_norms.ops.Coefficients(mean, scale, params.beta)
+    ...         scale = params.gamma
+    ...         shift = params.beta - moments.residual * scale
+    ...         return keras_norms.ops.Coefficients(moments.mean, scale, shift)
     >>> layer = Centered(momentum=0.0)
     >>> print(np.array(layer(np.array([[1.0], [3.0]]), training=True)).ravel())
     [-1.  1.]
@@ -71,7 +73,12 @@ class BaseBatchNormalization(
       [arXiv 1502.03167](https://arxiv.org/abs/1502.03167), algorithms 1 and 2.
     """
 
+    # How many neighboring replicas of a synchronized layer share statistics;
+    # `None` means all of them.
     replicas_per_group: int | None = None
+    # Whether each replica updates its own running statistics, and whether
+    # inference that reads them per replica was traced before, see
+    # `running_statistics.py`.
     replicas_differ = inferred_in_replicas = False
 
     def __init__(
@@ -141,7 +148,7 @@ class BaseBatchNormalization(
             "moving_variance": self.moving_variance,
         }
 
-    # Keras passes `training` second.
+    # Callers of Keras's class may pass `training` as the second argument.
     def call(  # type: ignore[override]
         self,
         inputs: Tensor,
@@ -149,22 +156,25 @@ class BaseBatchNormalization(
         mask: Tensor | None = None,
     ) -> Tensor:
         training = self.trainable and validation.training(training)
-        trains, infers = training is not False, training is not True
+        may_train, may_infer = training is not False, training is not True
         params = dict(self.parameters)
-        if trains:
+        replaced: dict[str, Tensor] = {}
+        if may_train:
             params.update(self.extra_inputs(inputs, mask))
-        saved = running_statistics.read_for_inference(self, trains, infers)
-        if trains and infers:
+            running_statistics.note_separate_updates(self)
+        if may_infer:
+            replaced = running_statistics.read_for_inference(self)
+        if may_train and may_infer:
             params["training"] = training
-            params.update({f"inference_{n}": v for n, v in saved.items()})
+            params.update({f"inference_{n}": v for n, v in replaced.items()})
         else:
-            params.update(saved)
-        by_example = self.per_example or (infers and self.weighs_examples)
-        block = self.examples_per_block if trains else None
+            params.update(replaced)
+        per_example = self.per_example or (may_infer and self.weighs_examples)
+        block = self.examples_per_block if may_train else None
         spec = self.norm_spec(
-            BatchAlgebra(self, training, tuple(saved)),
-            examples_per_row=1 if by_example else block,
-            needs_moments=trains or by_example,
+            BatchAlgebra(self, training, tuple(replaced)),
+            examples_per_row=1 if per_example else block,
+            needs_moments=may_train or per_example,
         )
         y, updates = normalize(spec, inputs, Params(params), mask)
         for name, value in updates.items():

@@ -84,7 +84,7 @@ class BaseNormalization(keras.layers.Layer):
         activation: Identifier = None,
         **kwargs: Any,
     ) -> None:
-        self._beyond_keras().__init__(**kwargs)
+        self._super_of_keras().__init__(**kwargs)
         # A float32 input beyond the range of float16 must reach the
         # statistics unchanged. They are computed in their own dtype.
         self.autocast = False
@@ -103,18 +103,19 @@ class BaseNormalization(keras.layers.Layer):
         self.gamma: keras.Variable | None = None
         self.beta: keras.Variable | None = None
 
-    def _beyond_keras(self) -> Any:
-        """`super()` that skips Keras's own normalization class.
+    def _super_of_keras(self) -> Any:
+        """Returns the `super()` of Keras's normalization class.
 
-        Subclasses inherit from it for `isinstance` alone. The classes after it
-        in the method resolution order, such as a user's mixin, are called.
+        Subclasses inherit from that class only to pass `isinstance`, so its
+        methods are skipped. The classes after it in the method resolution
+        order, such as a user's mixin, are called.
         """
-        for kind in (
+        for keras_class in (
             keras.layers.BatchNormalization,
             keras.layers.GroupNormalization,
         ):
-            if isinstance(self, kind):
-                return super(kind, self)
+            if isinstance(self, keras_class):
+                return super(keras_class, self)
         return super()
 
     def build(self, input_shape: Shape) -> None:
@@ -150,14 +151,14 @@ class BaseNormalization(keras.layers.Layer):
     ) -> keras.Variable:
         """Adds a weight of the algebra, which is never stored in 16 bits.
 
-        A weight that is not trainable is read and saved as the mean over the
-        replicas of a strategy, unless the layer is synchronized, so that all
-        replicas have the same value.
+        Under `MirroredStrategy`, a weight that is not trainable is read and
+        saved as the mean of the replicas' values. Other strategies and
+        synchronized layers keep the values of all replicas equal.
         """
         dtype = keras.backend.standardize_dtype(self.variable_dtype)
-        is_same = trainable or getattr(self, "synchronized", False)
+        stays_equal = trainable or getattr(self, "synchronized", False)
         averaging = replicas.averaging_when_read()
-        with contextlib.nullcontext() if is_same else averaging:
+        with contextlib.nullcontext() if stays_equal else averaging:
             return self.add_weight(
                 name=name,
                 shape=shape,
@@ -189,11 +190,11 @@ class BaseNormalization(keras.layers.Layer):
 
     def norm_spec(self, algebra: Algebra, **fields: Any) -> NormSpec:
         """The `NormSpec` of an algebra, with the settings of this layer."""
-        linear = self.activation is keras.activations.linear
+        is_linear = self.activation is keras.activations.linear
         return NormSpec(
             algebra,
             axis=self.axis,
-            activation=None if linear else self.activation,
+            activation=None if is_linear else self.activation,
             dtype=self.compute_dtype,
             **fields,
         )
@@ -207,7 +208,7 @@ class BaseNormalization(keras.layers.Layer):
         regularizers = keras.regularizers
         constraints = keras.constraints
         return {
-            **self._beyond_keras().get_config(),
+            **self._super_of_keras().get_config(),
             "axis": self.axis,
             "epsilon": self.epsilon,
             "center": self.center,

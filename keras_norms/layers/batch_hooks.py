@@ -13,9 +13,12 @@ class BatchHooks:
 
     The defaults are those of batch normalization. The two properties may also
     be overridden by an attribute of the class, such as `per_example = True`.
-    The methods stand in the order in which a call runs them. They compute with
-    small tensors. `extra_inputs`, which receives the inputs, is a method of
-    `BaseBatchNormalization`.
+    The methods are listed in the order in which a call runs them. They compute
+    with small tensors. `extra_inputs`, which receives the inputs, is a method
+    of `BaseBatchNormalization`.
+
+    A name that `updated_state` or `step_state` returns must be a key of
+    `parameters` and an attribute of the layer that holds the weight.
     """
 
     epsilon: float
@@ -43,7 +46,7 @@ class BatchHooks:
         return True
 
     def training_moments(self, moments: Moments, params: Params) -> Moments:
-        """The moments of each row, as training pools them."""
+        """The moments of each row, before training pools them."""
         return moments
 
     def running_target(
@@ -51,15 +54,21 @@ class BatchHooks:
     ) -> Moments:
         """The moments that the running statistics approach.
 
-        `batch` are the moments of the whole batch, `rows` those of its
-        blocks.
+        `batch` are the moments of the whole batch. `rows` are the moments that
+        normalize it: those of its blocks of `examples_per_block`, repeated for
+        each row, or one row for the whole batch.
         """
         return batch
 
     def updated_state(
         self, mean: Tensor, variance: Tensor, params: Params
     ) -> dict[str, Tensor]:
-        """New values of non-trainable weights by name, after a valid batch."""
+        """New values of non-trainable weights in training, by name.
+
+        A value of a channel is assigned if `running_target` is valid there:
+        finite, with a count above 0. A scalar is assigned if any channel is
+        valid.
+        """
         momentum = self.momentum
         return {
             "moving_mean": moving_average(params.moving_mean, mean, momentum),
@@ -69,7 +78,7 @@ class BatchHooks:
         }
 
     def step_state(self, params: Params) -> dict[str, Tensor]:
-        """New values of non-trainable weights by name, after every batch."""
+        """Like `updated_state`, but assigned after every training batch."""
         return {}
 
     def channel_groups(self, moments: Moments) -> Moments:
@@ -83,7 +92,11 @@ class BatchHooks:
         return self.algebra(moments, instance, params)
 
     def example_statistics(self, instance: Moments, params: Params) -> Moments:
-        """Each example's moments, as blended with the running statistics."""
+        """The moments of each example that inference blends into others.
+
+        They get the weight `inference_weight` and the running statistics the
+        rest.
+        """
         return self.channel_groups(instance)
 
     def algebra(
@@ -91,7 +104,9 @@ class BatchHooks:
     ) -> Coefficients:
         """The coefficients.
 
-        `moments` are those that normalize: the batch's or the running ones.
-        `instance` are those of each example, where `per_example` is set.
+        `moments` are those that normalize: of the batch or a block in
+        training, the running ones (with `inference_weight`, blended) at
+        inference. `instance` are those of each example, if `per_example` is
+        set.
         """
         return affine(moments, params.gamma, params.beta, self.epsilon)

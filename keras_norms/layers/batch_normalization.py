@@ -35,9 +35,9 @@ class BatchNormalization(BaseBatchNormalization):
 
     The layer is a superset of `keras.layers.BatchNormalization`. It has the
     same arguments, defaults and weights, and the same class name, so that
-    weight files load. `moving_variance` is a moving average of the biased
-    variance, as in Keras. PyTorch averages the unbiased variance, and its
-    momentum is 1 minus this one.
+    weight files load. Without `renorm`, `moving_variance` is a moving average
+    of the biased variance, as in Keras. PyTorch averages the unbiased
+    variance, and its momentum is 1 minus this one.
 
     `fused` of Keras 2 is accepted and ignored, because it chose an
     implementation. `virtual_batch_size` is called `ghost_batch_size` here.
@@ -160,12 +160,12 @@ class BatchNormalization(BaseBatchNormalization):
         super().build(input_shape)
         if not self.renorm:
             return
-        stddev = SquareRoot(self.moving_variance_initializer)
+        stddev_initializer = SquareRoot(self.moving_variance_initializer)
         shape = self.moving_mean.shape
         for name, initializer in (
-            ("moving_stddev", stddev),
+            ("moving_stddev", stddev_initializer),
             ("renorm_mean", self.moving_mean_initializer),
-            ("renorm_stddev", stddev),
+            ("renorm_stddev", stddev_initializer),
         ):
             weight = self.add_parameter(
                 name, shape, initializer, trainable=False
@@ -193,15 +193,14 @@ class BatchNormalization(BaseBatchNormalization):
         r = ops.maximum(r, clipping.get("rmin") or 0.0)
         if clipping.get("rmax") is not None:
             r = ops.minimum(r, clipping["rmax"])
-        d = moments.mean - params.renorm_mean + moments.residual
-        d = d / stddev
+        d = (moments.mean - params.renorm_mean + moments.residual) / stddev
         if clipping.get("dmax") is not None:
             d = ops.clip(d, -clipping["dmax"], clipping["dmax"])
-        r, d = ops.stop_gradient(r), ops.stop_gradient(d)
+        gamma, shift = ops.stop_gradient(r), ops.stop_gradient(d)
         if params.gamma is not None:
-            r, d = r * params.gamma, d * params.gamma
-        beta = d if params.beta is None else d + params.beta
-        params = params.replace(gamma=r, beta=beta)
+            gamma, shift = gamma * params.gamma, shift * params.gamma
+        beta = shift if params.beta is None else shift + params.beta
+        params = params.replace(gamma=gamma, beta=beta)
         return self.algebra(moments, instance, params)
 
     def running_target(
@@ -233,7 +232,8 @@ class BatchNormalization(BaseBatchNormalization):
             ("moving_stddev", stddev, self.momentum),
         ):
             state[name] = moving_average(params[name], value, momentum)
-        # The paper averages deviations, not variances.
+        # The paper averages standard deviations. Inference, which divides by
+        # sqrt(moving_variance + epsilon), then divides by moving_stddev.
         square = ops.square(state["moving_stddev"])
         state["moving_variance"] = ops.maximum(square - self.epsilon, 0.0)
         return state

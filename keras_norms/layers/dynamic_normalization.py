@@ -185,12 +185,12 @@ class DynamicNormalization(BaseBatchNormalization):
         mean = source.mean + source.residual
         # The root has no gradient at 0.
         variance = ops.maximum(source.variance + self.epsilon, 1e-30)
-        deviation = ops.sqrt(variance)
+        stddev = ops.sqrt(variance)
         if self.separate:
-            dgamma = self._module("scale_", deviation, params)
+            dgamma = self._module("scale_", stddev, params)
             dbeta = self._module("shift_", mean, params)
         else:
-            both = ops.concatenate([mean, deviation], axis=1)
+            both = ops.concatenate([mean, stddev], axis=1)
             both = self._module("", both, params)
             dgamma, dbeta = ops.split(both, 2, axis=1)
         gamma, beta = params.gamma, params.beta

@@ -40,8 +40,8 @@ class GhostBatchNormalization(BatchNormalization):
             `"batch"`: one update with the moments of the whole batch, as in
             the code of Summers and Dinneen. `"sequential"`: one update per
             ghost batch, in order, as in the code of Hoffer et al.
-            `"average"`: one update with the mean over ghost batches of their
-            means and of their variances. Defaults to `"batch"`.
+            `"average"`: one update with the averages of the means and of the
+            variances of the ghost batches. Defaults to `"batch"`.
         momentum: Float from 0 to 1, the momentum of one update of the moving
             averages. `"sequential"` makes one update per ghost batch. Defaults
             to `0.99`.

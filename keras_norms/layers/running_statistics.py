@@ -21,23 +21,29 @@ def moving_average(old: Tensor, value: Tensor, momentum: float) -> Tensor:
     return old * momentum + value * (1.0 - momentum)
 
 
-def read_for_inference(
-    layer: Any, trains: bool, infers: bool
-) -> dict[str, Tensor]:
-    """The running statistics by name, where replicas may have other values.
+def note_separate_updates(layer: Any) -> None:
+    """Notes on a layer that each replica updates its own running statistics.
 
-    Where replicas cannot exchange tensors (inside `tf.cond`, a loop or an
-    inner `tf.function`), each replica updates its own value, and the mean of
-    these values is saved. Inference reads that mean only if replicas may
-    differ, because a read from another device costs a transfer.
+    Replicas do so where they cannot exchange tensors (inside `tf.cond`, a loop
+    or an inner `tf.function`). The mean of their values is saved, so inference
+    must read it. A warning reports inference that was traced before, because
+    it does not.
     """
-    if trains and not layer.synchronized and replicas.average_later():
-        if layer.inferred_in_replicas and not layer.replicas_differ:
-            message = _TRACED_BEFORE.format(layer.name)
-            warnings.warn(message, stacklevel=4)
-        layer.replicas_differ = True
-    if not infers:
-        return {}
+    if layer.synchronized or not replicas.average_later():
+        return
+    if layer.inferred_in_replicas and not layer.replicas_differ:
+        message = _TRACED_BEFORE.format(layer.name)
+        warnings.warn(message, stacklevel=4)
+    layer.replicas_differ = True
+
+
+def read_for_inference(layer: Any) -> dict[str, Tensor]:
+    """Returns the values that inference reads instead of the parameters.
+
+    These are the means over replicas if replicas may have different running
+    statistics. Otherwise, the values of all replicas are equal, and a read
+    from another device, which costs a transfer, is avoided.
+    """
     if replicas.count() == 1:
         differ = layer.replicas_differ
         return {} if differ else replicas.firsts(layer.parameters)

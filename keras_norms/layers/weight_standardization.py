@@ -88,7 +88,7 @@ class WeightStandardization(keras.layers.Wrapper):
     - Qiao et al., Micro-Batch Training with Batch-Channel Normalization and
       Weight Standardization, 2019,
       [arXiv 1903.10520](https://arxiv.org/abs/1903.10520), section 3. The
-      biased deviation and epsilon are those of the authors' TensorFlow code.
+      biased standard deviation and epsilon are those of the authors' code.
     """
 
     def __init__(
@@ -197,8 +197,8 @@ class WeightStandardization(keras.layers.Wrapper):
 
     def _coefficients(self, moments: Moments) -> Coefficients:
         # The root has no gradient at 0, where all weights are equal.
-        deviation = ops.sqrt(ops.maximum(moments.variance, 1e-30))
-        scale = 1.0 / (deviation + self.epsilon)
+        stddev = ops.sqrt(ops.maximum(moments.variance, 1e-30))
+        scale = 1.0 / (stddev + self.epsilon)
         return Coefficients(moments.mean, scale, -moments.residual * scale)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
