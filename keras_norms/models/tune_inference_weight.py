@@ -16,8 +16,7 @@ from keras_norms.models.traversal import forget_traces
 from keras_norms.native import tracing
 from keras_norms.types import Tensor
 
-# From 0 to a weight past the optimum of the paper's curves, and finer where
-# they are steep.
+# The weights range from 0 to 0.5, in steps that grow with the weight.
 WEIGHTS = (
     *(0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2),
     *(0.25, 0.3, 0.4, 0.5),
@@ -42,26 +41,26 @@ def tune_inference_weight(
     pass over the data per weight. All layers with running statistics get the
     same weight. The best weight depends on the metric, the model and the data.
 
-    The batch normalizations of Keras have no such weight. Convert their layers
-    first (see README), as for any model that was trained with Keras alone. Use
-    `set_inference_weight` to set a weight that is known.
+    The batch normalizations of Keras have no such weight. If the model has
+    some, first convert them to layers of this package, as its README shows.
+    Use `set_inference_weight` to set a weight that is known.
 
     Accuracies on small sets are noisy. With 500 images and 10% errors, one
-    standard error is 1.3 points, which is more than most curves rise. A loss
-    distinguishes weights with far fewer images.
+    standard error is 1.3 points, which can exceed the differences between the
+    weights. A loss distinguishes weights with far fewer images.
 
     Args:
         model: Built model. It need not be compiled. The functions that its
             `fit`, `evaluate` and `predict` have traced are traced again.
         dataset: Batches `(x, y)` or `(x, y, sample_weight)` that can be
             iterated once per weight: a `tf.data.Dataset`, a
-            `keras.utils.PyDataset` or a list. Or one pair of arrays, which is
-            split into batches of 32.
+            `keras.utils.PyDataset` or a list. Arrays `(x, y)` or `(x, y,
+            sample_weight)` of all examples are split into batches of 32.
         metric: A `keras.metrics.Metric`, its name, a loss, or a function of
             `(y, prediction)` that returns one value per example. `"accuracy"`
-            is that of labels or of one-hot classes according to the shapes, as
-            in `compile`. If the model returns logits, pass a loss with
-            `from_logits=True`, because names such as
+            is the binary, sparse categorical or categorical accuracy,
+            according to the shapes, as in `compile`. If the model returns
+            logits, pass a loss with `from_logits=True`, because names such as
             `"sparse_categorical_crossentropy"` expect probabilities.
         weights: List of the weights to try, from 0 to 1. Defaults to
             `(0.0, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15,
@@ -81,8 +80,9 @@ def tune_inference_weight(
         ValueError: If `weights` is empty or a weight is not a number from 0 to
             1, if `mode` or `metric` is unknown, if the model has no layer with
             an `inference_weight`, or if the dataset has no examples or can be
-            iterated only once. After this and every other error, the layers
-            have their previous weights.
+            iterated only once. If an error occurs before the best weight is
+            known, the layers keep their previous `inference_weight`. The
+            figure is drawn afterwards.
 
     Example:
 
@@ -109,7 +109,7 @@ def tune_inference_weight(
     validation.one_of("mode", mode, "auto", "max", "min")
     layers = layers_with_inference_weight(model)
     data = evaluation.batches(dataset)
-    before = [layer.inference_weight for layer in layers]
+    previous_weights = [layer.inference_weight for layer in layers]
 
     def predict(x: Tensor, weight: Tensor) -> Tensor:
         for layer in layers:
@@ -121,36 +121,36 @@ def tune_inference_weight(
     progress = keras.utils.Progbar(
         len(candidates), verbose=verbose, unit_name="weight"
     )
-    measure: Any = None
+    keras_metric: Any = None
     curve: dict[float, float] = {}
-    best = before
+    new_weights = previous_weights
     try:
         for weight in candidates:
             tensor = ops.convert_to_tensor(weight, keras.backend.floatx())
             for batch in data():
                 x, y, *sample_weight = evaluation.unpack(batch)
                 prediction = compiled(x, tensor)
-                if measure is None:
-                    measure = evaluation.metric_of(metric, y, prediction)
-                    rises = evaluation.rises(measure, mode)
-                measure.update_state(y, prediction, *sample_weight)
-            if measure is None:
+                if keras_metric is None:
+                    keras_metric = evaluation.metric_of(metric, y, prediction)
+                    rises = evaluation.rises(keras_metric, mode)
+                keras_metric.update_state(y, prediction, *sample_weight)
+            if keras_metric is None:
                 raise ValueError(
                     "The dataset must contain examples. Received: "
                     f"dataset={dataset!r}, which contains none. Pass "
                     "validation data."
                 )
-            curve[weight] = evaluation.number(measure)
-            measure.reset_state()
-            progress.add(1, [(measure.name, curve[weight])])
-        chosen = _best(curve, rises)
-        best = [chosen] * len(layers)
+            curve[weight] = evaluation.number(keras_metric)
+            keras_metric.reset_state()
+            progress.add(1, [(keras_metric.name, curve[weight])])
+        best_weight = _best(curve, rises)
+        new_weights = [best_weight] * len(layers)
     finally:
-        for layer, value in zip(layers, best, strict=True):
+        for layer, value in zip(layers, new_weights, strict=True):
             layer.inference_weight = value
         forget_traces(model)
     if plot is not None:
-        _draw(curve, measure.name, chosen, plot)
+        _draw(curve, keras_metric.name, best_weight, plot)
     return curve
 
 
@@ -166,13 +166,14 @@ def _best(curve: dict[float, float], rises: bool) -> float:
 
 
 def _draw(
-    curve: dict[float, float], name: str, best: float, path: Any
+    curve: dict[float, float], name: str, best_weight: float, path: Any
 ) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
     axes.plot(list(curve), list(curve.values()), marker="o", color="#0072b2")
-    axes.axvline(best, color="#d55e00", label=f"best: {best:g}")
+    label = f"best: {best_weight:g}"
+    axes.axvline(best_weight, color="#d55e00", label=label)
     axes.set_xlabel("weight of an example's own moments, alpha")
     axes.set_ylabel(name)
     axes.grid(alpha=0.3)
