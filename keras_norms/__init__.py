@@ -1,4 +1,4 @@
-"""Normalization layers for Keras 3: exact, fast, safe under distribution."""
+"""Keras 3 normalization layers: accurate, fast, safe under distribution."""
 
 from keras_norms import _requirements  # noqa: F401  must come first
 from keras_norms import layers

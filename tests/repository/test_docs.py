@@ -177,12 +177,13 @@ def test_readme():
     x = np.random.default_rng(0).normal(size=(2, 32, 32, 3))
     y = namespace["model"].predict(x, verbose=0)
     assert y.shape == (2, 10)
-    changed = namespace["changed"]
-    np.testing.assert_allclose(changed.predict(x, verbose=0), y, atol=1e-5)
+    converted = namespace["converted"]
+    np.testing.assert_allclose(converted.predict(x, verbose=0), y, atol=1e-5)
 
 
 def test_a_model_of_keras_changes_its_layers():
-    ours = run("\n".join(blocks("README.md")), "readme")["ours"]
+    source = "\n".join(blocks("README.md"))
+    convert_layer = run(source, "readme")["convert_layer"]
     model = keras.Sequential(
         [
             keras.Input((8, 8, 4)),
@@ -191,13 +192,15 @@ def test_a_model_of_keras_changes_its_layers():
         ]
     )
     model.layers[1].moving_mean.assign([1, 2, 3, 4])
-    changed = keras.models.clone_model(model, clone_function=ours)
-    changed.set_weights(model.get_weights())
-    kinds = [type(layer) for layer in changed.layers]
+    converted = keras.models.clone_model(model, clone_function=convert_layer)
+    converted.set_weights(model.get_weights())
+    kinds = [type(layer) for layer in converted.layers]
     assert kinds == [layers.GroupNormalization, layers.BatchNormalization]
     x = np.random.default_rng(0).normal(size=(2, 8, 8, 4))
     want = model.predict(x, verbose=0)
-    np.testing.assert_allclose(changed.predict(x, verbose=0), want, atol=1e-5)
+    np.testing.assert_allclose(
+        converted.predict(x, verbose=0), want, atol=1e-5
+    )
 
 
 def test_a_method_of_ones_own():

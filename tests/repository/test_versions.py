@@ -50,7 +50,8 @@ def test_layer_trains_and_is_saved(name, tmp_path):
 
 
 def test_readme_snippet_converts_nested_models():
-    ours = run("\n".join(blocks("README.md")), "readme")["ours"]
+    source = "\n".join(blocks("README.md"))
+    convert_layer = run(source, "readme")["convert_layer"]
     shape = (4, 4, CHANNELS)
     inner = keras.Sequential(
         [
@@ -68,10 +69,10 @@ def test_readme_snippet_converts_nested_models():
     model = keras.Model(inputs, x, name="outer")
     random = np.random.default_rng(0)
     model.set_weights([random.random(w.shape) for w in model.get_weights()])
-    changed = keras.models.clone_model(model, clone_function=ours)
+    converted = keras.models.clone_model(model, clone_function=convert_layer)
     norms = [
         layer
-        for layer in changed._flatten_layers()
+        for layer in converted._flatten_layers()
         if layer.name.endswith("_norm")
     ]
     assert {type(layer) for layer in norms} == {
@@ -80,8 +81,12 @@ def test_readme_snippet_converts_nested_models():
     }
     assert all(type(n).__module__.startswith("keras_norms") for n in norms)
     assert len(norms) == 3
-    assert [w.path for w in changed.weights] == [w.path for w in model.weights]
-    changed.set_weights(model.get_weights())
+    assert [w.path for w in converted.weights] == [
+        w.path for w in model.weights
+    ]
+    converted.set_weights(model.get_weights())
     x = random.normal(size=(2, *shape))
     want = model.predict(x, verbose=0)
-    np.testing.assert_allclose(changed.predict(x, verbose=0), want, atol=1e-5)
+    np.testing.assert_allclose(
+        converted.predict(x, verbose=0), want, atol=1e-5
+    )
