@@ -252,20 +252,20 @@ def test_a_method_with_running_averages(tmp_path):
 
 
 def test_a_method_with_running_averages_and_a_weight():
-    """The page's fourth example: shares are of self, the weight trains."""
+    """The page's fourth example: the weight of a blend is that of self."""
     source = blocks("docs/architecture.md")[3]
     assert len(source.splitlines()) < 40
-    kind = run(source, "method")["LeaningBatchNormalization"]
+    kind = run(source, "method")["BlendedBatchNormalization"]
     layer = kind(epsilon=0.0, momentum=0.0, dtype="float64")
     x = np.random.default_rng(0).normal(3, 2, (4, 5, 6))
     layer.build(x.shape)
-    back = np.linspace(-1, 1, 6)
-    layer.back.assign(back)
+    slope = np.linspace(-1, 1, 6)
+    layer.slope.assign(slope)
     mean, own = x.mean((0, 1)), x.mean(1, keepdims=True)
     mixed = 0.1 * own + 0.9 * mean
     square = 0.1 * (x**2).mean(1, keepdims=True) + 0.9 * (x**2).mean((0, 1))
-    want = (x - mixed) / np.sqrt(square - mixed**2) + back * (own - mean)
+    want = (x - mixed) / np.sqrt(square - mixed**2) + slope * (own - mean)
     np.testing.assert_allclose(layer(x, training=True), want, atol=1e-12)
     np.testing.assert_allclose(layer(x), want, atol=1e-12)
     config = layer.get_config()
-    assert type(layer).from_config(config).share == 0.1
+    assert type(layer).from_config(config).weight == 0.1
