@@ -2,9 +2,11 @@
 
 import ast
 import configparser
+import importlib
 
 import pytest
 
+from tests.support import processes
 from tests.support.sources import ROOT
 from tests.support.sources import source_files
 
@@ -36,6 +38,8 @@ NAME_TENSORFLOW = {
 PRIVATE_TENSORFLOW = {"native/differentiation.py", "native/tracing.py"}
 # To be removed when this file is split.
 TOO_LONG = {"benchmarks/papers/claims.py"}
+# The modules that build the native library, which only a build needs.
+BUILD_MODULES = ("build", "compiler", "cubins")
 
 
 def inside(path):
@@ -78,6 +82,19 @@ def test_tensorflow_is_named_only_where_it_must_be(path):
 def test_files_are_short(name):
     lines = (ROOT / name).read_text().splitlines()
     assert len(lines) <= 250 or name in TOO_LONG
+
+
+def test_statistics_are_imported_without_the_build():
+    code = (
+        "import sys\n"
+        "from keras_norms.statistics.moments import Moments\n"
+        "print(*sys.modules, sep='\\n')"
+    )
+    loaded = processes.run("-c", code).splitlines()
+    assert "keras_norms.statistics.moments" in loaded
+    for name in BUILD_MODULES:
+        module = importlib.import_module(f"keras_norms.native.{name}")
+        assert module.__name__ not in loaded
 
 
 @every_source
