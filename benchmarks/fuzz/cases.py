@@ -1,39 +1,20 @@
-"""Random cases: a layer, its arguments, an input and a mode of execution."""
+"""A random case has a layer, its arguments, an input and an execution mode."""
 
 import dataclasses
 from typing import Any
 
 import numpy as np
 
-ACTIVATIONS = ("relu", "silu", "gelu", "leaky_relu", "sigmoid", "tanh", "elu")
+from benchmarks.fuzz.arguments import COMPANIONS
+from benchmarks.fuzz.arguments import LAYERS
+from benchmarks.fuzz.arguments import draw_arguments
+
 # Activations whose constants TensorFlow rounds to float32.
 FLOAT32_ACTIVATIONS = ("gelu", "leaky_relu")
 POLICIES = ("float32", "float64", "mixed_float16", "mixed_bfloat16")
 POLICIES += ("float16", "bfloat16")
 INPUT_DTYPES = ("float16", "bfloat16", "float32", "float64")
 INTEGER_DTYPES = ("int8", "uint8", "int32", "int64")
-STATELESS = (
-    "GroupNormalization",
-    "InstanceNormalization",
-    "FilterResponseNormalization",
-)
-BATCH_NORMS = (
-    "BatchNormalization",
-    "GhostBatchNormalization",
-    "CrossReplicaBatchNormalization",
-)
-LAYERS = (
-    *STATELESS,
-    *BATCH_NORMS,
-    "BatchGroupNormalization",
-    "BatchInstanceNormalization",
-    "DynamicNormalization",
-    "InstanceEnhancementBatchNormalization",
-    "RepresentativeBatchNormalization",
-    "SwitchableNormalization",
-    "UnifiedBatchNormalization",
-)
-COMPANIONS = ("ThresholdedLinearUnit", "WeightStandardization")
 
 
 @dataclasses.dataclass
@@ -102,7 +83,7 @@ def draw(seed):
     policy = d.choice(POLICIES, [5, 3, 1, 1, 0.5, 0.5])
     if dtype == "float64" and d.chance(0.7):
         policy = "float64"
-    arguments = _arguments(d, layer, shape[axis])
+    arguments = draw_arguments(d, layer, shape[axis])
     wide = "float64" in (dtype, policy)
     if wide and arguments.get("activation") in FLOAT32_ACTIVATIONS:
         arguments["activation"] = "silu"
@@ -179,98 +160,3 @@ def _range(d, dtype):
     scale = d.choice(scales, [12, 2, 2, 1, 1, 0.5, 0.5])
     # Squares must stay within the range of float32.
     return scale, min(mean, 10.0) if scale > 1e9 else mean
-
-
-def _arguments(d, layer, channels):
-    if layer == "ThresholdedLinearUnit":
-        return {}
-    if layer == "WeightStandardization":
-        return {"epsilon": d.choice((1e-5, 0.0, 1e-3, 0.1))}
-    arguments = _common(d)
-    if layer not in STATELESS:
-        arguments["momentum"] = d.choice((0.99, 0.9, 0.0, 1.0, 0.5))
-        if d.chance(0.4):
-            weight = d.choice((0.0, 1.0, 0.2, d.between(0, 1)))
-            arguments["inference_weight"] = weight
-        if d.chance(0.15) and layer not in BATCH_NORMS:
-            arguments["synchronized"] = True
-    divisors = [n for n in range(1, channels + 1) if channels % n == 0]
-    if layer in ("GroupNormalization", "BatchGroupNormalization"):
-        arguments["groups"] = d.choice([*divisors, -1])
-        if d.chance(0.02):
-            arguments["groups"] = d.integer(1, channels + 2)
-    if layer == "BatchGroupNormalization" and d.chance(0.6):
-        arguments["examples_per_group"] = d.integer(1, 6)
-    if layer in BATCH_NORMS:
-        arguments.update(_batch_norm(d, layer))
-    if layer == "DynamicNormalization":
-        arguments.update(_dynamic(d))
-    if layer == "UnifiedBatchNormalization":
-        arguments.update(_unified(d))
-    if layer == "FilterResponseNormalization":
-        arguments["learnable_epsilon"] = d.chance(0.5)
-    return arguments
-
-
-def _common(d):
-    arguments = {"epsilon": d.choice((1e-3, 1e-5, 0.0, 1.0, 1e-8))}
-    if d.chance(0.15):
-        arguments["center"] = False
-    if d.chance(0.15):
-        arguments["scale"] = False
-    if d.chance(0.3):
-        arguments["activation"] = d.choice(ACTIVATIONS)
-    if d.chance(0.005):
-        arguments["epsilon"] = -1.0
-    return arguments
-
-
-def _batch_norm(d, layer):
-    arguments = {}
-    if layer == "BatchNormalization" and d.chance(0.15):
-        arguments["synchronized"] = True
-    ghosts = layer == "GhostBatchNormalization"
-    if ghosts or (layer == "BatchNormalization" and d.chance(0.3)):
-        arguments["ghost_batch_size"] = d.integer(1, 6)
-        statistics = ("batch", "sequential", "average")
-        arguments["ghost_statistics"] = d.choice(statistics)
-    if d.chance(0.35):
-        arguments["renorm"] = True
-        arguments["renorm_momentum"] = d.choice((0.99, 0.5, 0.0, 1.0))
-        clipping = {}
-        if d.chance(0.5):
-            clipping["rmax"] = d.between(1, 3)
-        if d.chance(0.5):
-            clipping["rmin"] = d.between(0, 1)
-        if d.chance(0.5):
-            clipping["dmax"] = d.between(0, 5)
-        arguments["renorm_clipping"] = clipping
-    return arguments
-
-
-def _dynamic(d):
-    return {
-        "scope": d.choice(("example", "batch")),
-        "reduction": d.choice((1, 1.5, 2, 24)),
-        "hidden_activation": d.choice(("relu", "tanh", None)),
-        "output_activation": d.choice((None, "tanh", "sigmoid")),
-        "use_bias": d.chance(0.7),
-        "separate": d.chance(0.5),
-        "inference_statistics": d.choice(("running", "batch"), [3, 1]),
-    }
-
-
-def _unified(d):
-    return {
-        "condensation_threshold": d.choice(
-            (0.7, 1, d.between(-1, 1)), [1, 1, 3]
-        ),
-        "warmup_steps": d.choice((0, 100)),
-        "when_condensed": d.choice(("keep_statistics", "use_running")),
-        "similarity": d.choice(("features", "pooled")),
-        "calibrate_center": d.chance(0.6),
-        "calibrate_scale": d.chance(0.6),
-        "scale_calibration": d.choice(
-            ("representative", "instance_enhancement")
-        ),
-    }

@@ -4,7 +4,16 @@ import numpy as np
 import tensorflow as tf
 
 from tests.conformance.descriptors import CHANNELS
+from tests.conformance.descriptors import Descriptor
 from tests.conftest import REPLICAS
+
+# The numbers of examples of the replicas, for each number of replicas.
+SHARDS = {
+    2: [(4, 4), (3, 1), (4, 0), (0, 3)],
+    3: [(3, 1, 4), (2, 0, 3)],
+    4: [(2, 2, 2, 2), (3, 1, 4, 0), (0, 0, 1, 0)],
+}[REPLICAS]
+CROSS = Descriptor("CrossReplicaBatchNormalization", {})
 
 
 class Run:

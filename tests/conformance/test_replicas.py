@@ -1,35 +1,40 @@
-"""Replicas of MirroredStrategy: equal to one device on the joined batch.
+"""Synchronized replicas equal one device that has the joined batch.
 
-TensorFlow allows one number of replicas per process: two here, and this file
-is run again with three and four in other processes.
+TensorFlow allows one number of replicas per process, which is two here. The
+last test runs this file and the other tests of replicas in other processes,
+with three and four replicas.
 """
 
 import dataclasses
 import os
+import pathlib
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 
-import keras_norms
 from keras_norms import ops
 from tests.conformance.descriptors import CHANNELS
 from tests.conformance.descriptors import DESCRIPTORS
 from tests.conformance.descriptors import Descriptor
+from tests.conformance.replica_run import CROSS
+from tests.conformance.replica_run import SHARDS
 from tests.conformance.replica_run import Run
 from tests.conftest import REPLICAS
 from tests.references import formulas
 from tests.references import oracles
 
-SHARDS = {
-    2: [(4, 4), (3, 1), (4, 0), (0, 3)],
-    3: [(3, 1, 4), (2, 0, 3)],
-    4: [(2, 2, 2, 2), (3, 1, 4, 0), (0, 0, 1, 0)],
-}[REPLICAS]
+FILES = [
+    pathlib.Path(__file__).with_name(name)
+    for name in (
+        "test_replicas.py",
+        "test_replica_groups.py",
+        "test_replicated_models.py",
+    )
+]
 SYNCHRONIZED = [
-    Descriptor("CrossReplicaBatchNormalization", {}),
+    CROSS,
     Descriptor("BatchNormalization", {"synchronized": True}),
     Descriptor(
         "BatchGroupNormalization",
@@ -50,7 +55,6 @@ if REPLICAS > 2:
     SYNCHRONIZED = SYNCHRONIZED[:3] + [
         d for d in SYNCHRONIZED if d.name.startswith("Representative")
     ]
-CROSS = SYNCHRONIZED[0]
 every_synchronized = pytest.mark.parametrize(
     "descriptor", SYNCHRONIZED, ids=[d.id for d in SYNCHRONIZED]
 )
@@ -178,97 +182,12 @@ def test_condensed_replicas_do_not_update_running_statistics(
     assert run.layer.updates == (total > 0)
 
 
-@pytest.mark.skipif(REPLICAS != 4, reason="four replicas make two groups")
-def test_replicas_per_group(strategy):
-    shards = (3, 1, 2, 0)
-    run = Run(
-        strategy,
-        CROSS,
-        shards,
-        dtype="float64",
-        arguments={"replicas_per_group": 2, "momentum": 0.0},
-    )
-    assert run.collectives() == 2
-    means, variances = [], []
-    for pair in (slice(0, 2), slice(2, 4)):
-        x, dy = np.concatenate(run.x[pair]), np.concatenate(run.dy[pair])
-        gamma, beta = run.layer.gamma.numpy(), run.layer.beta.numpy()
-        wanted = oracles.normalize(x, dy, gamma, beta, -1, None, CHANNELS)
-        y, dx = (np.concatenate(have[pair]) for have in run.results[:2])
-        np.testing.assert_allclose(y, wanted.y, atol=1e-12)
-        np.testing.assert_allclose(dx, wanted.dx, atol=1e-12)
-        mean, variance = oracles.moments(x, -1)
-        means.append(mean * len(x) / 6)
-        variances.append(variance * len(x) / 6)
-    layer = run.layer
-    np.testing.assert_allclose(layer.moving_mean, sum(means), atol=1e-12)
-    np.testing.assert_allclose(
-        layer.moving_variance, sum(variances), atol=1e-12
-    )
-
-
-def test_replicas_per_group_must_divide_the_replicas(strategy):
-    wrong = REPLICAS + 1
-    with pytest.raises(ValueError, match="must be a multiple") as error:
-        Run(
-            strategy,
-            CROSS,
-            SHARDS[0],
-            arguments={"replicas_per_group": wrong},
-        )
-    assert (
-        "The number of replicas must be a multiple of `replicas_per_group`. "
-        f"Received: replicas_per_group={wrong} with {REPLICAS} replicas. Use "
-        f"a divisor of {REPLICAS}, or None to merge all of them."
-    ) in str(error.value)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "BatchNormalization",
-        "CrossReplicaBatchNormalization",
-        "GhostBatchNormalization",
-        "BatchGroupNormalization",
-        "GroupNormalization",
-        "UnifiedBatchNormalization",
-        "DynamicNormalization",
-    ],
-)
-def test_reloaded_model_has_equal_predictions(strategy, name, tmp_path):
-    rng = np.random.default_rng(0)
-    x = rng.normal(2, 3, size=(16 * REPLICAS, 4, CHANNELS)).astype("float32")
-    arguments = {"groups": 2} if "Group" in name else {}
-    if "Unified" in name:
-        arguments = {"warmup_steps": 0, "condensation_threshold": 0.3}
-    with strategy.scope():
-        model = keras.Sequential(
-            [
-                keras.Input((4, CHANNELS)),
-                getattr(keras_norms.layers, name)(**arguments),
-                keras.layers.Dense(2),
-            ]
-        )
-        model.compile("sgd", "mse")
-    y = np.zeros((len(x), 4, 2))
-    model.fit(x, y, batch_size=4 * REPLICAS, epochs=2, verbose=0)
-    model.save(tmp_path / "model.keras")
-    predicted = model.predict(x, verbose=0)
-    reloaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(
-        reloaded.predict(x, verbose=0), predicted, atol=1e-6
-    )
-    with strategy.scope():
-        resumed = keras.models.load_model(tmp_path / "model.keras")
-    resumed.fit(x, y, batch_size=4 * REPLICAS, verbose=0)
-
-
 @pytest.mark.skipif(REPLICAS != 2, reason="two replicas start the others")
 @pytest.mark.parametrize(
     ("replicas", "tests"), [(3, "not reloaded"), (4, "group or all_reduce")]
 )
 def test_other_numbers_of_replicas(replicas, tests):
-    command = [sys.executable, "-m", "pytest", "-q", __file__, "-k", tests]
+    command = [sys.executable, "-m", "pytest", "-q", *FILES, "-k", tests]
     environment = {**os.environ, "KERAS_NORMS_TEST_REPLICAS": str(replicas)}
     result = subprocess.run(
         command, env=environment, capture_output=True, text=True, timeout=600

@@ -20,10 +20,10 @@ from keras_norms.native import gpus
 from keras_norms.native import loader
 from tests.benchmarks import test_gpu_harness as harness
 from tests.benchmarks.test_gpu_harness import built  # noqa: F401  a fixture
-from tests.native.test_native import NO_MORE
-from tests.native.test_native import SERVED
-from tests.native.test_native import SLOWER
-from tests.native.test_native import built as with_library
+from tests.support.native_library import NO_MORE
+from tests.support.native_library import SERVED
+from tests.support.native_library import SLOWER
+from tests.support.native_library import built as with_library
 from tf_ops.contract import definitions
 from tf_ops.cuda import nvrtc
 

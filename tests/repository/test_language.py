@@ -7,16 +7,15 @@ import ast
 import fnmatch
 import functools
 import io
-import pathlib
 import re
 import tokenize
 
 import pytest
 
 from tests.repository import vocabulary
+from tests.support.sources import ROOT
+from tests.support.sources import source_files
 
-ROOT = pathlib.Path(__file__).parents[2]
-FOLDERS = ("keras_norms", "tests", "benchmarks", "tutorials", "tf_ops")
 # The files that contain the words in order to forbid them.
 IGNORED = {"test_language.py", "vocabulary.py"}
 
@@ -29,12 +28,9 @@ PROSE_TOKENS = {"COMMENT", "STRING", "FSTRING_MIDDLE"}
 
 def sources(*endings):
     """The paths from the root, and the texts, of files with these endings."""
-    for folder in FOLDERS:
-        for path in sorted((ROOT / folder).rglob("*")):
-            name = path.relative_to(ROOT)
-            ignored = name.name in IGNORED or "build" in name.parts
-            if name.suffix in endings and not ignored:
-                yield name.as_posix(), path.read_text()
+    for path in source_files(*endings):
+        if path.name not in IGNORED:
+            yield path.relative_to(ROOT).as_posix(), path.read_text()
 
 
 def documents():

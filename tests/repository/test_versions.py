@@ -13,8 +13,8 @@ from keras_norms import layers
 from tests.conformance.descriptors import CHANNELS
 from tests.conformance.descriptors import DESCRIPTORS
 from tests.conformance.descriptors import public_layers
-from tests.repository.test_docs import blocks
-from tests.repository.test_docs import run
+from tests.support.pages import blocks
+from tests.support.pages import run
 
 COMPANIONS = {
     "ThresholdedLinearUnit": layers.ThresholdedLinearUnit,
