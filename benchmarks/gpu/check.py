@@ -88,21 +88,23 @@ class Trial:
         self.close("apply", got["result"], want, bound, affine.size)
 
         inputs["dy"], g = self.gradient(affine.z)
-        got = self.run(
-            "gradient_sums", inputs, {"sum": shape, "product": shape}
-        )
+        names = ("sum_g", "sum_g_centered")
+        got = self.run("gradient_sums", inputs, dict.fromkeys(names, shape))
         sums = oracles.gradient_sums(affine, g)
-        for name, (want, size) in zip(("sum", "product"), sums, strict=True):
+        for name, (want, size) in zip(names, sums, strict=True):
             what = f"gradient_sums: {name}"
             self.close(what, got[name], want, 4 * TABLE, size)
-        for b, d in ((self.table(shape), self.table(shape)), (None, None)):
+        present = (self.table(shape), self.table(shape))
+        for slope, offset in (present, (None, None)):
             got = self.run(
                 "gradient_combine",
-                inputs | {"b": b, "d": d},
+                inputs | {"slope": slope, "offset": offset},
                 {"result": self.x_shape},
                 over="dy",
             )
-            want, size = oracles.gradient_combine(affine, g, b, d, self.mask)
+            want, size = oracles.gradient_combine(
+                affine, g, slope, offset, self.mask
+            )
             self.close("gradient_combine", got["result"], want, bound, size)
 
     def group_norm(self, groups):

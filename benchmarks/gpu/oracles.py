@@ -71,12 +71,12 @@ def gradient_sums(affine, g):
     return (g.sum(EVERY), size), (along.sum(EVERY), size)
 
 
-def gradient_combine(affine, g, b, d, mask):
+def gradient_combine(affine, g, slope, offset, mask):
     terms = [g * affine.scale]
-    if b is not None:
+    if slope is not None:
         through = 1 if mask is None else mask[:, :, None]
-        b, d = b[:, None, :, None], d[:, None, :, None]
-        terms += [affine.centered * b * through, d * through]
+        slope, offset = slope[:, None, :, None], offset[:, None, :, None]
+        terms += [affine.centered * slope * through, offset * through]
     return sum(terms), sum(map(np.abs, terms))
 
 

@@ -97,8 +97,8 @@ def batch_norm(work, kernels):
     n, h, w, c = work.shape
     what = (View(1, n * h * w, c, 1), work.dtype)
     affine = {name: work.floats(1, c).normal_() for name in _AFFINE}
-    gradients = {name: work.floats(1, c).normal_() for name in ("b", "d")}
-    sums = {name: work.floats(1, c) for name in ("sum", "product")}
+    through = {name: work.floats(1, c).normal_() for name in _THROUGH_MOMENTS}
+    sums = {name: work.floats(1, c) for name in _SUMS}
     moments = {name: work.floats(1, c) for name in _MOMENTS}
     steps = {name: [] for name in _STEPS}
     for x, dy in work.inputs[LAST]:
@@ -108,7 +108,7 @@ def batch_norm(work, kernels):
             {"x": x, **moments},
             {"x": x, **affine, **result},
             both | sums,
-            both | gradients | result,
+            both | through | result,
         )
         for name, named in zip(_STEPS, arrays, strict=True):
             steps[name].append(kernels.prepared(name, *what, **named))
@@ -132,5 +132,7 @@ def _numbered(passes):
 
 
 _AFFINE = ("center", "scale", "shift")
+_THROUGH_MOMENTS = ("slope", "offset")
+_SUMS = ("sum_g", "sum_g_centered")
 _MOMENTS = ("count", "mean", "variance", "residual")
 _STEPS = ("moments", "apply", "gradient_sums", "gradient_combine")

@@ -64,7 +64,7 @@ def select_backend(x: Tensor, mask: Tensor | None, axis: int) -> Any:
     """
     # The kernels apply the same mask to all channels.
     kernels_fit = not validation.has_channels(mask, x.shape, axis)
-    if kernels_fit and dispatch.activate(x.shape, x.dtype):
+    if kernels_fit and dispatch.load_if_supported(x.shape, x.dtype):
         return native_backend.NativeBackend
     return ComposedBackend
 

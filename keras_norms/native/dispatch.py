@@ -20,14 +20,15 @@ _MODES = ("auto", "always", "never")
 _DTYPES = ("float16", "bfloat16", "float32", "float64")
 # The modes of the `using_native` contexts that are open, the innermost last.
 # All threads share the list, because a strategy starts the threads of its
-# replicas for each call.
-_blocks: list[list[str]] = []
+# replicas for each call. Each mode is in a separate list, whose identity tells
+# contexts of the same mode from each other.
+_open_contexts: list[list[str]] = []
 
 
 def mode():
     """The mode of the innermost context, or that of the environment."""
-    if _blocks:
-        return _blocks[-1][0]
+    if _open_contexts:
+        return _open_contexts[-1][0]
     variable = "KERAS_NORMS_NATIVE"
     name = os.environ.get(variable, "auto")
     _check_mode(variable, name)
@@ -52,9 +53,12 @@ def using_native(mode):
 
     Args:
         mode: "auto" uses the library where it is available. "always" raises
-            an error where it is not. "never" does not use it. Unlike in the
-            environment, "always" also exports its operations, so that an
-            exported model cannot be loaded without the library.
+            an error where it is not available. Inputs that the library does
+            not support, such as float64 on a GPU, are computed without it in
+            both modes. "never" does not use the library. In this context,
+            "always" also applies to exported models, which then cannot be
+            loaded without the library. `KERAS_NORMS_NATIVE=always` does not
+            change exported models.
 
     Example:
 
@@ -63,24 +67,27 @@ def using_native(mode):
     ...     y = ops.group_normalization([[1.0, 2.0]], groups=1)
     """
     _check_mode("The mode of `using_native`", mode)
-    block = [mode]
-    _blocks.append(block)
+    context = [mode]
+    _open_contexts.append(context)
     try:
         yield
     finally:
         # Other threads may have opened contexts since.
-        _blocks[:] = [other for other in _blocks if other is not block]
+        _open_contexts[:] = [
+            other for other in _open_contexts if other is not context
+        ]
 
 
-def activate(shape: Sequence[int | None], dtype: Any) -> bool:
-    """Loads the native library, and returns whether it can compute x.
+def load_if_supported(shape: Sequence[int | None], dtype: Any) -> bool:
+    """Loads the native library if it supports x, and returns whether it does.
 
-    If the library cannot be used, the result is `False` with one warning, or,
-    in the mode "always", an error.
+    If it cannot be loaded, this function warns once and returns `False`.
 
     Args:
         shape: the shape of x.
         dtype: the dtype of x.
+
+    Raises: `RuntimeError` if it cannot be loaded in the mode "always".
     """
     dtype = keras.backend.standardize_dtype(dtype)
     if not _is_supported(shape, dtype):
@@ -93,8 +100,9 @@ def activate(shape: Sequence[int | None], dtype: Any) -> bool:
     except UnusableError as error:
         if mode() == "always":
             raise RuntimeError(
-                "The mode KERAS_NORMS_NATIVE=always needs the native library, "
-                f"which is not active. {error}"
+                "The mode 'always', set by `KERAS_NORMS_NATIVE` or "
+                "`using_native`, needs the native library, which is not "
+                f"active. {error}"
             ) from error
         _warn(str(error))
         return False
@@ -107,10 +115,10 @@ def _is_supported(shape, dtype):
         return False
     if dtype not in _DTYPES:
         return False
-    if _blocks[-1:] != [["always"]] and tracing.exporting():
+    if _open_contexts[-1:] != [["always"]] and tracing.exporting():
         return False
-    # XLA makes the sizes of tensors dynamic that a branch saves for its
-    # gradient, and custom calls take no dynamic sizes.
+    # Under XLA, the tensors that a branch saves for its gradient have dynamic
+    # sizes if the sizes are unknown, and custom calls have static sizes only.
     dynamic = None in shape and tracing.compiling() and tracing.in_branch()
     return not dynamic
 

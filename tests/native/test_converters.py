@@ -100,7 +100,7 @@ def test_openvino(model, wanted):
 
 def test_called_functions_run_natively(model):
     """Only `get_concrete_function` traces a portable graph."""
-    built = dispatch.activate(X.shape, X.dtype)
+    built = dispatch.load_if_supported(X.shape, X.dtype)
 
     def native(function):
         graph = function.get_concrete_function(tf.TensorSpec(X.shape)).graph

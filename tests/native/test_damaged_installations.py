@@ -45,11 +45,11 @@ def check_layer(words):
     )
     os.environ["KERAS_NORMS_NATIVE"] = "always"
     with pytest.raises(RuntimeError) as refused:
-        dispatch.activate(X.shape, X.dtype)
+        dispatch.load_if_supported(X.shape, X.dtype)
     os.environ["KERAS_NORMS_NATIVE"] = "auto"
     assert matches(
-        "The mode KERAS_NORMS_NATIVE=always needs the native library, which "
-        "is not active. " + words,
+        "The mode 'always', set by `KERAS_NORMS_NATIVE` or `using_native`, "
+        "needs the native library, which is not active. " + words,
         str(refused.value),
     )
 

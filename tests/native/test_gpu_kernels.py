@@ -99,13 +99,13 @@ def test_where_there_are_gpus_the_library_must_serve_them(
     monkeypatch.setattr(cache, "gpus", lambda: served)
     with ops.using_native("always"):
         # Composed there: TensorFlow would have it leave the GPU.
-        assert not dispatch.activate(X.shape, "float64")
+        assert not dispatch.load_if_supported(X.shape, "float64")
         if refused is None:
-            assert dispatch.activate(X.shape, X.dtype)
+            assert dispatch.load_if_supported(X.shape, X.dtype)
             return
         with pytest.raises(RuntimeError) as error:
-            dispatch.activate(X.shape, X.dtype)
+            dispatch.load_if_supported(X.shape, X.dtype)
     assert str(error.value) == (
-        "The mode KERAS_NORMS_NATIVE=always needs the native library, which "
-        "is not active. " + refused
+        "The mode 'always', set by `KERAS_NORMS_NATIVE` or `using_native`, "
+        "needs the native library, which is not active. " + refused
     )

@@ -130,10 +130,10 @@ def test_a_refused_image_is_composed_with_one_warning(gpu, traced):
     for result in results:
         np.testing.assert_allclose(result, want, atol=1e-6)
     with ops.using_native("always"), pytest.raises(RuntimeError) as refused:
-        dispatch.activate(X.shape, X.dtype)
+        dispatch.load_if_supported(X.shape, X.dtype)
     assert str(refused.value) == (
-        "The mode KERAS_NORMS_NATIVE=always needs the native library, which "
-        "is not active. " + REFUSED
+        "The mode 'always', set by `KERAS_NORMS_NATIVE` or `using_native`, "
+        "needs the native library, which is not active. " + REFUSED
     )
 
 
@@ -141,10 +141,10 @@ def test_a_refused_image_is_composed_with_one_warning(gpu, traced):
 def test_a_gpu_that_passes_is_probed_once(operations, gpu):
     recorded = Recorded(operations)
     gpu(recorded)
-    assert dispatch.activate(X.shape, X.dtype)
+    assert dispatch.load_if_supported(X.shape, X.dtype)
     launches = recorded.calls.total()
     assert launches > 100
-    assert dispatch.activate(X.shape, X.dtype)
+    assert dispatch.load_if_supported(X.shape, X.dtype)
     assert recorded.calls.total() == launches
 
 
@@ -156,7 +156,7 @@ def test_gpus_that_cannot_be_listed_are_reported(monkeypatch):
     dispatch._warn.cache_clear()
     monkeypatch.setattr(tf.config, "list_logical_devices", refuse)
     with pytest.warns(UserWarning, match="cannot list the GPUs") as caught:
-        assert not dispatch.activate(X.shape, X.dtype)
+        assert not dispatch.load_if_supported(X.shape, X.dtype)
     assert [str(t.message) for t in caught] == [
         f"{SLOWER}TensorFlow cannot list the GPUs: no such driver "
         "(RuntimeError). Update TensorFlow and the GPU's driver."

@@ -115,6 +115,6 @@ def test_ghost_batches_of_a_batch_that_depends_on_values_are_refused():
     assert (
         "Under XLA, the batch size is the only size of an input of the native "
         "library that may depend on values, and only without ghost batches. "
-        "Received: size 0 of the input depends on values. Trace the function "
-        "within keras_norms.ops.using_native('never')."
+        "Received: dimension 0 has a dynamic size. Trace the function within "
+        "keras_norms.ops.using_native('never')."
     ) in str(refused.value)

@@ -17,10 +17,11 @@
 
 namespace keras_norms {
 
-// The sizes of a tensor; kUnknown is one that is not known before it runs.
+// The sizes of a tensor. A size that is not known before the operation runs is
+// kUnknown.
 using Sizes = std::vector<int64_t>;
 constexpr int64_t kUnknown = -1;
-// Nothing if not even the rank is known.
+// The sizes of a tensor, or no value if its rank is unknown.
 using Shape = std::optional<Sizes>;
 
 struct Attributes {
@@ -58,8 +59,8 @@ inline std::string ParseActivation(const std::string& name,
          name + "'.";
 }
 
-// TensorFlow's attributes hold floats, and no float is the 1e-3 that float64
-// layers are given: epsilon is text, written as in C in every locale.
+// Float attributes of TensorFlow are float32, which would round the epsilon of
+// a float64 layer. epsilon is therefore a string, parsed in the classic locale.
 inline std::string ParseEpsilon(const std::string& digits, double* epsilon) {
   std::istringstream text(digits);
   text.imbue(std::locale::classic());
@@ -76,7 +77,7 @@ inline std::string Describe(const Sizes& sizes) {
   return "[" + text + "]";
 }
 
-// kUnknown if a size is.
+// The number of elements, or kUnknown if a size is unknown.
 inline int64_t ElementsOf(const Sizes& sizes) {
   int64_t count = 1;
   for (const int64_t size : sizes) {
@@ -86,15 +87,16 @@ inline int64_t ElementsOf(const Sizes& sizes) {
   return count;
 }
 
-// Rows are `examples` consecutive examples, or all if that is negative. They
-// are single examples if it does not divide the batch.
+// The number of rows. A row has `examples` consecutive examples, or all
+// examples if `examples` is negative. If it does not divide the batch, each
+// example is a row.
 inline int64_t RowsOf(int64_t batch, int64_t examples) {
   if (examples < 0) return 1;
   if (examples < 2 || batch == kUnknown) return examples < 2 ? batch : kUnknown;
   return batch % examples == 0 ? batch / examples : batch;
 }
 
-// All sizes must be known.
+// The view of x. All sizes must be known.
 inline View ViewOf(const Sizes& sizes, int64_t axis, int64_t examples) {
   const int64_t batch = sizes[0], rows = RowsOf(batch, examples);
   const int64_t row_examples = examples < 0    ? batch
@@ -106,8 +108,8 @@ inline View ViewOf(const Sizes& sizes, int64_t axis, int64_t examples) {
   return view;
 }
 
-// The sizes of a tensor of an extent, for x of these sizes. A mask may have any
-// shape with as many elements.
+// The sizes of a tensor with this extent if x has the sizes `x`. A mask may
+// also have another shape with the same number of elements.
 inline Sizes SizesOf(Extent extent, const Sizes& x,
                      const Attributes& attributes) {
   const int64_t rows = RowsOf(x[0], attributes.examples);
@@ -193,9 +195,11 @@ inline std::string Validate(const Operation& operation,
   }
   const int64_t channels = x[attributes.axis], groups = attributes.groups;
   if (groups < 1 || (channels != kUnknown && channels % groups != 0)) {
-    return "groups must divide the number of channels. Received: groups=" +
-           std::to_string(groups) + " for " + std::to_string(channels) +
-           " channels.";
+    const std::string count = channels == kUnknown ? "an unknown number of"
+                                                   : std::to_string(channels);
+    return "groups must be at least 1 and divide the number of channels. "
+           "Received: groups=" +
+           std::to_string(groups) + " for " + count + " channels.";
   }
   const TensorSpec* empty = nullptr;
   const TensorSpec* present = nullptr;
@@ -216,7 +220,8 @@ inline std::string Validate(const Operation& operation,
   return "";
 }
 
-// For x of known sizes that has been validated.
+// The arguments that all operations share. The sizes of x must be known, and
+// must have been validated.
 inline CommonArguments CommonArgumentsOf(const Sizes& x, Type type,
                                          const Attributes& attributes) {
   return {ViewOf(x, attributes.axis, attributes.examples), type,

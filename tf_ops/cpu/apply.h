@@ -8,34 +8,35 @@
 
 namespace {
 
-// The coefficients of one row, one entry a channel, or expanded.
+// The coefficients of one row: one entry per channel, or expanded (Traversal).
 template <class S>
 struct RowCoefficients {
   const S* center;
   const S* scale;
   const S* shift;
-  // Of dx, or null.
-  const S* b;
-  const S* d;
+  // The gradient through the moments, or null.
+  const S* slope;
+  const S* offset;
 
   RowCoefficients row() const { return *this; }
 
-  // Those from entry i on.
+  // The coefficients from entry i on.
   RowCoefficients operator+(int64_t i) const {
-    return {center + i, scale + i, shift + i, b ? b + i : b, d ? d + i : d};
+    return {center + i, scale + i, shift + i, slope ? slope + i : slope,
+            offset ? offset + i : offset};
   }
 };
 
 template <class S, class A>
 inline RowCoefficients<S> CoefficientsOf(const A& arguments, int64_t row,
-                                         const void* b = nullptr,
-                                         const void* d = nullptr) {
+                                         const void* slope = nullptr,
+                                         const void* offset = nullptr) {
   const int64_t first = row * arguments.view.channels;
   const auto of_row = [first](const void* all) {
     return all ? static_cast<const S*>(all) + first : nullptr;
   };
   return {of_row(arguments.center), of_row(arguments.scale),
-          of_row(arguments.shift), of_row(b), of_row(d)};
+          of_row(arguments.shift), of_row(slope), of_row(offset)};
 }
 
 // Expands coefficients into a buffer that it owns.
@@ -52,8 +53,8 @@ class ExpandedCoefficients {
     return {traversal_.Expand(row.center, channel, to),
             traversal_.Expand(row.scale, channel, to + width_),
             traversal_.Expand(row.shift, channel, to + 2 * width_),
-            traversal_.Expand(row.b, channel, to + 3 * width_),
-            traversal_.Expand(row.d, channel, to + 4 * width_)};
+            traversal_.Expand(row.slope, channel, to + 3 * width_),
+            traversal_.Expand(row.offset, channel, to + 4 * width_)};
   }
 
  private:
@@ -88,8 +89,8 @@ KERAS_NORMS_INLINE inline V LoadMasked(const T* x, const Runs& runs,
   return LoadMask<V>(runs, i) != 0 ? value : finite;
 }
 
-// Calls f(V(), count, runs, coefficients, i) for the vectors of a chunk: the
-// vector at element i of each run goes with the coefficients from i on.
+// Calls f(V(), run_count, runs, coefficients, i) for the vectors of a chunk.
+// The vector at element i of each run uses the coefficients from entry i on.
 template <class S, class F>
 KERAS_NORMS_INLINE inline void ForEachVectorOfRuns(
     const Traversal& traversal, const RowCoefficients<S>& row,
@@ -97,10 +98,10 @@ KERAS_NORMS_INLINE inline void ForEachVectorOfRuns(
   ExpandedCoefficients<S> expanded(traversal);
   for (int64_t c = 0; c < traversal.separate_channels(); ++c) {
     const RowCoefficients<S> coefficients = expanded.For(row, c);
-    ForEachRuns(traversal, c, 0, traversal.width(), mask, prefetch,
-                [&](auto count, const Runs& runs) KERAS_NORMS_INLINE {
+    ForEachRunGroup(traversal, c, 0, traversal.width(), mask, prefetch,
+                [&](auto run_count, const Runs& runs) KERAS_NORMS_INLINE {
       ForEachVector<S>(runs.n, [&](auto vector, int64_t i) KERAS_NORMS_INLINE {
-        f(vector, count, runs, coefficients, i);
+        f(vector, run_count, runs, coefficients, i);
       });
     });
   }
@@ -114,13 +115,13 @@ inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
   streams = streams && traversal.aligned(y);
   WithActivation(activation, [&](auto f) {
     ForEachVectorOfRuns(traversal, row, mask, kPrefetchBytes / sizeof(T),
-                        [&](auto vector, auto count, const Runs& runs,
+                        [&](auto vector, auto run_count, const Runs& runs,
                             const RowCoefficients<S>& coefficients,
                             int64_t i) KERAS_NORMS_INLINE {
       using V = decltype(vector);
       const AffineParams<V> affine = LoadAffineParams<V>(coefficients, i);
-      for (int r = 0; r < count.value; ++r) {
-        const int64_t at = runs.offset + r * runs.stride + i;
+      for (int r = 0; r < run_count.value; ++r) {
+        const int64_t at = runs.begin + r * runs.stride + i;
         Prefetch(x + at + runs.prefetch, streams);
         const V centered = LoadMasked<V>(x + at, runs, i) - affine.center;
         Put(f(affine.Apply(centered)), y + at, streams);
@@ -138,12 +139,12 @@ void Apply(const keras_norms::ApplyArguments& arguments,
   T* const y = static_cast<T*>(arguments.y);
   const MaskByte* const mask = static_cast<const MaskByte*>(arguments.mask);
   const Chunks chunks(view, sizeof(T));
-  const int64_t count = chunks.count();
+  const int64_t row_chunks = chunks.row_chunks();
   const bool streams = chunks.exceed_cache(2);
   // Backwards, because the cache holds most of the end if x was read before.
-  ParallelFor(workers, view.rows * count, [&](int64_t item) {
-    const int64_t i = view.rows * count - 1 - item;
-    const Chunk chunk = chunks.at(i / count, i % count);
+  ParallelFor(workers, view.rows * row_chunks, [&](int64_t item) {
+    const int64_t i = view.rows * row_chunks - 1 - item;
+    const Chunk chunk = chunks.at(i / row_chunks, i % row_chunks);
     ApplyChunk(view, chunk, x, CoefficientsOf<S>(arguments, chunk.row),
                arguments.activation, mask, y, streams);
   });

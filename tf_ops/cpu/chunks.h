@@ -99,11 +99,12 @@ class Chunks {
     inner_count_ = view.inner ? CeilDiv(view.inner, inner_step_) : 1;
   }
 
-  int64_t count() const { return outer_count_ * inner_count_; }
+  // The number of chunks of a row.
+  int64_t row_chunks() const { return outer_count_ * inner_count_; }
 
   // Whether each thread should take whole rows.
   bool by_rows(const Workers& workers) const {
-    return count() == 1 || view_.rows >= 2 * workers.threads();
+    return row_chunks() == 1 || view_.rows >= 2 * workers.threads();
   }
 
   Chunk at(int64_t row, int64_t index) const {

@@ -1,6 +1,6 @@
 // The gradient of pass 2. With g = dy f'((x - center) scale + shift), it
 // computes the sums of g and of g (x - center), and then
-// dx = g scale + (x - center) b + d.
+// dx = g scale + (x - center) slope + offset.
 
 #ifndef KERAS_NORMS_CPU_GRADIENT_H_
 #define KERAS_NORMS_CPU_GRADIENT_H_
@@ -15,31 +15,31 @@ template <class T, class S>
 inline void ChunkSums(const View& view, const Chunk& chunk, const T* x,
                       const T* dy, const RowCoefficients<S>& row,
                       Activation activation, const MaskByte* mask,
-                      double* sum, double* product) {
+                      double* sum_g, double* sum_g_centered) {
   const Traversal traversal(view, chunk, mask != nullptr);
   ExpandedCoefficients<S> expanded(traversal);
   WithActivation(activation, [&](auto f) {
     ChannelSums<S>(
-        traversal, mask, kPrefetchBytes / 2 / sizeof(T), sum, product,
+        traversal, mask, kPrefetchBytes / 2 / sizeof(T), sum_g, sum_g_centered,
         [&](int64_t c) { return expanded.For(row, c); },
-        [&](auto count, const Runs& runs,
+        [&](auto run_count, const Runs& runs,
             const RowCoefficients<S>& coefficients,
             Sums<S>* sums) KERAS_NORMS_INLINE {
           ForEachVector<S>(
               runs.n, [&](auto vector, int64_t i) KERAS_NORMS_INLINE {
             using V = decltype(vector);
             const AffineParams<V> affine = LoadAffineParams<V>(coefficients, i);
-            V sum = V(), product = V();
-            for (int r = 0; r < count.value; ++r) {
-              const int64_t at = runs.offset + r * runs.stride + i;
+            V sum_g = V(), sum_g_centered = V();
+            for (int r = 0; r < run_count.value; ++r) {
+              const int64_t at = runs.begin + r * runs.stride + i;
               __builtin_prefetch(x + at + runs.prefetch);
               __builtin_prefetch(dy + at + runs.prefetch);
               const V centered = LoadMasked<V>(x + at, runs, i) - affine.center;
               const V g = f.Gradient(affine.Apply(centered), Load<V>(dy + at));
-              sum += g;
-              product += g * centered;
+              sum_g += g;
+              sum_g_centered += g * centered;
             }
-            sums->Add(i, sum, product);
+            sums->Add(i, sum_g, sum_g_centered);
           });
         });
   });
@@ -52,24 +52,24 @@ inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
                          bool streams) {
   const Traversal traversal(view, chunk, mask != nullptr);
   streams = streams && traversal.aligned(dx);
-  const bool through_moments = row.b != nullptr;
+  const bool through_moments = row.slope != nullptr;
   WithActivation(activation, [&](auto f) {
     ForEachVectorOfRuns(traversal, row, mask, kPrefetchBytes / 2 / sizeof(T),
-                        [&](auto vector, auto count, const Runs& runs,
+                        [&](auto vector, auto run_count, const Runs& runs,
                             const RowCoefficients<S>& coefficients,
                             int64_t i) KERAS_NORMS_INLINE {
       using V = decltype(vector);
       const AffineParams<V> affine = LoadAffineParams<V>(coefficients, i);
-      const V b = through_moments ? Load<V>(coefficients.b + i) : V();
-      const V d = through_moments ? Load<V>(coefficients.d + i) : V();
-      for (int r = 0; r < count.value; ++r) {
-        const int64_t at = runs.offset + r * runs.stride + i;
+      const V slope = through_moments ? Load<V>(coefficients.slope + i) : V();
+      const V offset = through_moments ? Load<V>(coefficients.offset + i) : V();
+      for (int r = 0; r < run_count.value; ++r) {
+        const int64_t at = runs.begin + r * runs.stride + i;
         Prefetch(x + at + runs.prefetch, streams);
         Prefetch(dy + at + runs.prefetch, streams);
         const V centered = LoadMasked<V>(x + at, runs, i) - affine.center;
         const V g = f.Gradient(affine.Apply(centered), Load<V>(dy + at));
         V of_moments = V();
-        if (through_moments) of_moments = centered * b + d;
+        if (through_moments) of_moments = centered * slope + offset;
         if (runs.mask) {
           of_moments = LoadMask<V>(runs, i) != 0 ? of_moments : V();
         }
@@ -80,7 +80,7 @@ inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
   if (streams) EndStreams();
 }
 
-// Calls use(row, sum, product) with the sums of each row, in float64.
+// Calls use(row, sum_g, sum_g_centered) with the sums of each row, in float64.
 // coefficients_of(row) returns the row's coefficients.
 template <class T, class S, class F, class R>
 inline void ForEachRowSums(const View& view, const T* x, const T* dy,
@@ -88,7 +88,7 @@ inline void ForEachRowSums(const View& view, const T* x, const T* dy,
                            const Workers& workers, const R& coefficients_of,
                            const F& use) {
   const Chunks chunks(view, sizeof(T));
-  const int64_t count = chunks.count(), channels = view.channels;
+  const int64_t row_chunks = chunks.row_chunks(), channels = view.channels;
   // Adds the partials of all chunks of a row to the first.
   const auto merge = [channels](double* partials, int64_t slots) {
     for (int64_t k = 1; k < slots; ++k) {
@@ -103,22 +103,23 @@ inline void ForEachRowSums(const View& view, const T* x, const T* dy,
   };
   if (chunks.by_rows(workers)) {
     ParallelFor(workers, view.rows, [&](int64_t row) {
-      Buffer<double> partials(count * 2 * channels);
-      for (int64_t k = 0; k < count; ++k) {
+      Buffer<double> partials(row_chunks * 2 * channels);
+      for (int64_t k = 0; k < row_chunks; ++k) {
         sum_chunk(row, k, partials.get() + k * 2 * channels);
       }
-      merge(partials.get(), count);
+      merge(partials.get(), row_chunks);
       use(row, partials.get(), partials.get() + channels);
     });
     return;
   }
-  Buffer<double> partials(view.rows * count * 2 * channels);
-  ParallelFor(workers, view.rows * count, [&](int64_t i) {
-    sum_chunk(i / count, i % count, partials.get() + i * 2 * channels);
+  Buffer<double> partials(view.rows * row_chunks * 2 * channels);
+  ParallelFor(workers, view.rows * row_chunks, [&](int64_t i) {
+    sum_chunk(i / row_chunks, i % row_chunks,
+              partials.get() + i * 2 * channels);
   });
   ParallelFor(workers, view.rows, [&](int64_t row) {
-    double* partial = partials.get() + row * count * 2 * channels;
-    merge(partial, count);
+    double* partial = partials.get() + row * row_chunks * 2 * channels;
+    merge(partial, row_chunks);
     use(row, partial, partial + channels);
   });
 }
@@ -127,17 +128,17 @@ template <class T, class S>
 void GradientSums(const keras_norms::GradientSumsArguments& arguments,
                   const Workers& workers) {
   const int64_t channels = arguments.view.channels;
-  S* const sums = static_cast<S*>(arguments.sum);
-  S* const products = static_cast<S*>(arguments.product);
+  S* const sums_g = static_cast<S*>(arguments.sum_g);
+  S* const sums_g_centered = static_cast<S*>(arguments.sum_g_centered);
   ForEachRowSums<T, S>(
       arguments.view, static_cast<const T*>(arguments.x),
       static_cast<const T*>(arguments.dy), arguments.activation,
       static_cast<const MaskByte*>(arguments.mask), workers,
       [&](int64_t row) { return CoefficientsOf<S>(arguments, row); },
-      [&](int64_t row, double* sum, double* product) {
+      [&](int64_t row, double* sum_g, double* sum_g_centered) {
         for (int64_t c = 0; c < channels; ++c) {
-          sums[row * channels + c] = S(sum[c]);
-          products[row * channels + c] = S(product[c]);
+          sums_g[row * channels + c] = S(sum_g[c]);
+          sums_g_centered[row * channels + c] = S(sum_g_centered[c]);
         }
       });
 }
@@ -151,14 +152,14 @@ void GradientCombine(const keras_norms::GradientCombineArguments& arguments,
   T* const dx = static_cast<T*>(arguments.dx);
   const MaskByte* const mask = static_cast<const MaskByte*>(arguments.mask);
   const Chunks chunks(view, sizeof(T));
-  const int64_t count = chunks.count();
+  const int64_t row_chunks = chunks.row_chunks();
   const bool streams = chunks.exceed_cache(3);
   // Backwards, as in Apply.
-  ParallelFor(workers, view.rows * count, [&](int64_t item) {
-    const int64_t i = view.rows * count - 1 - item;
-    const Chunk chunk = chunks.at(i / count, i % count);
+  ParallelFor(workers, view.rows * row_chunks, [&](int64_t item) {
+    const int64_t i = view.rows * row_chunks - 1 - item;
+    const Chunk chunk = chunks.at(i / row_chunks, i % row_chunks);
     const RowCoefficients<S> row = CoefficientsOf<S>(
-        arguments, chunk.row, arguments.b, arguments.d);
+        arguments, chunk.row, arguments.slope, arguments.offset);
     ChunkCombine(view, chunk, x, dy, row, arguments.activation, mask, dx,
                  streams);
   });

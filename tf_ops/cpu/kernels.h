@@ -8,7 +8,8 @@
 //   Moments            count, mean, variance, residual          1R
 //   Apply              y = f((x - center) scale + shift)        1R 1W
 //   GradientSums       sums of g and of g (x - center)          2R
-//   GradientCombine    dx = g scale + (x - center) b + d        2R 1W
+//   GradientCombine    dx = g scale + (x - center) slope        2R 1W
+//                           + offset
 //   GroupNorm          Moments, pooled by groups, and Apply     2R 1W [1R 1W]
 //   GroupNormGradient  GradientSums and GradientCombine         4R 1W [2R 1W]
 //

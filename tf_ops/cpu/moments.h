@@ -73,7 +73,7 @@ inline void Pivots(const View& view, const Chunk& chunk,
                    const MaskByte* mask, S* pivots) {
   const bool channels_last = traversal.channels_last();
   if (channels_last && mask == nullptr) {
-    PivotsChannelsLast(x + traversal.offset(0, 0), chunk.positions(),
+    PivotsChannelsLast(x + traversal.begin(0, 0), chunk.positions(),
                        view.channels, pivots);
     return;
   }
@@ -83,7 +83,7 @@ inline void Pivots(const View& view, const Chunk& chunk,
   for (int64_t c = 0; c < view.channels; ++c) {
     Pivot<T, S> pivot(chunk.positions());
     for (int64_t s = 0; s < traversal.spans() && !pivot.full(); ++s) {
-      const T* from = x + traversal.offset(c, s);
+      const T* from = x + traversal.begin(c, s);
       const MaskByte* of_span = mask ? mask + traversal.position(s) : nullptr;
       for (int64_t i = 0; i < length && !pivot.full(); ++i) {
         if (of_span == nullptr || of_span[i]) pivot.Add(from + i * stride);
@@ -112,11 +112,11 @@ inline void ChunkMoments(const View& view, const Chunk& chunk, const T* x,
                          int64_t slot) {
   const Traversal traversal(view, chunk, mask != nullptr);
   const int64_t channels = view.channels;
-  const int64_t count = CountValid(chunk, traversal, mask);
+  const int64_t valid_count = CountValid(chunk, traversal, mask);
   double* mean = partials->mean(slot);
   double* squares = partials->squares(slot);
-  *partials->count(slot) = count;
-  if (count == 0) {
+  *partials->count(slot) = valid_count;
+  if (valid_count == 0) {
     for (int64_t c = 0; c < channels; ++c) mean[c] = squares[c] = 0;
     return;
   }
@@ -127,15 +127,15 @@ inline void ChunkMoments(const View& view, const Chunk& chunk, const T* x,
       [&](int64_t c) {
         return traversal.Expand(pivots.get(), c, expanded.get());
       },
-      [&](auto count, const Runs& runs, const S* pivot,
+      [&](auto run_count, const Runs& runs, const S* pivot,
           Sums<S>* sums) KERAS_NORMS_INLINE {
         ForEachVector<S>(
             runs.n, [&](auto vector, int64_t i) KERAS_NORMS_INLINE {
           using V = decltype(vector);
           const V about = Load<V>(pivot + i);
           V sum = V(), squares = V();
-          for (int r = 0; r < count.value; ++r) {
-            const T* from = x + runs.offset + r * runs.stride + i;
+          for (int r = 0; r < run_count.value; ++r) {
+            const T* from = x + runs.begin + r * runs.stride + i;
             __builtin_prefetch(from + runs.prefetch);
             V centered = Load<V>(from) - about;
             if (runs.mask) {
@@ -148,9 +148,9 @@ inline void ChunkMoments(const View& view, const Chunk& chunk, const T* x,
         });
       });
   for (int64_t c = 0; c < channels; ++c) {
-    const double offset = mean[c] / count;
-    const double rest = squares[c] - mean[c] * offset;
-    mean[c] = pivots[c] + offset;
+    const double centered_mean = mean[c] / valid_count;
+    const double rest = squares[c] - mean[c] * centered_mean;
+    mean[c] = pivots[c] + centered_mean;
     squares[c] = rest < 0 ? 0 : rest;
   }
 }
@@ -195,26 +195,26 @@ inline void ForEachRowMoments(const View& view, const T* x,
                               const MaskByte* mask, const Workers& workers,
                               const F& use) {
   const Chunks chunks(view, sizeof(T));
-  const int64_t count = chunks.count();
+  const int64_t row_chunks = chunks.row_chunks();
   if (chunks.by_rows(workers)) {
     ParallelFor(workers, view.rows, [&](int64_t row) {
-      MomentsPartials partials(count, view.channels);
-      for (int64_t k = 0; k < count; ++k) {
+      MomentsPartials partials(row_chunks, view.channels);
+      for (int64_t k = 0; k < row_chunks; ++k) {
         ChunkMoments<T, S>(view, chunks.at(row, k), x, mask, &partials, k);
       }
-      Merge(&partials, 0, count, view.channels);
+      Merge(&partials, 0, row_chunks, view.channels);
       use(row, &partials, int64_t{0});
     });
     return;
   }
-  MomentsPartials partials(view.rows * count, view.channels);
-  ParallelFor(workers, view.rows * count, [&](int64_t i) {
-    const Chunk chunk = chunks.at(i / count, i % count);
+  MomentsPartials partials(view.rows * row_chunks, view.channels);
+  ParallelFor(workers, view.rows * row_chunks, [&](int64_t i) {
+    const Chunk chunk = chunks.at(i / row_chunks, i % row_chunks);
     ChunkMoments<T, S>(view, chunk, x, mask, &partials, i);
   });
   ParallelFor(workers, view.rows, [&](int64_t row) {
-    Merge(&partials, row * count, count, view.channels);
-    use(row, &partials, row * count);
+    Merge(&partials, row * row_chunks, row_chunks, view.channels);
+    use(row, &partials, row * row_chunks);
   });
 }
 

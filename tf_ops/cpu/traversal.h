@@ -15,8 +15,8 @@ using keras_norms::MaskByte;
 
 // Runs that are processed together, with one load of their coefficients.
 constexpr int kRuns = 4;
-// The prefetch distance, over all tensors that are read. It is set in software
-// because hardware prefetchers stop at page boundaries.
+// The prefetch distance in bytes, divided among the tensors that are read. The
+// kernels prefetch because hardware prefetchers stop at page boundaries.
 constexpr int64_t kPrefetchBytes = 4096;
 
 // A *span* is contiguous memory: the whole chunk if the channels are last, or
@@ -36,8 +36,8 @@ class Traversal {
 
   bool channels_last() const { return view_.inner == 1; }
   int64_t width() const { return width_; }
-  // The number of channels with separate spans. It is 1 if the channels are last,
-  // because all of them share one span.
+  // The number of channels with separate spans. It is 1 if the channels are
+  // last, because all of them share one span.
   int64_t separate_channels() const {
     return channels_last() ? 1 : view_.channels;
   }
@@ -51,8 +51,8 @@ class Traversal {
     return (chunk_.outer_end - chunk_.outer_begin) * view_.channels;
   }
 
-  // The first element of a span in x, and its position in masks.
-  int64_t offset(int64_t channel, int64_t span) const {
+  // The index in x of the first element of a span, and its position in masks.
+  int64_t begin(int64_t channel, int64_t span) const {
     const int64_t outer =
         chunk_.row * view_.outer + chunk_.outer_begin + span;
     return (outer * view_.channels + channel) * view_.inner +
@@ -70,9 +70,9 @@ class Traversal {
   template <class T>
   bool aligned(const T* y) const {
     const int64_t steps =
-        offset(0, 0) | width_ | (channels_last() ? 0 : view_.inner);
-    const auto begin = reinterpret_cast<uintptr_t>(y);
-    return kStreams && (begin | steps * sizeof(T)) % 64 == 0;
+        begin(0, 0) | width_ | (channels_last() ? 0 : view_.inner);
+    const auto address = reinterpret_cast<uintptr_t>(y);
+    return kStreams && (address | steps * sizeof(T)) % 64 == 0;
   }
 
   // Expands the coefficients of the spans of a channel. Uses the buffer only if
@@ -90,7 +90,7 @@ class Traversal {
     return buffer;
   }
 
-  // The inverse of Expand: sums the entries of each channel.
+  // The transpose of Expand: sums the entries of each channel.
   void SumByChannel(const double* expanded, int64_t channel,
                     double* sums) const {
     const int64_t each = channels_last() ? view_.channels : 1;
@@ -108,47 +108,51 @@ class Traversal {
 };
 
 template <int N>
-struct Count {
+struct StaticInt {
   static constexpr int value = N;
 };
 
 // Runs of n elements that use the same entries of expanded coefficients. The
 // next run starts `stride` elements after the start of the previous one.
 struct Runs {
-  int64_t offset;  // of the first run
+  int64_t begin;  // the index in x of the first element of the first run
   int64_t stride;
   int64_t n;
   int64_t prefetch;  // elements ahead
-  // The mask of element i is mask[i * mask_step]. It is null if there is no
-  // mask; otherwise there is one run.
+  // The mask byte of element i is mask[i * mask_stride]. The stride is 0 if the
+  // channels are last, because a run is then one position. `mask` is null if
+  // there is no mask. With a mask, runs are passed one at a time.
   const MaskByte* mask;
-  int64_t mask_step;
+  int64_t mask_stride;
 };
 
-// Calls f(Count<kRuns>() or Count<1>(), runs) for all runs in the spans of a
-// channel that go with entries [tile, tile + n) of its coefficients.
+// Calls f(run_count, runs) for all runs in the spans of a channel that use the
+// entries [tile, tile + n) of its coefficients. run_count is
+// StaticInt<kRuns>(), or StaticInt<1>() for the remaining runs and with a mask.
 template <class F>
-KERAS_NORMS_INLINE inline void ForEachRuns(const Traversal& traversal,
-                                           int64_t channel, int64_t tile,
-                                           int64_t n, const MaskByte* mask,
-                                           int64_t prefetch, const F& f) {
+KERAS_NORMS_INLINE inline void ForEachRunGroup(const Traversal& traversal,
+                                               int64_t channel, int64_t tile,
+                                               int64_t n, const MaskByte* mask,
+                                               int64_t prefetch, const F& f) {
   const int64_t width = traversal.width(), length = traversal.length();
   if (length == 0) return;
   const bool channels_last = traversal.channels_last();
+  // A multiple of what an iteration advances by, so that each iteration
+  // prefetches the memory of one later iteration.
   prefetch = CeilDiv(prefetch, kRuns * width) * kRuns * width;
   for (int64_t s = 0; s < traversal.spans(); ++s) {
-    const int64_t offset = traversal.offset(channel, s);
+    const int64_t begin = traversal.begin(channel, s);
     const MaskByte* of_span = mask ? mask + traversal.position(s) : nullptr;
     int64_t i = tile;
     for (; !mask && i + (kRuns - 1) * width + n <= length; i += kRuns * width) {
-      f(Count<kRuns>(), Runs{offset + i, width, n, prefetch, nullptr, 0});
+      f(StaticInt<kRuns>(), Runs{begin + i, width, n, prefetch, nullptr, 0});
     }
     for (; i < length; i += width) {
       const int64_t left = Min(n, length - i);
       const MaskByte* of_run =
           mask ? of_span + (channels_last ? i / width : i) : nullptr;
-      f(Count<1>(),
-        Runs{offset + i, width, left, prefetch, of_run, !channels_last});
+      f(StaticInt<1>(),
+        Runs{begin + i, width, left, prefetch, of_run, !channels_last});
     }
   }
 }
@@ -157,7 +161,7 @@ KERAS_NORMS_INLINE inline void ForEachRuns(const Traversal& traversal,
 template <class V>
 inline V LoadMask(const Runs& runs, int64_t i) {
   return ForEachLane(V(), [&](Scalar<V>, int64_t lane) {
-    return Scalar<V>(runs.mask[(i + lane) * runs.mask_step] != 0);
+    return Scalar<V>(runs.mask[(i + lane) * runs.mask_stride] != 0);
   });
 }
 

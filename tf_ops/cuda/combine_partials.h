@@ -46,8 +46,9 @@ struct GroupPartials {
   }
 };
 
-// Calls use(i, partial) for a thread's share of `count` partials, where
-// partial i is partials[index(i)]. Four reads are in flight at once.
+// Calls use(i, partial) for those of `count` partials that are assigned to a
+// thread, where partial i is partials[index(i)]. Four reads are in flight at
+// once.
 template <class P, class I, class Index, class F>
 KERAS_NORMS_DEVICE void ForEachPartial(const PoolGeometry& g,
                                        const ResultThread& thread, I count,
@@ -78,23 +79,24 @@ KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolMomentsTask& task) {
       group.count == 0 ? 0.0 : task.partials[group.Index(g, 0)].pivot;
   DoubleMoments moments[1] = {};
   const auto index = [&](int i) { return group.Index(g, i); };
-  ForEachPartial(
-      g, thread, group.count, task.partials, index,
-      [&](int, const MomentsPartial& partial) {
-        if (partial.count == 0) return;
-        const double difference = (partial.pivot - pivot) + partial.offset;
-        const double sum = partial.count * difference;
-        Merge(&moments[0],
-              {partial.count, sum, partial.squares + sum * difference});
-      });
+  ForEachPartial(g, thread, group.count, task.partials, index,
+                 [&](int, const MomentsPartial& partial) {
+                   if (partial.count == 0) return;
+                   const double difference =
+                       (partial.pivot - pivot) + partial.centered_mean;
+                   const double sum = partial.count * difference;
+                   Merge(&moments[0], {partial.count, sum,
+                                       partial.squares + sum * difference});
+                 });
   BlockReduce(moments, thread.thread_in_result, g.result_threads,
               g.block_results, shared);
   if (thread.thread_in_result != 0 || group.count == 0) return;
   const DoubleMoments& all = moments[0];
-  const double share = all.count == 0 ? 0.0 : 1.0 / all.count;
-  const double difference = all.sum * share;
+  const double reciprocal_count = all.count == 0 ? 0.0 : 1.0 / all.count;
+  const double difference = all.sum * reciprocal_count;
   const double mean = all.count == 0 ? 0.0 : pivot + difference;
-  const double unclamped = all.squares * share - difference * difference;
+  const double unclamped =
+      all.squares * reciprocal_count - difference * difference;
   const double variance = unclamped < 0 ? 0.0 : unclamped;
   const float rounded = static_cast<float>(mean);
   task.mean[thread.result] = rounded;
@@ -106,8 +108,9 @@ KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolMomentsTask& task) {
   }
 }
 
-// Writes sums over chunks. Given rstd, it writes for each group the b and d of
-// (x - mean) b + d, the gradient of x through the group's moments.
+// Writes sums over chunks and groups of channels. If rstd is not null, it
+// writes the slope and offset of (x - mean) slope + offset, the gradient of x
+// through the group's moments.
 KERAS_NORMS_DEVICE void PoolSums(const keras_norms::PoolSumsTask& task) {
   KERAS_NORMS_SHARED(DoubleSums, shared, kReduceSize<1>);
   const PoolGeometry& g = task.geometry;
@@ -115,28 +118,31 @@ KERAS_NORMS_DEVICE void PoolSums(const keras_norms::PoolSumsTask& task) {
   const GroupPartials group(g, thread.result);
   DoubleSums sums[1] = {};
   const auto index = [&](int i) { return group.Index(g, i); };
-  ForEachPartial(
-      g, thread, group.count, task.partials, index,
-      [&](int i, const SumsPartial& partial) {
-        const double gamma =
-            task.gamma == nullptr ? 1.0 : task.gamma[group.Channel(g, i)];
-        Merge(&sums[0], {gamma * partial.sum, gamma * partial.product});
-      });
+  ForEachPartial(g, thread, group.count, task.partials, index,
+                 [&](int i, const SumsPartial& partial) {
+                   const double gamma = task.gamma == nullptr
+                                            ? 1.0
+                                            : task.gamma[group.Channel(g, i)];
+                   Merge(&sums[0], {gamma * partial.sum_g,
+                                    gamma * partial.sum_g_centered});
+                 });
   BlockReduce(sums, thread.thread_in_result, g.result_threads, g.block_results,
               shared);
   if (thread.thread_in_result != 0 || group.count == 0) return;
-  double sum_or_b = sums[0].sum, product_or_d = sums[0].product;
+  const double sum_g = sums[0].sum_g, sum_g_centered = sums[0].sum_g_centered;
+  double sum_g_or_slope = sum_g, sum_g_centered_or_offset = sum_g_centered;
   if (task.rstd != nullptr) {
-    const double sum = sums[0].sum, product = sums[0].product;
     const double rstd = task.rstd[thread.result];
     const double residual = task.residual[thread.result];
-    const double normalized = (product - residual * sum) * rstd;
-    const double b = -rstd * rstd * normalized / task.group_elements;
-    product_or_d = -rstd * sum / task.group_elements - b * residual;
-    sum_or_b = b;
+    const double sum_g_normalized = (sum_g_centered - residual * sum_g) * rstd;
+    const double slope = -rstd * rstd * sum_g_normalized / task.group_elements;
+    sum_g_centered_or_offset =
+        -rstd * sum_g / task.group_elements - slope * residual;
+    sum_g_or_slope = slope;
   }
-  task.sum_or_b[thread.result] = static_cast<float>(sum_or_b);
-  task.product_or_d[thread.result] = static_cast<float>(product_or_d);
+  task.sum_g_or_slope[thread.result] = static_cast<float>(sum_g_or_slope);
+  task.sum_g_centered_or_offset[thread.result] =
+      static_cast<float>(sum_g_centered_or_offset);
 }
 
 // Writes the gradients of gamma and beta: sums over rows and chunks, for each
@@ -156,14 +162,15 @@ KERAS_NORMS_DEVICE void AffineGradient(
       [&](long long i, const SumsPartial& partial) {
         const long long group = i / g.chunks * groups + channel / g.group_size;
         const double residual = task.residual[group];
-        const double product = partial.product - residual * partial.sum;
-        Merge(&sums[0], {partial.sum, product * task.rstd[group]});
+        const double sum_g_centered =
+            partial.sum_g_centered - residual * partial.sum_g;
+        Merge(&sums[0], {partial.sum_g, sum_g_centered * task.rstd[group]});
       });
   BlockReduce(sums, thread.thread_in_result, g.result_threads, g.block_results,
               shared);
   if (thread.thread_in_result != 0 || channel >= g.channels) return;
-  task.d_beta[channel] = static_cast<float>(sums[0].sum);
-  task.d_gamma[channel] = static_cast<float>(sums[0].product);
+  task.d_beta[channel] = static_cast<float>(sums[0].sum_g);
+  task.d_gamma[channel] = static_cast<float>(sums[0].sum_g_centered);
 }
 
 }  // namespace

@@ -127,7 +127,8 @@ class LoadedModule {
     if (!error.empty()) return error;
     error = driver_.ErrorOf(name, driver_.function(function, module_, name));
     if (error.empty() && std::strstr(name, "fused") != nullptr) {
-      const int max_shared = limits_.shared - static_cast<int>(kFusedStatic);
+      const int max_shared =
+          limits_.shared - static_cast<int>(kFusedStaticBytes);
       error = driver_.ErrorOf(
           name, driver_.set(*function, kDynamicShared, max_shared));
     }

@@ -3,9 +3,9 @@
 // memory of one block, the blocks of a cluster share it and read each other's
 // moments.
 //
-// A block has the columns of whole groups. In front of the cached vectors, its
-// dynamic shared memory has a workspace of kReduceSize<V> partials: first for
-// BlockReduce, then for the moments of its channels.
+// A block has the columns of whole groups. Before the cached vectors, its
+// dynamic shared memory holds kReduceSize<V> partials: first those of
+// BlockReduce, then the moments of the block's channels.
 
 #ifndef KERAS_NORMS_CUDA_FUSED_H_
 #define KERAS_NORMS_CUDA_FUSED_H_
@@ -21,25 +21,28 @@ struct GroupStatistics {
   float rstd;
 };
 
-// Merges the moments of channels into those of groups. Adjacent threads share a
-// group.
-KERAS_NORMS_DEVICE void PoolGroups(const MomentsPartial* channels, int size,
-                                   int count, int threads,
-                                   MomentsPartial* groups,
+// Merges the moments of a block's channels into those of its groups. Adjacent
+// threads share a group.
+KERAS_NORMS_DEVICE void PoolGroups(const MomentsPartial* channels,
+                                   int group_size, int block_groups,
+                                   int threads, MomentsPartial* groups,
                                    MomentsPartial* shared) {
   int group_threads = 1;
-  while (group_threads < size && group_threads * 2 * count <= threads) {
+  while (group_threads < group_size &&
+         group_threads * 2 * block_groups <= threads) {
     group_threads *= 2;
   }
   const int thread_in_group = Thread() % group_threads;
-  for (int first = 0; first < count; first += threads / group_threads) {
+  for (int first = 0; first < block_groups; first += threads / group_threads) {
     const int group = first + Thread() / group_threads;
-    const bool has_group =
-        Thread() / group_threads < threads / group_threads && group < count;
+    // The last threads have no group if group_threads does not divide
+    // `threads`. They take part in the barriers of BlockReduce.
+    const bool has_group = Thread() / group_threads < threads / group_threads &&
+                           group < block_groups;
     MomentsPartial mine[1] = {};
     if (has_group) {
-      for (int i = thread_in_group; i < size; i += group_threads) {
-        Merge(&mine[0], channels[group * size + i]);
+      for (int i = thread_in_group; i < group_size; i += group_threads) {
+        Merge(&mine[0], channels[group * group_size + i]);
       }
     }
     BlockReduce(mine, thread_in_group, group_threads, 1, shared);
@@ -62,14 +65,14 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
   KERAS_NORMS_SHARED(GroupStatistics, statistics, kThreads);
   const Geometry& g = task.geometry;
   const ThreadMap map(g, Block());
-  const int size = task.affine.group_size;
-  const int channels = g.columns * g.column_channels;
-  const int count = channels / size;
-  const int first = map.channel / channels * channels;
-  MomentsPartial* const workspace =
+  const int group_size = task.affine.group_size;
+  const int block_channels = g.columns * g.column_channels;
+  const int block_groups = block_channels / group_size;
+  const int first_channel = map.channel / block_channels * block_channels;
+  MomentsPartial* const reduce_buffer =
       reinterpret_cast<MomentsPartial*>(DynamicShared());
   Pack<T, V>* const cached =
-      reinterpret_cast<Pack<T, V>*>(workspace + kReduceSize<V>) + Thread();
+      reinterpret_cast<Pack<T, V>*>(reduce_buffer + kReduceSize<V>) + Thread();
   const int threads = g.columns * g.column_threads;
 
   MomentsPartial partials[V];
@@ -83,38 +86,44 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) partials[j] = moments.Partial(j);
   }
-  ReduceColumns(g, map, partials, workspace);
+  ReduceColumns(g, map, partials, reduce_buffer);
   if (map.thread_in_column == 0) {
-    StoreColumns(g, partials, workspace + map.channel - first);
+    StoreColumns(g, partials, reduce_buffer + map.channel - first_channel);
   }
   Barrier();
-  PoolGroups(workspace, size, count, threads, groups, shared);
+  PoolGroups(reduce_buffer, group_size, block_groups, threads, groups, shared);
   BarrierOfBlocks(g.chunks);
 
-  for (int t = Thread(); t < count; t += threads) {
+  for (int t = Thread(); t < block_groups; t += threads) {
     MomentsPartial all = *Peer(&groups[t], 0);
     for (int rank = 1; rank < g.chunks; ++rank) {
       Merge(&all, *Peer(&groups[t], rank));
     }
-    const double mean = static_cast<double>(all.pivot) + all.offset;
+    const double mean = static_cast<double>(all.pivot) + all.centered_mean;
     const double variance = static_cast<double>(all.squares) / all.count;
     const float rounded = static_cast<float>(mean);
     statistics[t] = {rounded, static_cast<float>(mean - rounded),
                      static_cast<float>(1.0 / sqrt(variance + task.epsilon))};
+    // All blocks of a cluster compute the same statistics. The first writes
+    // them.
     if (map.chunk != 0) continue;
-    const long long i = map.row * (g.channels / size) + first / size + t;
+    const long long i =
+        map.row * (g.channels / group_size) + first_channel / group_size + t;
     task.mean[i] = statistics[t].mean;
     task.residual[i] = statistics[t].residual;
     task.rstd[i] = statistics[t].rstd;
   }
-  // No block may exit while another reads its groups.
+  // The threads of this block read all statistics, and no block may exit while
+  // another one reads its groups.
   BarrierOfBlocks(g.chunks);
 
   AffineParams<V> affine;
   KERAS_NORMS_UNROLL
   for (int j = 0; j < V; ++j) {
     const int c = map.channel + (g.channels_last ? j : 0);
-    const GroupStatistics& group = statistics[(c - first) / size];
+    const GroupStatistics& group = statistics[(c - first_channel) / group_size];
+    // ApplyGammaBeta turns the statistics of groups into center, scale and
+    // shift. It takes them in this order.
     affine.center[j] = group.mean;
     affine.scale[j] = group.rstd;
     affine.shift[j] = group.residual;
@@ -122,12 +131,14 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
   affine.ApplyGammaBeta(g, task.affine, map);
   const F f(task.affine.activation);
   const Pack<T, V>* next = cached;
-  ForEachStep<1>(g, map, [&](auto, long long offset, long long) {
+  // Single steps, because reads of shared memory need no batches. The steps
+  // have the same order as those that filled `cached`, whatever the batches.
+  ForEachStep<1>(g, map, [&](auto, long long element, long long) {
     float centered[V], z[V];
-    affine.Center(*next, true, centered);
+    affine.Center(*next, /*valid=*/true, centered);
     affine.Apply(centered, z);
     f.Values(z);
-    Pack<T, V>::Of(z).Store(task.y, offset);
+    Pack<T, V>::Of(z).Store(task.y, element);
     next += threads;
   });
 }

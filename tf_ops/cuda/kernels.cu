@@ -4,13 +4,14 @@
 // ../contract/operations.def defines what they compute, and geometry.h how
 // blocks cover x. Bytes moved, in copies of x (R read, W written):
 //
-//   moments, pool_moments               Moments             1R
-//   apply                               Apply               1R 1W
-//   sums, pool_sums                     GradientSums        2R
-//   combine                             GradientCombine     2R 1W
-//   moments, pool_moments, apply        GroupNorm           2R 1W
-//   fused                               GroupNorm           1R 1W
-//   sums, pool_sums, combine, affine    GroupNormGradient   4R 1W
+//   moments, pool_moments           Moments             1R
+//   apply                           Apply               1R 1W
+//   sums, pool_sums                 GradientSums        2R
+//   combine                         GradientCombine     2R 1W
+//   moments, pool_moments, apply    GroupNorm           2R 1W
+//   fused                           GroupNorm           1R 1W
+//   sums, pool_sums, combine,       GroupNormGradient   4R 1W
+//       affine_gradient
 //
 // Partials add 16 bytes (moments) or 8 bytes (sums) for each channel of a
 // chunk. A chunk has at least 64 vectors of each channel if the row is that
@@ -26,9 +27,9 @@
 #include "moments.h"
 #include "passes.h"
 
-// `blocks` is the number of blocks that fit on a multiprocessor. Three of them
-// keep memory busy while some reduce; two are used if the registers of three
-// would be spilled.
+// `blocks` is the least number of blocks that must fit on a multiprocessor.
+// Three of them keep memory busy while some reduce. It is two where three would
+// spill registers, and always on sm_70 (device.h).
 #define KERAS_NORMS_FORM(form, T, V, blocks)                          \
   KERAS_NORMS_KERNEL(keras_norms_moments_##form, blocks,              \
                      keras_norms::MomentsTask) {                     \
@@ -75,6 +76,7 @@ KERAS_NORMS_KERNEL(keras_norms_pool_moments, 3, keras_norms::PoolMomentsTask) {
 KERAS_NORMS_KERNEL(keras_norms_pool_sums, 3, keras_norms::PoolSumsTask) {
   PoolSums(task);
 }
-KERAS_NORMS_KERNEL(keras_norms_affine, 3, keras_norms::AffineGradientTask) {
+KERAS_NORMS_KERNEL(keras_norms_affine_gradient, 3,
+                   keras_norms::AffineGradientTask) {
   AffineGradient(task);
 }

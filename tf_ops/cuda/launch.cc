@@ -14,7 +14,7 @@ class Launcher {
            std::initializer_list<const void*> tensors, Device& device)
       : device_(device),
         width_(VectorWidth(arguments.view, arguments.type, mask, tensors)),
-        form_(FormOf(arguments.type, width_)),
+        kernel_suffix_(KernelSuffix(arguments.type, width_)),
         geometry_(MakeGeometry(arguments.view, width_)) {
     if (arguments.type == Type::kDouble)
       error_ = "The kernels for GPUs do not support float64.";
@@ -22,7 +22,7 @@ class Launcher {
 
   const Geometry& geometry() const { return geometry_; }
 
-  // Allocates the partials, and `more` elements of the same size behind them.
+  // Allocates the partials, followed by `more` elements of the same size.
   template <class Partial>
   Partial* Partials(int64_t more = 0) {
     const size_t bytes = (PartialCount(geometry_) + more) * sizeof(Partial);
@@ -36,14 +36,14 @@ class Launcher {
 
   template <class Task>
   void Pass(const char* name, const Task& task) {
-    Launch(std::string(name) + "_" + form_, BlockCount(geometry_),
+    Launch(std::string(name) + "_" + kernel_suffix_, BlockCount(geometry_),
            ThreadCount(geometry_), &task);
   }
 
-  // A kernel that applies an activation.
+  // A pass that applies an activation. The identity has separate kernels.
   template <class Task>
   void AffinePass(const char* name, const Task& task) {
-    Launch(std::string(name) + "_" + form_ +
+    Launch(std::string(name) + "_" + kernel_suffix_ +
                (task.affine.activation ? "_any" : "_identity"),
            BlockCount(geometry_), ThreadCount(geometry_), &task);
   }
@@ -54,13 +54,15 @@ class Launcher {
            &task);
   }
 
-  // Returns whether one kernel computed everything.
-  bool Fused(const View& view, FusedTask task) {
+  // Launches the fused group norm if it supports the shape, and returns whether
+  // it does. Errors of the launch are in error().
+  bool TryFused(const View& view, FusedTask task) {
     const FusedPlan plan =
         MakeFusedPlan(view, width_, task.affine.group_size, device_.limits());
     if (plan.cluster == 0) return false;
     task.geometry = plan.geometry;
-    Launch("fused_" + form_ + (task.affine.activation ? "_any" : "_identity"),
+    Launch("fused_" + kernel_suffix_ +
+               (task.affine.activation ? "_any" : "_identity"),
            BlockCount(plan.geometry), ThreadCount(plan.geometry), &task,
            plan.cluster, plan.shared);
     return true;
@@ -69,7 +71,7 @@ class Launcher {
   const std::string& error() const { return error_; }
 
  private:
-  static std::string FormOf(Type type, int width) {
+  static std::string KernelSuffix(Type type, int width) {
     const char* const name = type == Type::kFloat  ? "float"
                              : type == Type::kHalf ? "half"
                                                    : "bfloat16";
@@ -92,7 +94,7 @@ class Launcher {
 
   Device& device_;
   const int width_;
-  const std::string form_;
+  const std::string kernel_suffix_;
   const Geometry geometry_;
   std::string error_;
 };
@@ -160,7 +162,7 @@ std::string RunOnDevice(const GradientSumsArguments& a, Device& device) {
   launcher.Pool(
       "pool_sums", g.rows * g.channels,
       PoolSumsTask{MakePoolGeometry(g, 1, g.chunks), partials, nullptr, nullptr,
-                   nullptr, 0.0, Floats(a.sum), Floats(a.product)});
+                   nullptr, 0.0, Floats(a.sum_g), Floats(a.sum_g_centered)});
   return launcher.error();
 }
 
@@ -169,31 +171,32 @@ std::string RunOnDevice(const GradientCombineArguments& a, Device& device) {
   launcher.AffinePass(
       "combine",
       CombineTask{launcher.geometry(), AffinePointersOf(a), a.x, a.dy,
-                  Mask(a.mask), Floats(a.b), Floats(a.d), a.dx});
+                  Mask(a.mask), Floats(a.slope), Floats(a.offset), a.dx});
   return launcher.error();
 }
 
 std::string RunOnDevice(const GroupNormArguments& a, Device& device) {
   Launcher launcher(a, nullptr, {a.x, a.y}, device);
   const Geometry& g = launcher.geometry();
-  const int64_t size = a.view.channels / a.groups;
+  const int64_t group_size = a.view.channels / a.groups;
   const AffinePointers affine = GroupPointersOf(a);
-  if (launcher.Fused(a.view, {{},
-                              affine,
-                              a.x,
-                              a.y,
-                              a.epsilon,
-                              Floats(a.mean),
-                              Floats(a.residual),
-                              Floats(a.rstd)})) {
+  if (launcher.TryFused(a.view, {{},
+                                 affine,
+                                 a.x,
+                                 a.y,
+                                 a.epsilon,
+                                 Floats(a.mean),
+                                 Floats(a.residual),
+                                 Floats(a.rstd)})) {
     return launcher.error();
   }
   MomentsPartial* const partials = launcher.Partials<MomentsPartial>();
   launcher.Pass("moments", MomentsTask{g, a.x, nullptr, partials});
-  launcher.Pool("pool_moments", g.rows * a.groups,
-                PoolMomentsTask{MakePoolGeometry(g, size, size * g.chunks),
-                                partials, a.epsilon, nullptr, Floats(a.mean),
-                                Floats(a.residual), Floats(a.rstd)});
+  launcher.Pool(
+      "pool_moments", g.rows * a.groups,
+      PoolMomentsTask{MakePoolGeometry(g, group_size, group_size * g.chunks),
+                      partials, a.epsilon, nullptr, Floats(a.mean),
+                      Floats(a.residual), Floats(a.rstd)});
   launcher.AffinePass("apply", ApplyTask{g, affine, a.x, nullptr, a.y});
   return launcher.error();
 }
@@ -201,26 +204,29 @@ std::string RunOnDevice(const GroupNormArguments& a, Device& device) {
 std::string RunOnDevice(const GroupNormGradientArguments& a, Device& device) {
   Launcher launcher(a, nullptr, {a.x, a.dy, a.dx}, device);
   const Geometry& g = launcher.geometry();
-  const int64_t size = a.view.channels / a.groups;
+  const int64_t group_size = a.view.channels / a.groups;
   const AffinePointers affine = GroupPointersOf(a);
-  // b and d are stored behind the partials.
-  const int64_t groups = g.rows * a.groups;
-  SumsPartial* const partials = launcher.Partials<SumsPartial>(groups);
-  float* const b = reinterpret_cast<float*>(partials + PartialCount(g));
-  float* const d = b + groups;
+  // The slope and offset of each group follow the partials. Together, they have
+  // the size of one partial.
+  const int64_t row_groups = g.rows * a.groups;
+  SumsPartial* const partials = launcher.Partials<SumsPartial>(row_groups);
+  float* const slope = reinterpret_cast<float*>(partials + PartialCount(g));
+  float* const offset = slope + row_groups;
   launcher.AffinePass("sums",
                       SumsTask{g, affine, a.x, a.dy, nullptr, partials});
   launcher.Pool(
-      "pool_sums", groups,
-      PoolSumsTask{MakePoolGeometry(g, size, size * g.chunks), partials,
-                   affine.scale, affine.shift, affine.gamma,
-                   static_cast<double>(size * a.view.positions()), b, d});
-  launcher.AffinePass("combine",
-                      CombineTask{g, affine, a.x, a.dy, nullptr, b, d, a.dx});
-  launcher.Pool("affine", g.channels,
-                AffineGradientTask{MakePoolGeometry(g, size, g.rows * g.chunks),
-                                   partials, affine.scale, affine.shift,
-                                   Floats(a.d_gamma), Floats(a.d_beta)});
+      "pool_sums", row_groups,
+      PoolSumsTask{MakePoolGeometry(g, group_size, group_size * g.chunks),
+                   partials, affine.scale, affine.shift, affine.gamma,
+                   static_cast<double>(group_size * a.view.positions()), slope,
+                   offset});
+  launcher.AffinePass("combine", CombineTask{g, affine, a.x, a.dy, nullptr,
+                                             slope, offset, a.dx});
+  launcher.Pool(
+      "affine_gradient", g.channels,
+      AffineGradientTask{MakePoolGeometry(g, group_size, g.rows * g.chunks),
+                         partials, affine.scale, affine.shift,
+                         Floats(a.d_gamma), Floats(a.d_beta)});
   return launcher.error();
 }
 

@@ -1,4 +1,5 @@
-// The first pass: partial moments of one channel of one chunk.
+// The first pass: partial moments of each channel of each chunk. The functions
+// that reduce and store the partials of a column serve the gradient, too.
 
 #ifndef KERAS_NORMS_CUDA_MOMENTS_H_
 #define KERAS_NORMS_CUDA_MOMENTS_H_
@@ -10,8 +11,8 @@
 namespace {
 
 // Accumulates x - pivot and its square. The pivot is the mean of the first few
-// values that the thread reads. The rounding errors of the sums are then small
-// relative to the deviations of these values, wherever the values lie.
+// unmasked values that the thread reads. The rounding errors of the sums are
+// then small relative to the deviations of the values, whatever their mean.
 template <class T, int V>
 class MomentsAccumulator {
  public:
@@ -20,16 +21,16 @@ class MomentsAccumulator {
   KERAS_NORMS_DEVICE MomentsAccumulator(const Geometry& g, const ThreadMap& map,
                                         Mask<V> mask, const void* x,
                                         const F& visit) {
-    ForEachStep<kUnroll<T, V, 1>>(
-        g, map, [&](auto count, long long offset, long long position) {
-          constexpr int n = count.value;
+    ForEachStep<kStepsPerBatch<T, V, 1>>(
+        g, map, [&](auto steps, long long element, long long position) {
+          constexpr int n = steps.value;
           Pack<T, V> vectors[n];
           bool valid[n];
           int valid_count = 0;
           KERAS_NORMS_UNROLL
           for (int i = 0; i < n; ++i) {
             valid[i] = mask.IsValid(position + i * g.column_threads);
-            vectors[i].Load(x, offset + i * map.step_stride);
+            vectors[i].Load(x, element + i * map.step_stride);
             valid_count += valid[i];
           }
           KERAS_NORMS_UNROLL
@@ -47,9 +48,9 @@ class MomentsAccumulator {
 
   KERAS_NORMS_DEVICE MomentsPartial Partial(int j) const {
     const float count = count_ == 0 ? 1.0f : count_;
-    const float offset = sum_[j] / count;
-    const float squares = squares_[j] - sum_[j] * offset;
-    return {pivot_[j], offset, squares < 0 ? 0.0f : squares,
+    const float centered_mean = sum_[j] / count;
+    const float squares = squares_[j] - sum_[j] * centered_mean;
+    return {pivot_[j], centered_mean, squares < 0 ? 0.0f : squares,
             static_cast<float>(count_)};
   }
 
@@ -57,12 +58,13 @@ class MomentsAccumulator {
   template <int n>
   KERAS_NORMS_DEVICE void SetPivot(const Pack<T, V> (&vectors)[n],
                                    const bool (&valid)[n], int valid_count) {
-    const float share = 1.0f / valid_count;
+    const float reciprocal_count = 1.0f / valid_count;
     KERAS_NORMS_UNROLL
     for (int i = 0; i < n; ++i) {
       if (!valid[i]) continue;
       KERAS_NORMS_UNROLL
-      for (int j = 0; j < V; ++j) pivot_[j] += vectors[i].Get(j) * share;
+      for (int j = 0; j < V; ++j)
+        pivot_[j] += vectors[i].Get(j) * reciprocal_count;
     }
   }
 
@@ -79,18 +81,22 @@ class MomentsAccumulator {
   int count_ = 0;
 };
 
-// Reduces the partials of a column into its first thread: partials[j] of
-// channel j, or partials[0] if the channels are first.
+// Reduces the partials of the threads of a column into its first thread. If the
+// channels are last, partials[j] belongs to channel j of the column. If they
+// are first, all elements of a vector belong to one channel, and partials[0] is
+// the result.
 template <int V, class P>
 KERAS_NORMS_DEVICE void ReduceColumns(const Geometry& g, const ThreadMap& map,
                                       P (&partials)[V], P* shared) {
   if (g.channels_last) {
-    // Only half of the threads of each row write to shared memory.
+    // At most half of the threads of each row write to shared memory at a time.
+    // The slots of the other half are skipped, so that kReduceSize<V> slots are
+    // enough for all rows of the block.
     const int row_threads = g.columns * g.column_threads;
-    const int unused = row_threads - g.columns * (g.column_threads / 2);
+    const int unused_slots = row_threads - g.columns * (g.column_threads / 2);
     return BlockReduce(partials, map.thread_in_column, g.column_threads,
                        map.thread_stride, shared,
-                       Thread() / row_threads * unused);
+                       Thread() / row_threads * unused_slots);
   }
   P channel[1] = {partials[0]};
   KERAS_NORMS_UNROLL
@@ -100,7 +106,7 @@ KERAS_NORMS_DEVICE void ReduceColumns(const Geometry& g, const ThreadMap& map,
   partials[0] = channel[0];
 }
 
-// Stores what ReduceColumns left in the first thread of a column.
+// Stores the results of ReduceColumns. The first thread of a column calls it.
 template <int V, class P>
 KERAS_NORMS_DEVICE void StoreColumns(const Geometry& g, const P (&partials)[V],
                                      P* to) {

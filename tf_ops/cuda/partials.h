@@ -23,18 +23,18 @@ KERAS_NORMS_DEVICE void Merge(MomentsPartial* into,
     return;
   }
   const float count = into->count + other.count;
-  const float share = FastDivide(other.count, count);
+  const float weight = FastDivide(other.count, count);
   const float difference =
-      (other.pivot - into->pivot) + (other.offset - into->offset);
-  into->offset += difference * share;
+      (other.pivot - into->pivot) + (other.centered_mean - into->centered_mean);
+  into->centered_mean += difference * weight;
   into->squares +=
-      other.squares + difference * difference * (into->count * share);
+      other.squares + difference * difference * (into->count * weight);
   into->count = count;
 }
 
 KERAS_NORMS_DEVICE void Merge(SumsPartial* into, const SumsPartial& other) {
-  into->sum += other.sum;
-  into->product += other.product;
+  into->sum_g += other.sum_g;
+  into->sum_g_centered += other.sum_g_centered;
 }
 
 // Moments of several partials about one pivot.
@@ -51,13 +51,13 @@ KERAS_NORMS_DEVICE void Merge(DoubleMoments* into, const DoubleMoments& other) {
 }
 
 struct DoubleSums {
-  double sum;
-  double product;
+  double sum_g;
+  double sum_g_centered;
 };
 
 KERAS_NORMS_DEVICE void Merge(DoubleSums* into, const DoubleSums& other) {
-  into->sum += other.sum;
-  into->product += other.product;
+  into->sum_g += other.sum_g;
+  into->sum_g_centered += other.sum_g_centered;
 }
 
 // The elements of shared memory that BlockReduce needs for V partials a thread.
@@ -68,14 +68,14 @@ constexpr int kReduceSize = V == 1 ? kThreads : V * kThreads / 2;
 
 // Reduces the partials of n threads into the first of them. `index` numbers
 // these threads, and the stride between them is `thread_stride`. All threads of
-// the block must call it. `skip` is subtracted from the thread's number in
-// shared memory.
+// the block must call it. A thread's slot in shared memory is its number minus
+// `skip`.
 //
-// It uses shared memory rather than warp shuffles: if the channels are last, the
-// stride between the threads of a column is `columns`, so they belong to
+// It uses shared memory rather than warp shuffles: if the channels are last,
+// the stride between the threads of a column is `columns`, so they belong to
 // different warps, and their number need not be a power of two. One tree for
-// every layout also fixes the order of summation, and the emulation of the tests
-// runs the function unchanged.
+// every layout also fixes the order of summation, and the emulation of the
+// tests runs the function unchanged.
 template <int V, class P>
 KERAS_NORMS_DEVICE void BlockReduce(P (&mine)[V], int index, int n,
                                     int thread_stride, P* shared,

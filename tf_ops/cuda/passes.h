@@ -21,14 +21,14 @@ KERAS_NORMS_DEVICE void Apply(const keras_norms::ApplyTask& task) {
   const AffineParams<V> affine(g, task.affine, map);
   const Mask<V> mask = {task.mask};
   const F f(task.affine.activation);
-  ForEachStep<kUnroll<T, V, 1>>(
-      g, map, [&](auto count, long long offset, long long position) {
-        constexpr int n = count.value;
+  ForEachStep<kStepsPerBatch<T, V, 1>>(
+      g, map, [&](auto steps, long long element, long long position) {
+        constexpr int n = steps.value;
         Pack<T, V> x[n];
         bool valid[n];
         KERAS_NORMS_UNROLL
         for (int i = 0; i < n; ++i) {
-          x[i].Load(task.x, offset + i * map.step_stride);
+          x[i].Load(task.x, element + i * map.step_stride);
           valid[i] = mask.IsValid(position + i * g.column_threads);
         }
         KERAS_NORMS_UNROLL
@@ -37,12 +37,12 @@ KERAS_NORMS_DEVICE void Apply(const keras_norms::ApplyTask& task) {
           affine.Center(x[i], valid[i], centered);
           affine.Apply(centered, z);
           f.Values(z);
-          Pack<T, V>::Of(z).Store(task.y, offset + i * map.step_stride);
+          Pack<T, V>::Of(z).Store(task.y, element + i * map.step_stride);
         }
       });
 }
 
-// Calls use(offset, centered, gradient, valid) for each vector, where
+// Calls use(element, centered, gradient, valid) for each vector, where
 // centered = x - center and gradient = dy f'(z).
 template <class T, int V, class F, class U>
 KERAS_NORMS_DEVICE void ForEachGradient(const Geometry& g, const ThreadMap& map,
@@ -51,15 +51,15 @@ KERAS_NORMS_DEVICE void ForEachGradient(const Geometry& g, const ThreadMap& map,
                                         const void* x, const void* dy,
                                         const U& use) {
   const F f(activation);
-  ForEachStep<kUnroll<T, V, 2>>(
-      g, map, [&](auto count, long long offset, long long position) {
-        constexpr int n = count.value;
+  ForEachStep<kStepsPerBatch<T, V, 2>>(
+      g, map, [&](auto steps, long long element, long long position) {
+        constexpr int n = steps.value;
         Pack<T, V> x_vectors[n], dy_vectors[n];
         bool valid[n];
         KERAS_NORMS_UNROLL
         for (int i = 0; i < n; ++i) {
-          x_vectors[i].Load(x, offset + i * map.step_stride);
-          dy_vectors[i].Load(dy, offset + i * map.step_stride);
+          x_vectors[i].Load(x, element + i * map.step_stride);
+          dy_vectors[i].Load(dy, element + i * map.step_stride);
           valid[i] = mask.IsValid(position + i * g.column_threads);
         }
         KERAS_NORMS_UNROLL
@@ -67,7 +67,7 @@ KERAS_NORMS_DEVICE void ForEachGradient(const Geometry& g, const ThreadMap& map,
           float centered[V], gradient[V];
           affine.Center(x_vectors[i], valid[i], centered);
           affine.Gradient(f, centered, dy_vectors[i], gradient);
-          use(offset + i * map.step_stride, centered, gradient, valid[i]);
+          use(element + i * map.step_stride, centered, gradient, valid[i]);
         }
       });
 }
@@ -102,22 +102,23 @@ KERAS_NORMS_DEVICE void GradientCombine(const keras_norms::CombineTask& task) {
   const Geometry& g = task.geometry;
   const ThreadMap map(g, ReversedBlock());
   const AffineParams<V> affine(g, task.affine, map);
-  float b[V] = {}, d[V] = {};
-  if (task.b != nullptr && map.steps > 0) {
-    AffineParams<V>::Load(g, task.affine, map, task.b, b);
-    AffineParams<V>::Load(g, task.affine, map, task.d, d);
+  float slope[V] = {}, offset[V] = {};
+  if (task.slope != nullptr && map.steps > 0) {
+    AffineParams<V>::Load(g, task.affine, map, task.slope, slope);
+    AffineParams<V>::Load(g, task.affine, map, task.offset, offset);
   }
   ForEachGradient<T, V, F>(g, map, affine, task.affine.activation, {task.mask},
                            task.x, task.dy,
-                           [&](long long offset, const float (&centered)[V],
+                           [&](long long element, const float (&centered)[V],
                                const float (&gradient)[V], bool valid) {
                              float dx[V];
                              KERAS_NORMS_UNROLL
                              for (int j = 0; j < V; ++j) {
                                dx[j] = gradient[j] * affine.scale[j];
-                               if (valid) dx[j] += centered[j] * b[j] + d[j];
+                               if (valid)
+                                 dx[j] += centered[j] * slope[j] + offset[j];
                              }
-                             Pack<T, V>::Of(dx).Store(task.dx, offset);
+                             Pack<T, V>::Of(dx).Store(task.dx, element);
                            });
 }
 

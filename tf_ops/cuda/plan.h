@@ -24,10 +24,12 @@ constexpr int64_t kMaxSteps = 128;
 // 16 bytes a channel, are then small compared with the chunk.
 constexpr int64_t kChunkVectors = 64;
 
-// The fused kernel enlarges clusters up to this number of blocks if x is small.
-// kFusedStatic bounds its static shared memory, whatever the shape.
-constexpr int64_t kFusedBlocks = 128;
-constexpr int64_t kFusedStatic = 12 << 10;
+// If x is small, the clusters of the fused kernel are doubled until there are
+// as many blocks, about one for each multiprocessor of a large GPU.
+constexpr int64_t kFusedMinBlocks = 128;
+// A bound of the static shared memory of the fused kernel. It is 11 KB for
+// every type and shape.
+constexpr int64_t kFusedStaticBytes = 12 << 10;
 
 inline int64_t CeilDiv(int64_t value, int64_t step) {
   return (value + step - 1) / step;
@@ -40,36 +42,39 @@ inline int64_t FloorPowerOfTwo(int64_t value) {
   return power;
 }
 
+// The result for float64 is not used, because launch.cc refuses that type.
 inline int64_t ElementBytes(Type type) { return type == Type::kFloat ? 4 : 2; }
 
 // The elements of a vector: 16 bytes if sizes and pointers allow it and there
 // is no mask; otherwise one element.
 inline int VectorWidth(const View& view, Type type, const void* mask,
                        std::initializer_list<const void*> tensors) {
-  const int64_t wide = 16 / ElementBytes(type);
-  const int64_t side = view.inner == 1 ? view.channels : view.inner;
-  bool fits = mask == nullptr && side % wide == 0;
+  const int64_t vector_elements = 16 / ElementBytes(type);
+  const int64_t contiguous = view.inner == 1 ? view.channels : view.inner;
+  bool fits = mask == nullptr && contiguous % vector_elements == 0;
   for (const void* data : tensors) {
     fits = fits && reinterpret_cast<uintptr_t>(data) % 16 == 0;
   }
-  return fits ? static_cast<int>(wide) : 1;
+  return fits ? static_cast<int>(vector_elements) : 1;
 }
 
-// Sets chunks of about `steps` steps. More than four steps are rounded up to a
-// multiple of `unroll`, the steps that are read at once; the last chunk then
-// has fewer.
-inline void SetChunks(Geometry* g, int64_t steps, int64_t unroll) {
-  const int64_t of_span = CeilDiv(g->span_vectors, g->column_threads);
+// Sets chunks of about `steps` steps. More than four steps of a span are
+// rounded up to a multiple of `multiple`, and the last chunk of the span then
+// has fewer. The passes read four vectors at a time, and a remainder takes more
+// instructions: their multiple is 4. The fused kernel may not exceed the shared
+// memory: its multiple is 1.
+inline void SetChunks(Geometry* g, int64_t steps, int64_t multiple) {
+  const int64_t span_steps = CeilDiv(g->span_vectors, g->column_threads);
   g->chunk_spans = static_cast<int>(
-      std::min(std::max<int64_t>(steps / std::max<int64_t>(of_span, 1), 1),
+      std::min(std::max<int64_t>(steps / std::max<int64_t>(span_steps, 1), 1),
                std::max<int64_t>(g->spans, 1)));
   g->span_chunks =
-      static_cast<int>(std::max<int64_t>(CeilDiv(of_span, steps), 1));
-  int64_t each = CeilDiv(of_span, g->span_chunks);
-  if (each > 4) each = CeilDiv(each, unroll) * unroll;
-  g->chunk_steps = static_cast<int>(each);
-  g->span_chunks = static_cast<int>(
-      std::max<int64_t>(CeilDiv(of_span, std::max<int64_t>(each, 1)), 1));
+      static_cast<int>(std::max<int64_t>(CeilDiv(span_steps, steps), 1));
+  int64_t chunk_steps = CeilDiv(span_steps, g->span_chunks);
+  if (chunk_steps > 4) chunk_steps = CeilDiv(chunk_steps, multiple) * multiple;
+  g->chunk_steps = static_cast<int>(chunk_steps);
+  g->span_chunks = static_cast<int>(std::max<int64_t>(
+      CeilDiv(span_steps, std::max<int64_t>(chunk_steps, 1)), 1));
   const int64_t spans = CeilDiv(g->spans, g->chunk_spans);
   g->chunks = static_cast<int>(std::max<int64_t>(spans, 1) * g->span_chunks);
 }
@@ -101,7 +106,9 @@ inline Geometry MakeGeometry(const View& view, int width) {
     g.span_vectors = view.inner / width;
     g.vector_stride = width;
     g.channel_stride = view.inner;
-    // Each thread has several steps, and adjacent threads share cache lines.
+    // A thread takes 16 steps or more per span, so that little of its time is
+    // spent on reducing partials. In spans of fewer than 512 vectors it takes
+    // as few as 4, so that the 32 threads of a warp read adjacent memory.
     threads = std::max(g.span_vectors / 16, std::min(g.span_vectors / 4, 32LL));
     threads = FloorPowerOfTwo(std::min<int64_t>(threads, kThreads));
     columns = std::min<int64_t>(kThreads / threads, view.channels);
@@ -112,32 +119,41 @@ inline Geometry MakeGeometry(const View& view, int width) {
   g.columns = static_cast<int>(columns);
   g.column_threads = static_cast<int>(threads);
   const int64_t steps = g.spans * CeilDiv(g.span_vectors, threads);
-  int64_t rows = 1;
+  int64_t block_rows = 1;
   if (steps <= kMinSteps) {
     // Rows are short: a block takes several.
-    rows = kThreads / std::max<int64_t>(columns * threads, 1);
-    rows = std::max<int64_t>(std::min<int64_t>(rows, view.rows), 1);
+    block_rows = kThreads / std::max<int64_t>(columns * threads, 1);
+    block_rows = std::min<int64_t>(block_rows, view.rows);
+    block_rows = std::max<int64_t>(block_rows, 1);
   }
-  g.block_rows = static_cast<int>(rows);
-  const int64_t all = CeilDiv(view.rows, rows) * g.column_tiles * steps;
-  const int64_t each = std::max(all / kBlocks, CeilDiv(kChunkVectors, threads));
-  SetChunks(&g, std::min(std::max(each, kMinSteps), kMaxSteps), 4);
+  g.block_rows = static_cast<int>(block_rows);
+  const int64_t total_steps =
+      CeilDiv(view.rows, block_rows) * g.column_tiles * steps;
+  const int64_t chunk_steps =
+      std::max(total_steps / kBlocks, CeilDiv(kChunkVectors, threads));
+  SetChunks(&g, std::min(std::max(chunk_steps, kMinSteps), kMaxSteps), 4);
   return g;
 }
 
-// The launch of the fused group norm: the blocks of a cluster, 0 if a row does
-// not fit, and the dynamic shared memory of each block.
+// The launch of the fused group norm. It is not used, and `cluster` is 0, if
+// vectors are single elements, if x is empty, if no number of columns suits a
+// block, or if the columns of a block do not fit in the shared memory of a
+// cluster.
 struct FusedPlan {
   Geometry geometry;
-  int cluster;
-  int shared;
+  int cluster;  // blocks
+  int shared;   // bytes of dynamic shared memory per block
 };
 
-// The columns of a block: the smallest multiple of `group` columns that divides
-// all columns and has at least `least` of them. 0 if there is none.
-inline int64_t GroupedColumns(int64_t group, int64_t all, int64_t least) {
-  for (int64_t columns = group; columns <= kThreads; columns += group) {
-    if (all % columns == 0 && columns >= std::min(least, all)) return columns;
+// The columns of a block: the smallest multiple of `group_columns` that divides
+// `total_columns` and is at least `min_columns`, or `total_columns` if there
+// are fewer. The result is 0 if there is none.
+inline int64_t GroupedColumns(int64_t group_columns, int64_t total_columns,
+                              int64_t min_columns) {
+  min_columns = std::min(min_columns, total_columns);
+  for (int64_t columns = group_columns; columns <= kThreads;
+       columns += group_columns) {
+    if (total_columns % columns == 0 && columns >= min_columns) return columns;
   }
   return 0;
 }
@@ -148,41 +164,46 @@ inline FusedPlan MakeFusedPlan(const View& view, int width, int64_t group_size,
   Geometry& g = plan.geometry;
   const int64_t vectors = g.spans * g.span_vectors;
   if (width == 1 || vectors == 0 || group_size == 0) return plan;
-  // Enough columns for a cache line, or for all threads.
-  const int64_t wide = g.column_channels;
-  const int64_t least = g.channels_last ? 8 : CeilDiv(4 * kThreads, vectors);
-  const int64_t columns = GroupedColumns(std::lcm(group_size, wide) / wide,
-                                         view.channels / wide, least);
-  const int64_t workspace = width * kThreads / 2;  // kReduceSize
-  const int64_t groups = columns * wide / group_size;
-  if (columns == 0 || columns * wide > workspace || groups > kThreads)
+  // If the channels are last, the eight columns of a position are a cache line
+  // of 128 bytes. If they are first, a column has `vectors` vectors, and a
+  // block needs four of them for each thread.
+  const int64_t column_channels = g.column_channels;
+  const int64_t total_columns = view.channels / column_channels;
+  const int64_t columns = GroupedColumns(
+      std::lcm(group_size, column_channels) / column_channels, total_columns,
+      g.channels_last ? 8 : CeilDiv(4 * kThreads, vectors));
+  const int64_t reduce_size = width * kThreads / 2;  // kReduceSize
+  const int64_t block_channels = columns * column_channels;
+  if (columns == 0 || block_channels > reduce_size ||
+      block_channels / group_size > kThreads) {
     return plan;
+  }
   g.columns = static_cast<int>(columns);
-  g.column_tiles = static_cast<int>(view.channels / wide / columns);
+  g.column_tiles = static_cast<int>(total_columns / columns);
   const int64_t threads = std::min<int64_t>(kThreads / columns, g.span_vectors);
   g.column_threads =
       static_cast<int>(g.channels_last ? threads : FloorPowerOfTwo(threads));
   g.block_rows = 1;
   // Half of the shared memory, so that one block reads while another writes.
-  const int64_t workspace_bytes = workspace * sizeof(MomentsPartial);
+  const int64_t reduce_bytes = reduce_size * sizeof(MomentsPartial);
   const int64_t max_steps =
-      (limits.shared / 2 - kFusedStatic - workspace_bytes) /
+      (limits.shared / 2 - kFusedStaticBytes - reduce_bytes) /
       (16 * g.columns * g.column_threads);
   if (max_steps < 1) return plan;
   const int64_t steps = g.spans * CeilDiv(g.span_vectors, g.column_threads);
   int64_t cluster = 1;
-  const auto enlarge = [&] {
+  const auto should_double = [&] {
     const int64_t blocks = g.rows * g.column_tiles * cluster;
     return CeilDiv(steps, cluster) > max_steps ||
-           (blocks < kFusedBlocks && steps > 2 * cluster);
+           (blocks < kFusedMinBlocks && steps > 2 * cluster);
   };
-  while (cluster * 2 <= limits.cluster && enlarge()) cluster *= 2;
+  while (cluster * 2 <= limits.cluster && should_double()) cluster *= 2;
   SetChunks(&g, CeilDiv(steps, cluster), 1);
   const int64_t cached = int64_t{g.chunk_spans} * g.chunk_steps;
   if (g.chunks > cluster || cached > max_steps) return plan;
   g.chunks = static_cast<int>(cluster);  // the last ones may be empty
   plan.cluster = g.chunks;
-  plan.shared = static_cast<int>(workspace_bytes +
+  plan.shared = static_cast<int>(reduce_bytes +
                                  16 * cached * g.columns * g.column_threads);
   return plan;
 }
@@ -200,7 +221,9 @@ inline int64_t PartialCount(const Geometry& g) {
   return g.rows * g.chunks * g.channels;
 }
 
-// For results that combine `items` partials each.
+// The geometry of a kernel whose results combine `items` partials each. A
+// thread combines at most four of them, which it reads at once, unless a result
+// would need more than kThreads threads.
 inline PoolGeometry MakePoolGeometry(const Geometry& g, int64_t group_size,
                                      int64_t items) {
   PoolGeometry pool = {

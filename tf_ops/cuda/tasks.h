@@ -8,19 +8,19 @@
 
 namespace keras_norms {
 
-// Partial moments of one channel. The mean is pivot + offset: their sum in one
-// float would lose digits if the mean is far larger than the deviations.
+// Partial moments of one channel. The mean is pivot + centered_mean: their sum
+// in one float would lose digits if the mean is far larger than the deviations.
 struct alignas(16) MomentsPartial {
   float pivot;
-  float offset;
-  float squares;  // the sum of (x - mean)^2
+  float centered_mean;  // the mean of x - pivot
+  float squares;        // the sum of (x - mean)^2
   float count;
 };
 
 // Partial sums of one channel, of g and of g (x - center).
 struct alignas(8) SumsPartial {
-  float sum;
-  float product;
+  float sum_g;
+  float sum_g_centered;
 };
 
 // Where the parameters of z = (x - center) scale + shift come from. They are
@@ -67,8 +67,8 @@ struct CombineTask {
   const void* x;
   const void* dy;
   const unsigned char* mask;
-  const float* b;  // with the shape of center, or null
-  const float* d;
+  const float* slope;  // with the shape of center, or null
+  const float* offset;
   void* dx;
 };
 
@@ -107,17 +107,17 @@ struct PoolMomentsTask {
   float* variance_or_rstd;
 };
 
-// Combines sums over chunks and groups of channels; or computes from them b and
-// d, the gradients through the moments of groups.
+// Combines sums over chunks and groups of channels; or computes from them slope
+// and offset, the gradient through the moments of groups.
 struct PoolSumsTask {
   PoolGeometry geometry;
   const SumsPartial* partials;
-  const float* rstd;  // [rows, groups], for b and d; null for the sums
+  const float* rstd;  // [rows, groups]; null to write the sums
   const float* residual;
   const float* gamma;
   double group_elements;
-  float* sum_or_b;  // [rows, groups]
-  float* product_or_d;
+  float* sum_g_or_slope;  // [rows, groups]
+  float* sum_g_centered_or_offset;
 };
 
 // Combines sums over rows and chunks into the gradients of gamma and beta.

@@ -25,9 +25,9 @@ struct ThreadMap {
   int spans;
   int steps;  // in each span; none for threads without a column
 
-  // The first vector: its offset in elements, and its position, which is
-  // meaningful if vectors are single elements.
-  long long offset;
+  // The index in x of the first element of the first vector. Its position is
+  // meaningful only if vectors are single elements.
+  long long element;
   long long step_stride;  // in elements
   long long position;
 
@@ -55,8 +55,8 @@ struct ThreadMap {
     steps = static_cast<int>(Min<long long>(
         (left + g.column_threads - 1) / g.column_threads, g.chunk_steps));
 
-    offset = row * g.row_size + span * g.span_stride +
-             vector * g.vector_stride + channel * g.channel_stride;
+    element = row * g.row_size + span * g.span_stride +
+              vector * g.vector_stride + channel * g.channel_stride;
     step_stride = g.column_threads * g.vector_stride;
     position = (row * g.spans + span) * g.span_vectors + vector;
   }
@@ -66,56 +66,60 @@ struct ThreadMap {
     return thread_in_column == 0 && row < g.rows && channel < g.channels;
   }
 
-  // The index of its first channel in partials of [rows, chunks, channels].
+  // The index of the column's first channel in partials of
+  // [rows, chunks, channels].
   KERAS_NORMS_DEVICE long long PartialIndex(const Geometry& g) const {
     return (row * g.chunks + chunk) * g.channels + channel;
   }
 };
 
 template <int n>
-struct Count {
+struct StaticInt {
   static constexpr int value = n;
 };
 
-// Calls use(Count<n>(), offset, position) while n steps are left.
+// Calls use(StaticInt<n>(), element, position) while n steps are left.
 template <int n, class F>
 KERAS_NORMS_DEVICE void UnrolledSteps(const Geometry& g, const ThreadMap& map,
-                                      int* left, long long* offset,
+                                      int* left, long long* element,
                                       long long* position, const F& use) {
   for (; *left >= n; *left -= n) {
-    use(Count<n>(), *offset, *position);
-    *offset += n * map.step_stride;
+    use(StaticInt<n>(), *element, *position);
+    *element += n * map.step_stride;
     *position += n * g.column_threads;
   }
 }
 
-// Calls use(count, offset, position) for all steps of a thread, n at a time, so
-// that n reads are in flight at once. The remainder is taken in smaller counts.
+// Calls use(steps, element, position) for all steps of a thread. A batch has n
+// steps, so that n reads are in flight at once. The remainder is divided into
+// batches of 4 or 2 steps and of 1 step.
 template <int n, class F>
 KERAS_NORMS_DEVICE void ForEachStep(const Geometry& g, const ThreadMap& map,
                                     const F& use) {
   for (int span = 0; span < map.spans; ++span) {
-    long long offset = map.offset + span * g.span_stride;
+    long long element = map.element + span * g.span_stride;
     long long position = map.position + span * g.span_vectors;
     int left = map.steps;
-    UnrolledSteps<n>(g, map, &left, &offset, &position, use);
+    UnrolledSteps<n>(g, map, &left, &element, &position, use);
     if constexpr (n > 2) {
-      constexpr int some = n > 4 ? 4 : 2;
-      UnrolledSteps<some>(g, map, &left, &offset, &position, use);
+      constexpr int smaller = n > 4 ? 4 : 2;
+      UnrolledSteps<smaller>(g, map, &left, &element, &position, use);
     }
     if constexpr (n > 1) {
-      UnrolledSteps<1>(g, map, &left, &offset, &position, use);
+      UnrolledSteps<1>(g, map, &left, &element, &position, use);
     }
   }
 }
 
-// Steps at a time: as many bytes in flight as registers allow.
+// The steps of a batch. A thread has 64 bytes in flight in vectors of 16 bytes,
+// and 32 bytes in single elements, which take a register each. They are divided
+// among the tensors that are read.
 template <class T, int V, int tensors>
-constexpr int kUnroll =
+constexpr int kStepsPerBatch =
     (V == 1 ? 32 / sizeof(typename T::Stored) : 4) / tensors;
 
-// The mask, one byte a position, or null. Vectors of several elements are read
-// only if there is no mask.
+// The mask, one byte per position, or null. With a mask, vectors are single
+// elements, which VectorWidth ensures.
 template <int V>
 struct Mask {
   const unsigned char* data;

@@ -75,8 +75,8 @@ struct CaseData {
       center.push_back(S(mean + normal(random)));
       scale.push_back(S(normal(random)));
       shift.push_back(S(normal(random)));
-      b.push_back(S(normal(random)));
-      d.push_back(S(normal(random)));
+      slope.push_back(S(normal(random)));
+      offset.push_back(S(normal(random)));
     }
   }
 
@@ -120,7 +120,7 @@ struct CaseData {
   const kn::Activation activation;
   std::vector<T> x, dy;
   std::unique_ptr<kn::MaskByte[]> mask_bytes;
-  std::vector<S> center, scale, shift, b, d;
+  std::vector<S> center, scale, shift, slope, offset;
 };
 
 }  // namespace

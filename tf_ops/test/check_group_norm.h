@@ -25,7 +25,7 @@ void KernelChecks<T>::CheckGroupNorm() {
 template <class T>
 void KernelChecks<T>::CheckGroupNorm(int64_t groups) {
   const int64_t size = view_.channels / groups, n = view_.positions();
-  std::vector<S> gamma = data_.b, beta = data_.d;
+  std::vector<S> gamma = data_.slope, beta = data_.offset;
   gamma.resize(view_.channels);
   beta.resize(view_.channels);
   const kn::CommonArguments common = data_.common(groups, 1e-3);

@@ -117,29 +117,31 @@ class KernelChecks {
 
   void CheckGradientSums() {
     const int64_t size = view_.rows * view_.channels;
-    std::vector<S> sum(size, -1), product(size, -1);
+    std::vector<S> sum_g(size, -1), sum_g_centered(size, -1);
     kernels_.gradient_sums(
         {data_.common(), data_.x.data(), data_.dy.data(), data_.mask(),
          data_.center.data(), data_.scale.data(), data_.shift.data(),
-         sum.data(), product.data()},
+         sum_g.data(), sum_g_centered.data()},
         workers_);
     for (int64_t r = 0; r < compared_rows_; ++r) {
       for (int64_t c = 0; c < view_.channels; ++c) {
         const int64_t i = r * view_.channels + c;
-        long double want_sum = 0, want_product = 0, magnitude = 0;
+        long double want_g = 0, want_g_centered = 0, magnitude = 0;
         for (int64_t p = 0; p < view_.positions(); ++p) {
           const double g = data_.gradient(r, p, c);
-          const double product = g * (data_.value(r, p, c) - data_.center[i]);
-          want_sum += g;
-          want_product += product;
-          magnitude += std::fabs(g) + std::fabs(product);
+          const double g_centered =
+              g * (data_.value(r, p, c) - data_.center[i]);
+          want_g += g;
+          want_g_centered += g_centered;
+          magnitude += std::fabs(g) + std::fabs(g_centered);
         }
-        Close(sum[i], want_sum, magnitude, 4 * kClose, "sum");
-        Close(product[i], want_product, magnitude, 4 * kClose, "product");
+        Close(sum_g[i], want_g, magnitude, 4 * kClose, "sum_g");
+        Close(sum_g_centered[i], want_g_centered, magnitude, 4 * kClose,
+              "sum_g_centered");
       }
     }
-    Record(sum);
-    Record(product);
+    Record(sum_g);
+    Record(sum_g_centered);
   }
 
   void CheckGradientCombine() {
@@ -148,15 +150,15 @@ class KernelChecks {
       kernels_.gradient_combine(
           {data_.common(), data_.x.data(), data_.dy.data(), data_.mask(),
            data_.center.data(), data_.scale.data(), data_.shift.data(),
-           through_moments ? data_.b.data() : nullptr,
-           through_moments ? data_.d.data() : nullptr, dx.data()},
+           through_moments ? data_.slope.data() : nullptr,
+           through_moments ? data_.offset.data() : nullptr, dx.data()},
           workers_);
       ForEachElement([&](int64_t r, int64_t p, int64_t c) {
         const int64_t i = r * view_.channels + c;
         double want = data_.gradient(r, p, c) * data_.scale[i];
         if (through_moments && data_.valid(r, p)) {
-          want += (data_.value(r, p, c) - data_.center[i]) * data_.b[i] +
-                  data_.d[i];
+          want += (data_.value(r, p, c) - data_.center[i]) * data_.slope[i] +
+                  data_.offset[i];
         }
         Close(ToDouble(dx[data_.index(r, p, c)]), want, std::fabs(want) + 3,
               kNarrow + 4 * kClose, "dx");

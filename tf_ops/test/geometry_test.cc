@@ -24,14 +24,15 @@ ThreadMap MapOf(const kn::Geometry& g, int64_t block, int thread) {
   return ThreadMap(g, static_cast<unsigned>(block));
 }
 
-// Calls use(offset, position) for the vectors of a thread, in order.
+// Calls use(element, position) for the vectors of a thread, in order.
 template <class F>
 void ForEachVector(const kn::Geometry& g, const ThreadMap& map, const F& use) {
-  ForEachStep<4>(g, map, [&](auto count, long long offset, long long position) {
-    for (int i = 0; i < count.value; ++i) {
-      use(offset + i * map.step_stride, position + i * g.column_threads);
-    }
-  });
+  ForEachStep<4>(
+      g, map, [&](auto steps, long long element, long long position) {
+        for (int i = 0; i < steps.value; ++i) {
+          use(element + i * map.step_stride, position + i * g.column_threads);
+        }
+      });
 }
 
 std::string Name(const kn::View& view, int width) {
@@ -47,9 +48,9 @@ void CheckEachOnce(const kn::View& view, const kn::Geometry& g, int width) {
   for (int64_t b = 0; b < kn::BlockCount(g); ++b) {
     for (int t = 0; t < kn::ThreadCount(g); ++t) {
       const ThreadMap map = MapOf(g, b, t);
-      ForEachVector(g, map, [&](int64_t offset, int64_t position) {
+      ForEachVector(g, map, [&](int64_t element, int64_t position) {
         for (int j = 0; j < width; ++j) {
-          const int64_t i = offset + j;
+          const int64_t i = element + j;
           if (i < 0 || i >= size) {
             positions = false;
             continue;
@@ -86,12 +87,12 @@ void CheckSampled(const kn::View& view, int width) {
     const int end = i < 20 ? kn::ThreadCount(g) : first + 1;
     for (int t = first; t < end; ++t) {
       const ThreadMap map = MapOf(g, block, t);
-      ForEachVector(g, map, [&](int64_t offset, int64_t position) {
-        last = std::max(last, offset + width);
-        const int64_t channel = offset / view.inner % view.channels;
-        const int64_t pos = offset / view.inner / view.channels * view.inner +
-                            offset % view.inner;
-        const bool fits = offset >= 0 && offset / row == map.row &&
+      ForEachVector(g, map, [&](int64_t element, int64_t position) {
+        last = std::max(last, element + width);
+        const int64_t channel = element / view.inner % view.channels;
+        const int64_t pos = element / view.inner / view.channels * view.inner +
+                            element % view.inner;
+        const bool fits = element >= 0 && element / row == map.row &&
                           channel == map.channel &&
                           (width > 1 || pos == position);
         Expect(fits, "a thread of " + Name(view, width));
@@ -101,7 +102,46 @@ void CheckSampled(const kn::View& view, int width) {
   Expect(last == view.rows * row, "the last number of " + Name(view, width));
 }
 
-// Checks which shapes use the fused group norm, as in docs/kernels.md.
+// Checks the numbers of blocks in docs/kernels.md.
+void CheckBlockCounts() {
+  const auto is = [](const kn::View& view, int64_t blocks) {
+    const int64_t count = kn::BlockCount(kn::MakeGeometry(view, 4));
+    Expect(count == blocks,
+           std::to_string(count) + " blocks: " + Name(view, 4));
+  };
+  is({1, 56 * 56, 64, 1}, 49);
+  is({32, 56 * 56, 64, 1}, 800);
+  is({256, 112 * 112, 64, 1}, 1792);
+}
+
+// Checks the largest images of the fused group norm in docs/kernels.md.
+void CheckLargestFusedImages() {
+  const auto is = [](const kn::Limits& limits, int side_of_16_bits,
+                     int side_of_float) {
+    for (const int width : {8, 4}) {
+      const int64_t side = width == 8 ? side_of_16_bits : side_of_float;
+      for (const int64_t channels : {64, 256, 1024}) {
+        for (const int64_t larger : {0, 1}) {
+          const kn::View view = {32, (side + larger) * (side + larger),
+                                 channels, 1};
+          const auto plan =
+              kn::MakeFusedPlan(view, width, channels / 32, limits);
+          Expect((plan.cluster == 0) == (larger == 1),
+                 "the largest image of " + std::to_string(limits.shared) +
+                     " bytes: " + Name(view, width));
+        }
+      }
+    }
+  };
+  is({98304, 1}, 12, 14);
+  is({65536, 1}, 5, 9);
+  is({166912, 1}, 20, 21);
+  is({101376, 1}, 12, 14);
+  is({101376, 8}, 35, 42);
+  is(kLarge, 73, 76);
+}
+
+// Checks which shapes use the fused group norm.
 void CheckFusedPlans() {
   const auto cluster = [](const kn::View& view, int groups, int width,
                           const kn::Limits& limits) {
@@ -154,6 +194,8 @@ int main() {
     CheckSampled({5000000, 1, 1024, 1}, width);
     CheckSampled({2, 60000, 40000, 1}, width);
   }
+  CheckBlockCounts();
+  CheckLargestFusedImages();
   CheckFusedPlans();
   std::printf("geometry: %d failures\n", failures);
   return failures > 0;

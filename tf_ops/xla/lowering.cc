@@ -1,9 +1,9 @@
 // Lowers the operations to custom calls of the handlers in handlers.cc, on CPUs
 // and on GPUs.
 //
-// They are registered as kernels of XLA_CPU_JIT and XLA_GPU_JIT, not with
-// REGISTER_XLA_OP, because XLA reads the latter at the first compilation of a
-// process, and this library may be loaded after it.
+// The lowerings are registered as kernels of XLA_CPU_JIT and XLA_GPU_JIT, not
+// with REGISTER_XLA_OP. XLA reads the latter's registry once, at the first
+// compilation of a process, and this library may be loaded after it.
 
 #include <sstream>
 #include <string>
@@ -33,7 +33,7 @@ class Lowering : public XlaOpKernel {
       : XlaOpKernel(construction) {
     OP_REQUIRES_OK(construction,
                    ReadAttributes(construction, operation_, &attributes_));
-    OP_REQUIRES_OK(construction, construction->GetAttr("S", &statistics_));
+    OP_REQUIRES_OK(construction, construction->GetAttr("S", &statistics_type_));
   }
 
   void Compile(XlaOpKernelContext* context) override {
@@ -53,7 +53,7 @@ class Lowering : public XlaOpKernel {
       OP_REQUIRES_OK(
           context,
           tensorflow::TensorShapeToXLAShape(
-              like_x ? context->input_type(0) : statistics_,
+              like_x ? context->input_type(0) : statistics_type_,
               TensorShape(SizesOf(spec.extent, sizes, attributes_)), &result));
       results.push_back(result);
     }
@@ -62,9 +62,9 @@ class Lowering : public XlaOpKernel {
     for (xla::XlaOp& operand : operands) {
       OP_REQUIRES_OK(context, MakeStatic(sizes, batch, &operand));
     }
-    // Padding must not be counted where all examples are pooled.
-    const bool counts = operation_.outputs[0].extent == Extent::kRows;
-    if (batch.valid() && counts && attributes_.examples == -1) {
+    // If one row covers the whole batch, Moments must not count the padding.
+    const bool has_count = operation_.outputs[0].extent == Extent::kRows;
+    if (batch.valid() && has_count && attributes_.examples == -1) {
       OP_REQUIRES_OK(context, MaskPadding(sizes, batch, &operands[1]));
     }
     std::vector<xla::Shape> shapes;
@@ -92,7 +92,8 @@ class Lowering : public XlaOpKernel {
   }
 
  private:
-  // The attributes in the text form that handlers are passed.
+  // The attributes as the text of an MLIR dictionary, from which XLA makes the
+  // attributes of a handler.
   std::string Dictionary() const {
     std::ostringstream text;
     text.imbue(std::locale::classic());
@@ -120,9 +121,9 @@ class Lowering : public XlaOpKernel {
     return extent == Extent::kLikeX || (!channels && attributes_.examples == 1);
   }
 
-  // The batch size if it depends on values, as after tf.boolean_mask; otherwise
-  // `batch` is not valid. XLA pads such an x to its largest size, and custom
-  // calls see the padding.
+  // Sets `batch` to the batch size if x has a dynamic one, as after
+  // tf.boolean_mask, and otherwise leaves it invalid. XLA pads a tensor with
+  // dynamic sizes to its largest size, and custom calls see the padding.
   absl::Status DynamicBatch(xla::XlaOp x, xla::XlaOp* batch) const {
     TF_ASSIGN_OR_RETURN(const xla::Shape shape, x.builder()->GetShape(x));
     for (size_t i = 0; i < shape.dimensions().size(); ++i) {
@@ -131,9 +132,9 @@ class Lowering : public XlaOpKernel {
         return tensorflow::errors::InvalidArgument(
             "Under XLA, the batch size is the only size of an input of the "
             "native library that may depend on values, and only without ghost "
-            "batches. Received: size ",
+            "batches. Received: dimension ",
             i,
-            " of the input depends on values. Trace the function within "
+            " has a dynamic size. Trace the function within "
             "keras_norms.ops.using_native('never').");
       }
       *batch = xla::GetDimensionSize(x, 0);
@@ -141,7 +142,10 @@ class Lowering : public XlaOpKernel {
     return absl::OkStatus();
   }
 
-  // Replaces padding by zeros, which add nothing to sums and are finite.
+  // Removes the dynamic dimensions of an operand, because custom calls have
+  // only static ones. In an operand of the shape of x, it replaces the padding
+  // by zeros: the padding may be NaN, and zeros of dy add nothing to the sums
+  // of gradients. MaskPadding excludes the zeros of x from moments.
   absl::Status MakeStatic(const std::vector<int64_t>& sizes, xla::XlaOp batch,
                           xla::XlaOp* operand) const {
     xla::XlaBuilder* builder = operand->builder();
@@ -152,28 +156,30 @@ class Lowering : public XlaOpKernel {
       }
     }
     const auto dimensions = shape.dimensions();
-    const std::vector<int64_t> own(dimensions.begin(), dimensions.end());
-    if (batch.valid() && own == sizes) {
-      *operand = xla::Select(Present(builder, own, batch), *operand,
+    const std::vector<int64_t> operand_sizes(dimensions.begin(),
+                                             dimensions.end());
+    if (batch.valid() && operand_sizes == sizes) {
+      *operand = xla::Select(InBatch(builder, sizes, batch), *operand,
                              xla::ZerosLike(*operand));
     }
     return absl::OkStatus();
   }
 
-  // Masks the padding, for an operation that pools all examples.
+  // Excludes the padding by the mask.
   absl::Status MaskPadding(std::vector<int64_t> sizes, xla::XlaOp batch,
                            xla::XlaOp* mask) const {
     xla::XlaBuilder* builder = mask->builder();
     TF_ASSIGN_OR_RETURN(const xla::Shape shape, builder->GetShape(*mask));
     sizes[attributes_.axis] = 1;
-    const xla::XlaOp present = Present(builder, sizes, batch);
+    const xla::XlaOp in_batch = InBatch(builder, sizes, batch);
     *mask = xla::ShapeUtil::ElementsIn(shape) == 0
-                ? present
-                : xla::And(xla::Reshape(*mask, sizes), present);
+                ? in_batch
+                : xla::And(xla::Reshape(*mask, sizes), in_batch);
     return absl::OkStatus();
   }
 
-  static xla::XlaOp Present(xla::XlaBuilder* builder,
+  // Booleans of these sizes: false in the padding.
+  static xla::XlaOp InBatch(xla::XlaBuilder* builder,
                             const std::vector<int64_t>& sizes,
                             xla::XlaOp batch) {
     const xla::Shape shape = xla::ShapeUtil::MakeShape(xla::S32, sizes);
@@ -182,7 +188,7 @@ class Lowering : public XlaOpKernel {
 
   const Operation& operation_ = OperationOf<Arguments>();
   Attributes attributes_;
-  tensorflow::DataType statistics_;
+  tensorflow::DataType statistics_type_;
 };
 
 #define KERAS_NORMS_OPERATION(Operation, ...)                              \
