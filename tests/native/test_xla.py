@@ -93,7 +93,10 @@ def test_batches_that_depend_on_values_are_compiled(masked):
         pairs = zip(tf.nest.flatten(have), tf.nest.flatten(want), strict=True)
         for a, b in pairs:
             scale = max(1.0, float(tf.reduce_max(tf.abs(b))))
-            np.testing.assert_allclose(a / scale, b / scale, atol=2e-5)
+            # A gradient of a softmax's logits is a difference of large sums,
+            # which XLA rounds in another way on each instruction set.
+            atol = 1e-4 if b.shape == (3,) else 2e-5
+            np.testing.assert_allclose(a / scale, b / scale, atol=atol)
         for one, other in zip(norms, alone, strict=True):
             for a, b in zip(one.weights, other.weights, strict=True):
                 np.testing.assert_allclose(a, b, atol=1e-5)
