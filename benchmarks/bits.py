@@ -10,6 +10,7 @@ and compare the files:
 
     python -m benchmarks.bits compare before.pickle after.pickle
 
+`record FILE float32,bfloat16` records some of the dtypes, in less time.
 A case is one descriptor, dtype, memory layout and mode. Its tensors are the
 output, the gradients and the state of two training steps, and the output of
 inference after them.
@@ -115,14 +116,18 @@ def as_bits(tensor):
     return str(tensor.dtype.name), np.asarray(tensor).tobytes()
 
 
-def record(path):
+def record(path, dtypes=None):
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0],
         [tf.config.LogicalDeviceConfiguration()] * REPLICAS,
     )
     recorded = {}
     for descriptor, mode, dtype, axis, masked in itertools.product(
-        DESCRIPTORS, MODES, DTYPES, SHAPES, (False, True)
+        DESCRIPTORS,
+        MODES,
+        dtypes.split(",") if dtypes else DTYPES,
+        SHAPES,
+        (False, True),
     ):
         compiled_or_graph = mode in ("graph", "xla")
         varied = masked or axis == 1 or dtype in ("float64", "float16")
