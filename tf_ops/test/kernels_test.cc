@@ -101,6 +101,7 @@ int main(int arguments, char** argument) {
     }
   }
   TestViews();
+  TestGroups();
   TestSubnormalHalves();
   TestLateThreads();
   std::printf("%d cases, %d failures, checksum %016llx; best here: %s\n", cases,

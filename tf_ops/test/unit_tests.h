@@ -66,6 +66,25 @@ void TestLateThreads() {
   Expect(done == 200, "late threads do nothing");
 }
 
+// The error for a number of groups that is not allowed.
+void TestGroups() {
+  const auto error = [](int64_t groups, int64_t channels) {
+    kn::Attributes attributes;
+    attributes.groups = groups;
+    const kn::Shape x = kn::Sizes{2, channels}, empty = kn::Sizes{0};
+    return kn::Validate(kn::OperationOf<kn::GroupNormArguments>(), attributes,
+                        {x, empty, empty});
+  };
+  const std::string rule =
+      "groups must be at least 1 and divide the number of channels. Received: ";
+  Expect(error(3, 6).empty(), "3 groups of 6 channels");
+  Expect(error(4, 6) == rule + "groups=4 for 6 channels.", error(4, 6));
+  Expect(error(4, kn::kUnknown).empty(), "groups of unknown channels");
+  Expect(error(0, kn::kUnknown) ==
+             rule + "groups=0 for an unknown number of channels.",
+         error(0, kn::kUnknown));
+}
+
 // Sizes beyond 2^31 elements, which takes no memory.
 void TestViews() {
   const kn::View view = kn::ViewOf({70000, 70000, 3}, 2, -1);
