@@ -78,7 +78,9 @@ def using_native(mode):
         ]
 
 
-def load_if_supported(shape: Sequence[int | None], dtype: Any) -> bool:
+def load_if_supported(
+    shape: Sequence[int | None], dtype: Any, on_gpus: bool = True
+) -> bool:
     """Loads the native library if it supports x, and returns whether it does.
 
     If it cannot be loaded, this function warns once and returns `False`.
@@ -86,6 +88,7 @@ def load_if_supported(shape: Sequence[int | None], dtype: Any) -> bool:
     Args:
         shape: the shape of x.
         dtype: the dtype of x.
+        on_gpus: whether the operation has kernels for GPUs.
 
     Raises: `RuntimeError` if it cannot be loaded in the mode "always".
     """
@@ -94,7 +97,7 @@ def load_if_supported(shape: Sequence[int | None], dtype: Any) -> bool:
         return False
     try:
         # There are no kernels for GPUs in float64.
-        if _gpus() and dtype == "float64":
+        if _gpus() and (dtype == "float64" or not on_gpus):
             return False
         _prepare()
     except UnusableError as error:

@@ -65,7 +65,20 @@ def register(library):
         pairs = zip(affine, d_affine, strict=True)
         return dx, *(d[: tf.size(value)] for value, d in pairs)
 
-    for name in ("GradientSums", "GradientCombine", "GroupNormGradient"):
+    @tf.RegisterGradient("KerasNorms>Depthwise")
+    def depthwise(operation, dy):
+        x, kernel, shift = operation.inputs
+        dx, d_kernel, d_shift = library.keras_norms_depthwise_gradient(
+            *(x, dense(dy), kernel), **_attributes(operation, "axis", "window")
+        )
+        return dx, d_kernel, d_shift[: tf.shape(shift)[0]]
+
+    for name in (
+        "GradientSums",
+        "GradientCombine",
+        "GroupNormGradient",
+        "DepthwiseGradient",
+    ):
         tf.RegisterGradient(f"KerasNorms>{name}")(_refuse)
 
 

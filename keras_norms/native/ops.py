@@ -108,6 +108,31 @@ def group_norm(x, gamma, beta, groups, epsilon, activation, axis):
     )
 
 
+def depthwise(x, kernel, shift, window):
+    """The depthwise convolution, by one read of x and one write.
+
+    Args:
+        x: a tensor with the channels last.
+        kernel: `[positions of a window, channels]`.
+        shift: `[batch, channels]`, or `None`.
+        window: the odd number of positions along each axis.
+    """
+    return load().keras_norms_depthwise(
+        x,
+        kernel,
+        _empty(shift, kernel.dtype),
+        axis=len(x.shape) - 1,
+        window=window,
+    )
+
+
+def depthwise_gradient(x, dy, kernel, window):
+    """The gradients of x, kernel and shift, by one read of x and of dy."""
+    return load().keras_norms_depthwise_gradient(
+        x, dy, kernel, axis=len(x.shape) - 1, window=window
+    )
+
+
 def group_norm_gradient(
     x,
     dy,

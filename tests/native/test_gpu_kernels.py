@@ -36,6 +36,28 @@ def test_all_operations_are_registered_for_gpus():
 
 
 @built
+def test_operations_for_cpus_are_not_registered_for_gpus():
+    """TensorFlow would place them on a GPU, where they have no kernel."""
+    from tensorflow.python.framework import kernels
+
+    loader.load(cache.XLA_LIBRARY)
+    names = [each.name for each in definitions.cpu_operations().values()]
+    assert names == ["Depthwise", "DepthwiseGradient"]
+    for name in names:
+        found = kernels.get_registered_kernels_for_op(f"KerasNorms>{name}")
+        devices = sorted(kernel.device_type for kernel in found.kernel)
+        assert devices == [*["CPU"] * 4, "XLA_CPU_JIT"]
+
+
+@built
+def test_operations_for_cpus_do_not_run_where_there_are_gpus(monkeypatch):
+    monkeypatch.setattr(dispatch, "_gpus", lambda: ((9, 0),))
+    monkeypatch.setattr(dispatch, "check_gpus", lambda gpus: None)
+    assert dispatch.load_if_supported((2, 3), "float32")
+    assert not dispatch.load_if_supported((2, 3), "float32", on_gpus=False)
+
+
+@built
 @with_nvrtc
 def test_kernels_for_gpus_spill_no_registers_and_fit_twice():
     rows = (cache.folder() / "gpu_resources.csv").read_text().splitlines()

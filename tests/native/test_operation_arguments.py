@@ -57,6 +57,47 @@ def test_operations_refuse_what_does_not_fit(change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        *(
+            (
+                change,
+                "x must have rank 2 to 5 with the channels last, and window "
+                f"must be odd and positive. Received: axis={axis}, "
+                f"window={window} for x of shape [5,6,7,12].",
+            )
+            for change, axis, window in (
+                ({"axis": 1}, 1, 3),
+                ({"window": 2}, 3, 2),
+            )
+        ),
+        (
+            {"window": 5},
+            "kernel must have shape [25,12]. Received: shape [9,12].",
+        ),
+        (
+            {"shift": np.ones((1, 12), "float32")},
+            "shift must be empty or have shape [5,12]. Received: shape "
+            "[1,12].",
+        ),
+    ],
+)
+def test_depthwise_convolution_refuses_what_does_not_fit(change, message):
+    arguments = {
+        "x": X,
+        "kernel": np.ones((9, 12), "float32"),
+        "shift": np.ones((5, 12), "float32"),
+        "axis": 3,
+        "window": 3,
+        **change,
+    }
+    with pytest.raises(tf.errors.InvalidArgumentError) as refused:
+        loader.load().keras_norms_depthwise(**arguments)
+    assert message in str(refused.value)
+
+
+@built
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
         (
             {"center": 6},
             "center must have shape [5,12]. Received: shape [6,12].",

@@ -30,6 +30,17 @@ struct View {
   int64_t positions() const { return outer * inner; }
 };
 
+// The spatial axes of x if the channels are last, and a window of positions.
+struct Spatial {
+  // The sizes of x, and of the window. They are 1 for axes that x lacks.
+  int64_t depth, height, width;
+  int64_t window_depth, window_height, window_width;
+
+  int64_t window_positions() const {
+    return window_depth * window_height * window_width;
+  }
+};
+
 // The arguments of every operation besides its tensors.
 struct CommonArguments {
   View view;
@@ -37,6 +48,7 @@ struct CommonArguments {
   Activation activation;
   int64_t groups;
   double epsilon;
+  Spatial spatial = {};  // of operations with a window
 };
 
 // MomentsArguments, ApplyArguments, ...: the common arguments, then a pointer

@@ -6,6 +6,8 @@ import pathlib
 import re
 
 FOLDER = pathlib.Path(__file__).parent
+# The line of operations.def after which GPUs have no kernels.
+_CPUS_ONLY = "#ifndef KERAS_NORMS_FOR_GPUS"
 
 # The fields of KERAS_NORMS_ACTIVATION. `definition` and `derivative` are
 # expressions of z.
@@ -21,16 +23,26 @@ Operation = collections.namedtuple(
 @functools.cache
 def activations():
     """The activations by name, in the order of their numbers."""
-    calls = _calls("activations.def")
+    calls = _calls(_text("activations.def"))
     found = [Activation(*arguments) for _, arguments in calls]
     return {each.name: each for each in found}
 
 
 @functools.cache
 def operations():
-    """The operations by the names of their kernels, such as "moments"."""
+    """The operations that GPUs have, too, by the names of their kernels."""
+    return _operations(_text("operations.def").partition(_CPUS_ONLY)[0])
+
+
+@functools.cache
+def cpu_operations():
+    """The operations that have kernels for CPUs only."""
+    return _operations(_text("operations.def").partition(_CPUS_ONLY)[2])
+
+
+def _operations(text):
     found = {}
-    for macro, arguments in _calls("operations.def"):
+    for macro, arguments in _calls(text):
         if macro == "OPERATION":
             name, kernel, attributes, *_ = arguments
             attributes = frozenset(attributes.split(" | "))
@@ -44,9 +56,12 @@ def operations():
     return found
 
 
-def _calls(file):
+def _text(file):
+    return (FOLDER / file).read_text()
+
+
+def _calls(text):
     """(macro, arguments) of each line that begins with a macro of a list."""
-    text = (FOLDER / file).read_text()
     for match in re.finditer(r"^ *KERAS_NORMS_(\w+)\(", text, re.MULTILINE):
         yield match[1], _arguments(text, match.end())
 

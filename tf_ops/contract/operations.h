@@ -17,6 +17,7 @@ enum OptionalAttribute : unsigned {
   kExamples = 1,    // `examples` of a row; -1 for all
   kActivation = 2,  // `activation`, a name of activations.def
   kGroups = 4,      // `groups` of channels, and `epsilon`
+  kWindow = 8,      // `window`, an odd number of positions along each axis
 };
 
 // The type and the shape of a tensor.
@@ -29,6 +30,7 @@ enum class Extent {
   kRowsGroups,           // [rows, groups]
   kChannels,             // [channels]
   kChannelsOrEmpty,      //
+  kWindowChannels,       // [positions of a window, channels]
 };
 
 struct TensorSpec {
@@ -44,13 +46,14 @@ struct Operation {
   const char* doc;
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
-  int overwritable = 0;  // the last input that is like x
+  // The last input that is like x, or -1 if outputs must not overwrite it.
+  int overwritable = -1;
 
   Operation(const char* name, const char* kernel, unsigned attributes,
             const char* doc, std::initializer_list<TensorSpec> tensors)
       : name(name), kernel(kernel), attributes(attributes), doc(doc) {
     for (const TensorSpec& spec : tensors) {
-      if (!spec.output && spec.extent == Extent::kLikeX) {
+      if (!spec.output && spec.extent == Extent::kLikeX && !has(kWindow)) {
         overwritable = static_cast<int>(inputs.size());
       }
       (spec.output ? outputs : inputs).push_back(spec);

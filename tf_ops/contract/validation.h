@@ -8,29 +8,14 @@
 #include <cstdint>
 #include <iterator>
 #include <locale>
-#include <optional>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "operations.h"
+#include "shapes.h"
 
 namespace keras_norms {
-
-// The sizes of a tensor. A size that is not known before the operation runs is
-// kUnknown.
-using Sizes = std::vector<int64_t>;
-constexpr int64_t kUnknown = -1;
-// The sizes of a tensor, or no value if its rank is unknown.
-using Shape = std::optional<Sizes>;
-
-struct Attributes {
-  int64_t axis = 1;
-  int64_t examples = 1;
-  int64_t groups = 1;
-  double epsilon = 0;
-  Activation activation = Activation::kIdentity;
-};
 
 constexpr const char* kActivationNames[] = {
 #define KERAS_NORMS_ACTIVATION(name, ...) #name,
@@ -66,83 +51,6 @@ inline std::string ParseEpsilon(const std::string& digits, double* epsilon) {
   text.imbue(std::locale::classic());
   if ((text >> *epsilon) && text.eof()) return "";
   return "epsilon must be a number. Received: '" + digits + "'.";
-}
-
-inline std::string Describe(const Sizes& sizes) {
-  std::string text;
-  for (const int64_t size : sizes) {
-    if (!text.empty()) text += ",";
-    text += size == kUnknown ? "?" : std::to_string(size);
-  }
-  return "[" + text + "]";
-}
-
-// The number of elements, or kUnknown if a size is unknown.
-inline int64_t ElementsOf(const Sizes& sizes) {
-  int64_t count = 1;
-  for (const int64_t size : sizes) {
-    if (size == kUnknown) return kUnknown;
-    count *= size;
-  }
-  return count;
-}
-
-// The number of rows. A row has `examples` consecutive examples, or all
-// examples if `examples` is negative. If it does not divide the batch, each
-// example is a row.
-inline int64_t RowsOf(int64_t batch, int64_t examples) {
-  if (examples < 0) return 1;
-  if (examples < 2 || batch == kUnknown) return examples < 2 ? batch : kUnknown;
-  return batch % examples == 0 ? batch / examples : batch;
-}
-
-// The view of x. All sizes must be known.
-inline View ViewOf(const Sizes& sizes, int64_t axis, int64_t examples) {
-  const int64_t batch = sizes[0], rows = RowsOf(batch, examples);
-  const int64_t row_examples = examples < 0    ? batch
-                               : rows == batch ? 1
-                                               : examples;
-  View view = {rows, row_examples, sizes[axis], 1};
-  for (int64_t i = 1; i < axis; ++i) view.outer *= sizes[i];
-  for (size_t i = axis + 1; i < sizes.size(); ++i) view.inner *= sizes[i];
-  return view;
-}
-
-// The sizes of a tensor with this extent if x has the sizes `x`. A mask may
-// also have another shape with the same number of elements.
-inline Sizes SizesOf(Extent extent, const Sizes& x,
-                     const Attributes& attributes) {
-  const int64_t rows = RowsOf(x[0], attributes.examples);
-  const int64_t channels = x[attributes.axis];
-  switch (extent) {
-    case Extent::kLikeX:
-      return x;
-    case Extent::kMask: {
-      Sizes sizes = x;
-      sizes[attributes.axis] = 1;
-      return sizes;
-    }
-    case Extent::kRows:
-      return {rows};
-    case Extent::kRowsChannels:
-    case Extent::kRowsChannelsOrEmpty:
-      return {rows, channels};
-    case Extent::kRowsGroups:
-      return {rows, attributes.groups};
-    case Extent::kChannels:
-    case Extent::kChannelsOrEmpty:
-      return {channels};
-  }
-  return {};
-}
-
-inline bool Compatible(const Sizes& a, const Sizes& b) {
-  if (a.size() != b.size()) return false;
-  for (size_t i = 0; i < a.size(); ++i) {
-    const bool known = a[i] != kUnknown && b[i] != kUnknown;
-    if (known && a[i] != b[i]) return false;
-  }
-  return true;
 }
 
 inline std::string ValidateTensor(const TensorSpec& spec, const Shape& shape,
@@ -193,6 +101,14 @@ inline std::string Validate(const Operation& operation,
            std::to_string(attributes.axis) + " for x of shape " + Describe(x) +
            ".";
   }
+  const int64_t window = attributes.window;
+  if (operation.has(kWindow) &&
+      (rank > 5 || attributes.axis != rank - 1 || window % 2 != 1)) {
+    return "x must have rank 2 to 5 with the channels last, and window must be "
+           "odd and positive. Received: axis=" +
+           std::to_string(attributes.axis) + ", window=" +
+           std::to_string(window) + " for x of shape " + Describe(x) + ".";
+  }
   const int64_t channels = x[attributes.axis], groups = attributes.groups;
   if (groups < 1 || (channels != kUnknown && channels % groups != 0)) {
     const std::string count = channels == kUnknown ? "an unknown number of"
@@ -224,8 +140,14 @@ inline std::string Validate(const Operation& operation,
 // must have been validated.
 inline CommonArguments CommonArgumentsOf(const Sizes& x, Type type,
                                          const Attributes& attributes) {
-  return {ViewOf(x, attributes.axis, attributes.examples), type,
-          attributes.activation, attributes.groups, attributes.epsilon};
+  CommonArguments arguments = {};
+  arguments.view = ViewOf(x, attributes.axis, attributes.examples);
+  arguments.type = type;
+  arguments.activation = attributes.activation;
+  arguments.groups = attributes.groups;
+  arguments.epsilon = attributes.epsilon;
+  if (x.size() <= 5) arguments.spatial = SpatialOf(x, attributes.window);
+  return arguments;
 }
 
 }  // namespace keras_norms

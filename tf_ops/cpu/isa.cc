@@ -1,6 +1,7 @@
 // The kernels for one instruction set. This file is compiled once for each,
 // with KERAS_NORMS_ISA as the name of the function that returns them.
 
+#include "depthwise_gradient.h"
 #include "group_norm.h"
 #include "kernels.h"
 

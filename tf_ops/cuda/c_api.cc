@@ -32,6 +32,7 @@ std::string Run(const std::string& kernel, const KerasNormsCall& call) {
     const bool fits = bytes <= static_cast<size_t>(call.scratch_bytes);
     return fits ? call.scratch : nullptr;
   });
+#define KERAS_NORMS_FOR_GPUS
 #define KERAS_NORMS_OPERATION(Name, name, ...) \
   if (kernel == #name) return Run<Name##Arguments>(call, stream);
 #include "../contract/operations.def"

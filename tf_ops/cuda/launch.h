@@ -38,6 +38,7 @@ class Device {
 
 // Runs an operation of ../contract/operations.def. Returns the error, or an
 // empty string. float64 is not supported.
+#define KERAS_NORMS_FOR_GPUS
 #define KERAS_NORMS_OPERATION(Name, ...) \
   std::string RunOnDevice(const Name##Arguments&, Device&);
 #include "../contract/operations.def"

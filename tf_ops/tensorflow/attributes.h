@@ -57,6 +57,9 @@ absl::Status ReadAttributes(Context* context, const Operation& operation,
     TF_RETURN_IF_ERROR(context->GetAttr("epsilon", &epsilon));
     TF_RETURN_IF_ERROR(StatusOf(ParseEpsilon(epsilon, &attributes->epsilon)));
   }
+  if (operation.has(kWindow)) {
+    TF_RETURN_IF_ERROR(context->GetAttr("window", &attributes->window));
+  }
   return absl::OkStatus();
 }
 

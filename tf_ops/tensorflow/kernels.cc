@@ -54,7 +54,7 @@ class Kernel : public OpKernel {
                         Tensor** output) const {
     const Extent extent = operation_.outputs[i].extent;
     const TensorShape shape(SizesOf(extent, x, attributes_));
-    if (extent != Extent::kLikeX) {
+    if (extent != Extent::kLikeX || operation_.overwritable < 0) {
       return context->allocate_output(i, shape, output);
     }
     return context->forward_input_or_allocate_output({operation_.overwritable},
@@ -75,7 +75,11 @@ class Kernel : public OpKernel {
   KERAS_NORMS_REGISTER(Name, OnCpu, float, float)           \
   KERAS_NORMS_REGISTER(Name, OnCpu, double, double)         \
   KERAS_NORMS_REGISTER(Name, OnCpu, Eigen::half, float)     \
-  KERAS_NORMS_REGISTER(Name, OnCpu, Eigen::bfloat16, float) \
+  KERAS_NORMS_REGISTER(Name, OnCpu, Eigen::bfloat16, float)
+#include "../contract/operations.def"
+
+#define KERAS_NORMS_FOR_GPUS
+#define KERAS_NORMS_OPERATION(Name, ...)                    \
   KERAS_NORMS_REGISTER(Name, OnGpu, float, float)           \
   KERAS_NORMS_REGISTER(Name, OnGpu, Eigen::half, float)     \
   KERAS_NORMS_REGISTER(Name, OnGpu, Eigen::bfloat16, float)

@@ -46,6 +46,14 @@ ShapeHandle OutputShape(InferenceContext* context, Extent extent,
       return context->MakeShape({rows, context->MakeDim(attributes.groups)});
     case Extent::kChannels:
       return context->Vector(channels);
+    case Extent::kWindowChannels: {
+      DimensionHandle positions = context->UnknownDim();
+      if (context->RankKnown(x)) {
+        const size_t rank = context->Rank(x);
+        positions = context->MakeDim(WindowPositions(rank, attributes.window));
+      }
+      return context->Matrix(positions, channels);
+    }
     default:
       return context->MakeShape({rows, channels});
   }
@@ -93,6 +101,7 @@ OpDefBuilderWrapper Definition(const Operation& operation) {
   }
   builder.Attr("axis: int >= 1");
   if (operation.has(kExamples)) builder.Attr("examples: int >= -1");
+  if (operation.has(kWindow)) builder.Attr("window: int >= 1");
   builder.Attr("T: {float, double, half, bfloat16}")
       .Attr("S: {float, double}")
       .Doc(operation.doc)

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "../cpu/thread_pool.h"
+#include "check_depthwise.h"
 #include "check_kernels.h"
 #include "expect.h"
 #include "threads.h"
@@ -24,28 +25,54 @@ int64_t kn::CacheBytes() { return cache_bytes; }
 
 namespace {
 
-template <class T>
-void CheckCase(const Case& test, const kn::Kernels& kernels) {
+// Expects that results have the same bits with any number of threads.
+// run(workers, compare) returns all results, and compares them if asked to.
+template <class F>
+void CheckWithThreads(const char* isa, const F& run) {
   const kn::ThreadPool one_thread(1, nullptr);
-  KernelChecks<T> first_run(kernels, test, one_thread, true);
-  first_run.CheckAll();
+  const auto first = run(one_thread, true);
+  const size_t bytes = first.size() * sizeof(first[0]);
   for (const int count : {2, 3}) {
     Threads threads(count);
     cache_bytes = count == 3 ? 0 : kLargeCache;
     const kn::ThreadPool pool(count, [&](std::function<void()> task) {
       threads.Schedule(std::move(task));
     });
-    KernelChecks<T> run(kernels, test, pool, false);
-    run.CheckAll();
-    const size_t bytes =
-        first_run.results.size() * sizeof(first_run.results[0]);
-    AddToChecksum(first_run.results.data(), bytes);
-    Expect(first_run.results.size() == run.results.size() &&
-               (bytes == 0 || std::memcmp(first_run.results.data(),
-                                          run.results.data(), bytes) == 0),
-           std::string("the same bits with several threads, ") + kernels.name);
+    const auto other = run(pool, false);
+    AddToChecksum(first.data(), bytes);
+    Expect(first.size() == other.size() &&
+               (bytes == 0 ||
+                std::memcmp(first.data(), other.data(), bytes) == 0),
+           std::string("the same bits with several threads, ") + isa);
   }
   cache_bytes = kLargeCache;
+}
+
+template <class T>
+void CheckCase(const Case& test, const kn::Kernels& kernels) {
+  CheckWithThreads(kernels.name,
+                   [&](const kn::Workers& workers, bool compare) {
+    KernelChecks<T> checks(kernels, test, workers, compare);
+    checks.CheckAll();
+    return checks.results;
+  });
+}
+
+template <class T>
+void CheckDepthwiseCase(const DepthwiseCase& test,
+                        const kn::Kernels& kernels) {
+  DepthwiseChecks<T> checks(test);
+  CheckWithThreads(kernels.name,
+                   [&](const kn::Workers& workers, bool compare) {
+    return checks.Run(kernels, workers, compare);
+  });
+}
+
+void CheckDepthwise(const DepthwiseCase& test, const kn::Kernels& kernels) {
+  CheckDepthwiseCase<float>(test, kernels);
+  CheckDepthwiseCase<double>(test, kernels);
+  CheckDepthwiseCase<Half>(test, kernels);
+  CheckDepthwiseCase<Bfloat16>(test, kernels);
 }
 
 }  // namespace
@@ -74,10 +101,30 @@ int main(int arguments, char** argument) {
       {6, 150, 96, 1},
       {1, 12, 32, 256},
   };
+  const std::vector<DepthwiseCase> depthwise_cases = {
+      {{3, 5, 4, 7}, 3, true},
+      {{2, 6, 5, 6, 3}, 3, false},
+      {{2, 9, 70}, 5, true},
+      {{4, 6}, 3, true},
+      {{2, 2, 3, 5}, 7, true},  // a window that is larger than x
+      {{1, 1, 1, 1}, 3, true},
+      {{0, 4, 3, 5}, 3, true},
+      {{2, 0, 3, 5}, 3, true},
+      {{2, 4, 3, 0}, 3, true},
+      {{2, 3, 3, 65}, 1, true},
+      // Several sections of an example, and several examples of a slot.
+      {{2, 40, 20, 48}, 3, true},
+      {{130, 6, 3, 33}, 3, true},
+  };
   int cases = 0;
   for (const char* name : {"Baseline", "Avx2", "Avx512"}) {
     const kn::Kernels* kernels = kn::KernelsNamed(name);
     if (kernels == nullptr || (!only.empty() && only != name)) continue;
+    for (const DepthwiseCase& test : depthwise_cases) {
+      if (few && kn::ElementsOf(test.sizes) > 50000) continue;
+      CheckDepthwise(test, *kernels);
+      ++cases;
+    }
     for (const kn::View& view : views) {
       const int64_t size = view.rows * view.positions() * view.channels;
       if (few && size > 10000 && size < 80000) continue;

@@ -57,6 +57,7 @@ class Call {
       attributes.groups = number("groups");
       attributes.epsilon = *attributes_.get<double>("epsilon");
     }
+    if (operation.has(kWindow)) attributes.window = number("window");
     return attributes;
   }
 

@@ -112,14 +112,19 @@ auto BindingOnGpu() {
 
 // The symbols are visible also in a library that hides all others, for callers
 // that register the handlers themselves. Those for GPUs end in _cuda.
-#define KERAS_NORMS_OPERATION(Name, name, ...)                           \
-  KERAS_NORMS_HANDLER(Cpu, Name, keras_norms_##name, keras_norms_##name, \
-                      "Host")                                            \
-  KERAS_NORMS_HANDLER(Gpu, Name, keras_norms_##name,                     \
-                      keras_norms_##name##_cuda, "CUDA")
 #define KERAS_NORMS_HANDLER(On, Name, target, symbol, platform)          \
   _Pragma("GCC visibility push(default)") XLA_FFI_DEFINE_HANDLER_SYMBOL( \
       symbol, (keras_norms::HandleOn##On<keras_norms::Name##Arguments>), \
       keras_norms::BindingOn##On());                                     \
   _Pragma("GCC visibility pop") KERAS_NORMS_REGISTER(target, platform, symbol)
+
+#define KERAS_NORMS_OPERATION(Name, name, ...)                           \
+  KERAS_NORMS_HANDLER(Cpu, Name, keras_norms_##name, keras_norms_##name, \
+                      "Host")
+#include "../contract/operations.def"
+
+#define KERAS_NORMS_FOR_GPUS
+#define KERAS_NORMS_OPERATION(Name, name, ...) \
+  KERAS_NORMS_HANDLER(Gpu, Name, keras_norms_##name, \
+                      keras_norms_##name##_cuda, "CUDA")
 #include "../contract/operations.def"

@@ -111,14 +111,19 @@ class Lowering : public XlaOpKernel {
            << " : i64, epsilon = " << std::scientific << attributes_.epsilon
            << " : f64";
     }
+    if (operation_.has(kWindow)) {
+      text << ", window = " << attributes_.window << " : i64";
+    }
     text << "}";
     return text.str();
   }
 
   // Whether the first dimension of a result is the batch.
   bool HasBatch(Extent extent) const {
-    const bool channels = extent == Extent::kChannels;
-    return extent == Extent::kLikeX || (!channels && attributes_.examples == 1);
+    if (extent == Extent::kLikeX) return true;
+    const bool has_rows =
+        extent != Extent::kChannels && extent != Extent::kWindowChannels;
+    return has_rows && attributes_.examples == 1;
   }
 
   // Sets `batch` to the batch size if x has a dynamic one, as after
@@ -191,10 +196,14 @@ class Lowering : public XlaOpKernel {
   tensorflow::DataType statistics_type_;
 };
 
+#define KERAS_NORMS_OPERATION(Operation, ...)                  \
+  REGISTER_KERNEL_BUILDER(                                     \
+      Name("KerasNorms>" #Operation).Device("XLA_CPU_JIT"),    \
+      Lowering<Operation##Arguments>);
+#include "../contract/operations.def"
+
+#define KERAS_NORMS_FOR_GPUS
 #define KERAS_NORMS_OPERATION(Operation, ...)                              \
-  REGISTER_KERNEL_BUILDER(                                                 \
-      Name("KerasNorms>" #Operation).Device("XLA_CPU_JIT"),                \
-      Lowering<Operation##Arguments>);                                     \
   REGISTER_KERNEL_BUILDER(                                                 \
       Name("KerasNorms>" #Operation)                                       \
           .Device("XLA_GPU_JIT")                                           \
