@@ -17,7 +17,8 @@ class PullToOne(keras.regularizers.Regularizer):
     ```
 
     The gradient of the penalty is `weight_decay (gamma - 1)`. Decay towards 0
-    and decay towards 1 made no difference in the paper (p = 0.46).
+    and decay towards 1 made no difference in the paper. (Its p value, 0.46, is
+    recalled and was not read again.)
 
     Args:
         weight_decay: Float of 0 or more, the rate. Defaults to `1e-4`.

@@ -54,6 +54,29 @@ def test_excluded_variables_do_not_decay(family, biases):
         np.testing.assert_allclose(variable, want, rtol=1e-6)
 
 
+def test_every_parameter_decays_as_in_the_authors_code():
+    """Those of calibrations, and of the affine convolution and its bias."""
+    model = keras.Sequential(
+        [
+            keras.Input(SHAPE),
+            layers.RepresentativeBatchNormalization(),
+            layers.InstanceEnhancementBatchNormalization(),
+            layers.UnifiedBatchNormalization(),
+        ]
+    )
+    optimizer = keras.optimizers.SGD(0.1, weight_decay=0.5)
+    exclude = models.exclude_from_weight_decay
+    arguments = {"family": "residual", "calibrations": False}
+    assert exclude(optimizer, model, **arguments) == []
+    excluded = exclude(optimizer, model, family="residual")
+    names = {variable.name for variable in excluded}
+    assert names == {"center_weight", "scale_weight", "scale_bias"}
+    excluded = exclude(optimizer, model)
+    names = {variable.name for variable in excluded}
+    assert names >= {"gamma", "beta", "bias"}
+    assert "kernel" not in names
+
+
 @pytest.mark.parametrize("reloaded", [False, True])
 def test_exclusion_after_training(reloaded, tmp_path):
     model = many_norms()
