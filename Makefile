@@ -12,7 +12,8 @@ PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal
 COMPOSED := tests/conformance/test_values.py tests/conformance/test_modes.py \
 	tests/conformance/test_precision.py tests/keras_regressions \
 	tests/ops/test_properties.py tests/engine/test_reductions.py \
-	tests/layers/test_batch_normalization.py
+	tests/layers/test_batch_normalization.py \
+	tests/layers/test_enhanced_affine.py
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 

@@ -25,10 +25,7 @@ METHODS = {
     "DynamicNormalization": {},
     "DynamicNormalization, batch": {"scope": "batch"},
     "UnifiedBatchNormalization": {},
-    "UnifiedBatchNormalization, use running": {
-        "when_condensed": "use_running"
-    },
-    "UnifiedBatchNormalization, pooled": {"similarity": "pooled"},
+    "UnifiedBatchNormalization, channel": {"affine": "channel"},
     "RepresentativeBatchNormalization": {},
     "InstanceEnhancementBatchNormalization": {},
     "SwitchableNormalization": {},

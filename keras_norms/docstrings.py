@@ -88,12 +88,28 @@ ghost_statistics: String, the target of the running statistics with
     batch. `"sequential"`: one update per ghost batch, in order.
     `"average"`: one update with the averages of the means and of the
     variances of the ghost batches. Defaults to `"batch"`.""",
+    "running_variances": """\
+`"within"`: the moving average of the batches' variances, as in Keras.
+`"total"`: the variance about the moving mean, from a moving average of
+second moments, as in the code of Four Things. It is larger by the
+variance of the batches' means, which matters if batches are small.
+Each update then adds `momentum (1 - momentum) (moving_mean - mean)**2`
+to that of `"within"`.""",
+    "running_variance": """\
+running_variance: String, what `moving_variance` holds, or `None`.
+    {{running_variances}}
+    `None` means `"total"` with ghost batches or an `inference_weight`,
+    unless `renorm` is set, and `"within"` otherwise. Defaults to
+    `None`.""",
     "batch_args": """\
 {{axis}}
 {{parameter_args}}
 {{running_args}}
 {{synchronized}}
 {{inference_weight}}
+running_variance: String, what `moving_variance` holds.
+    {{running_variances}}
+    Defaults to `"within"`.
 {{layer_kwargs}}""",
     "layer_kwargs": """\
 **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name` and
@@ -140,8 +156,9 @@ RuntimeError: If a synchronized layer is called where replicas cannot
     "batch_errors": """\
 ValueError: If a ghost batch has less than one example, if ghost
     batches are combined with `synchronized`, if `ghost_statistics` is
-    unknown or is `"sequential"` with `renorm`, or if
-    `renorm_clipping` has other keys or values than the above.""",
+    unknown or is `"sequential"` with `renorm`, if `running_variance`
+    is unknown or is `"total"` with `renorm`, or if `renorm_clipping`
+    has other keys or values than the above.""",
     # Sections of layers.
     "call_sections": """\
 Call arguments:

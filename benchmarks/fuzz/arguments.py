@@ -39,6 +39,8 @@ def draw_arguments(d, layer, channels):
             arguments["inference_weight"] = weight
         if d.chance(0.15) and layer not in BATCH_NORMS:
             arguments["synchronized"] = True
+        if d.chance(0.3):
+            arguments["running_variance"] = d.choice(("within", "total"))
     divisors = [n for n in range(1, channels + 1) if channels % n == 0]
     if layer in ("GroupNormalization", "BatchGroupNormalization"):
         arguments["groups"] = d.choice([*divisors, -1])
@@ -48,6 +50,8 @@ def draw_arguments(d, layer, channels):
         arguments["examples_per_group"] = d.integer(1, 6)
     if layer in BATCH_NORMS:
         arguments.update(_batch_norm(d, layer))
+        if arguments.get("renorm"):
+            arguments.pop("running_variance", None)
     if layer == "DynamicNormalization":
         arguments.update(_dynamic(d))
     if layer == "UnifiedBatchNormalization":
@@ -107,15 +111,11 @@ def _dynamic(d):
 
 def _unified(d):
     return {
-        "condensation_threshold": d.choice(
-            (0.7, 1, d.between(-1, 1)), [1, 1, 3]
-        ),
-        "warmup_steps": d.choice((0, 100)),
-        "when_condensed": d.choice(("keep_statistics", "use_running")),
-        "similarity": d.choice(("features", "pooled")),
+        "bound": d.choice((0.15, -1, d.between(-1, 1)), [1, 1, 3]),
+        "similarity_momentum": d.choice((0.9, 0.0, 0.5)),
+        "similarity_examples": d.choice((16, 2, 3, None)),
         "calibrate_center": d.chance(0.6),
         "calibrate_scale": d.chance(0.6),
-        "scale_calibration": d.choice(
-            ("representative", "instance_enhancement")
-        ),
+        "affine": d.choice(("depthwise", "channel")),
+        "kernel_size": d.choice((1, 3, 5)),
     }

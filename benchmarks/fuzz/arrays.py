@@ -109,8 +109,6 @@ def weight(case, arrays, variable):
         return case.scale**2 * rng.uniform(0.2, 3, shape)
     if name in ("renorm_stddev", "moving_stddev"):
         return case.scale * rng.uniform(0.4, 2, shape)
-    if name in ("steps", "updates", "condensed"):
-        return np.asarray(float(rng.integers(0, 200)))
     if name == "similarity":
         return np.asarray(rng.uniform(-1, 1))
     if name == "rho":
@@ -118,14 +116,9 @@ def weight(case, arrays, variable):
     if name.endswith("hidden_kernel"):
         size = case.scale * (1 + case.mean)
         return rng.normal(size=shape) / size / shape[0] ** 0.5
-    if name == "scale_weight" and gate_reads_inputs(case):
+    enhanced = case.layer == "InstanceEnhancementBatchNormalization"
+    if name == "scale_weight" and enhanced:
         return rng.normal(size=shape) / case.scale / (1 + case.mean)
     if name == "epsilon_weight":
         return 1e-2 * rng.normal(size=shape)
     return rng.normal(size=shape)
-
-
-def gate_reads_inputs(case):
-    kind = case.arguments.get("scale_calibration")
-    enhancement = case.layer == "InstanceEnhancementBatchNormalization"
-    return enhancement or kind == "instance_enhancement"

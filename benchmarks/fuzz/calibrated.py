@@ -18,11 +18,8 @@ class CalibratedNormalization(Method):
     def gate_input(self):
         if "scale_weight" not in self.w:
             return None
-        enhancement = (
-            self.case.layer == "InstanceEnhancementBatchNormalization"
-        )
-        kind = self.arguments.get("scale_calibration", "representative")
-        if enhancement or kind == "instance_enhancement":
+        layer = self.case.layer
+        if layer == "InstanceEnhancementBatchNormalization":
             return "inputs"
         return "normalized"
 
@@ -73,7 +70,7 @@ class CalibratedNormalization(Method):
                     difference
                 )
         rstd = self.rstd(used)
-        scale = rstd
+        scale, gate = rstd, 1.0
         if self.gate_input is not None:
             mean = instance.mean
             if self.gate_input == "normalized":
@@ -85,8 +82,12 @@ class CalibratedNormalization(Method):
             logits = self.noise(logits + self.weight("scale_bias", 0.0))
             gate = self.noise(tf.sigmoid(logits))
             scale = scale * self.noise.slope(logits, gate)
-        shift = self.expand(self.beta)
+        shift = self.expand(self.beta) * self.gate_of_shift(gate)
         return self.affine(centered, scale * self.gamma, shift, used.present)
+
+    def gate_of_shift(self, gate):
+        """The factor of beta."""
+        return 1.0
 
     def training_moments(self):
         return None if self.has_center else super().training_moments()
@@ -94,46 +95,3 @@ class CalibratedNormalization(Method):
     def running_target(self):
         _, _, batch = self._calibrated_batch()
         return batch.mean, batch.variance, batch.count
-
-
-class UnifiedBatchNormalization(CalibratedNormalization):
-    def similarity(self):
-        """The mean cosine between the features of different examples."""
-        x, mask = self.s.x, self.s.mask
-        if self.arguments["similarity"] == "pooled":
-            features = self.s.moments(1).mean
-        else:
-            samples, n, size, channels = x.shape
-            features = tf.where(mask > 0, x, 0.0)
-            features = tf.reshape(features, (samples, n, size * channels))
-        features = self.noise(features)
-        length = tf.sqrt(tf.reduce_sum(tf.square(features), 2, keepdims=True))
-        # An example without positions has features of length 0.
-        normalized = self.noise(features / tf.maximum(length, 1e-12))
-        present = (mask.sum((1, 2)) > 0) * 1.0
-        count = present.sum()
-        single = tf.reduce_sum(tf.square(normalized), (1, 2))
-        total = tf.reduce_sum(tf.square(tf.reduce_sum(normalized, 1)), 1)
-        value = (self.noise(total) - self.noise(single)) / max(
-            count * (count - 1), 1.0
-        )
-        valid = (count > 1) & tf.math.is_finite(value)
-        return tf.clip_by_value(tf.where(valid, value, 0.0), -1.0, 1.0)
-
-    def condensed(self):
-        """Whether the batch is condensed, and whether that is unclear."""
-        similarity = self.similarity().numpy()
-        threshold = self.arguments["condensation_threshold"]
-        spread = abs(similarity - similarity[0]).max() * 50 + 1e-6
-        unclear = abs(similarity[0] - threshold) < spread
-        warm = self.w["steps"].numpy()[0] >= self.arguments["warmup_steps"]
-        return bool(similarity[0] > threshold and warm), bool(unclear)
-
-    def run(self):
-        uses_running = self.arguments["when_condensed"] == "use_running"
-        uses_running = (
-            uses_running and self.arguments["condensation_threshold"] < 1
-        )
-        if self.case.trains and uses_running and self.condensed()[0]:
-            return self.linear(self.inference_moments(), False)
-        return super().run()

@@ -173,6 +173,7 @@ class SwitchableNormalization(Method):
     def linear(self, used, training):
         instance, layer = self.s.moments(1), self.s.moments(1, 1)
         methods = [instance, layer, used]
+        methods = methods[-self.w["mean_logits"].shape[1] :]
         share = self.noise(tf.nn.softmax(self.noise(self.w["mean_logits"])))
         share = share[:, :, None, None]
         centered = sum(

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.fuzz.arguments import BATCH_NORMS
+
 
 def state_after(case, method):
     """The state after the call, by name, and the names to skip."""
@@ -22,16 +24,10 @@ def state_after(case, method):
     valid = np.isfinite((mean + variance).numpy()[0]) & present
     new = {}
     if "similarity" in w:
-        condensed, unclear = method.condensed()
-        if unclear and case.arguments["condensation_threshold"] < 1:
-            reason = "the similarity is at the threshold"
-            uses_running = case.arguments["when_condensed"] == "use_running"
-            skipped = dict.fromkeys(ALL if uses_running else names, reason)
-        valid = valid & (not condensed)
-        new["similarity"] = method.similarity()
-        new["steps"] = w["steps"] + 1.0
-        new["condensed"] = w["condensed"] + float(condensed)
-        new["updates"] = w["updates"] + float(valid.any())
+        new["similarity"], is_open, unclear = method.bounded()
+        if unclear:
+            skipped = dict.fromkeys(ALL, "the similarity is at the bound")
+        valid = valid & is_open
     new |= _updated_statistics(case, method, mean, variance, valid)
     return {name: new[name] for name in names}, skipped
 
@@ -44,8 +40,21 @@ ALL = _All({"*"})
 STATE = (
     *("moving_mean", "moving_variance", "moving_stddev"),
     *("renorm_mean", "renorm_stddev"),
-    *("similarity", "steps", "updates", "condensed"),
+    "similarity",
 )
+
+
+def averages_second_moments(case):
+    """Whether `running_variance` is `"total"`, by its documented default."""
+    arguments = case.arguments
+    if arguments.get("running_variance") is not None:
+        return arguments["running_variance"] == "total"
+    if case.layer == "BatchGroupNormalization":
+        return True
+    if case.layer not in BATCH_NORMS or arguments.get("renorm"):
+        return False
+    ghosts = arguments.get("ghost_batch_size") is not None
+    return ghosts or arguments.get("inference_weight", 0.0) != 0.0
 
 
 def _updated_statistics(case, method, mean, variance, valid):
@@ -61,6 +70,12 @@ def _updated_statistics(case, method, mean, variance, valid):
         "moving_mean": step("moving_mean", mean, momentum),
         "moving_variance": step("moving_variance", variance, momentum),
     }
+    if averages_second_moments(case):
+        distance = tf.square(noise(w["moving_mean"] - mean))
+        rounded = noise.relative(mean.shape) * tf.abs(mean) * distance**0.5
+        between = momentum * (1.0 - momentum) * noise(distance + rounded)
+        more = noise(new["moving_variance"] + between)
+        new["moving_variance"] = tf.where(valid, more, w["moving_variance"])
     if case.arguments.get("renorm"):
         # Also the root of a zero variance, up to the rounding of means.
         rounded = tf.square(noise.relative(mean.shape) * mean)
@@ -85,33 +100,48 @@ def _ghosts(case, method, mean, variance):
     moments = method.s.moments(size)
     firsts = range(0, method.s.examples, size)
     count = moments.count[:, 0]
-    noise, w = method.noise, method.w
+    noise = method.noise
     if statistics == "average":
+        if averages_second_moments(case):
+            return mean, variance
         total = max(sum(count[first] for first in firsts), 1)
         variance = sum(
             noise(moments.variance[:, first] * count[first] / total)
             for first in firsts
         )
         return mean, noise(variance)
+    return _sequential(case, method, moments, count)
+
+
+def _sequential(case, method, moments, count):
+    """The target for which one update equals one for each ghost batch."""
+    size = case.arguments["ghost_batch_size"]
     momentum = case.arguments.get("momentum", 0.99)
-    updated = []
-    for name, statistics in (
-        ("moving_mean", moments.mean),
-        ("moving_variance", moments.variance),
-    ):
-        average = w[name]
-        for first in firsts:
-            if count[first]:
-                step = noise(statistics[:, first]) * (1.0 - momentum)
-                average = noise(average * momentum + noise(step))
-        # The layer computes one step from the old running statistics.
-        updated.append(average + noise.relative(average.shape) * w[name])
-    # One update with this target must equal all updates.
-    if momentum < 1.0:
-        return tuple(
-            (after - momentum * w[name]) / (1.0 - momentum)
-            for name, after in zip(
-                ("moving_mean", "moving_variance"), updated, strict=True
-            )
+    noise, w = method.noise, method.w
+    if momentum == 1.0:
+        return w["moving_mean"], w["moving_variance"]
+    total = averages_second_moments(case)
+    mean, variance = w["moving_mean"], w["moving_variance"]
+    for first in range(0, method.s.examples, size):
+        if not count[first]:
+            continue
+        own = noise(moments.mean[:, first])
+        step = noise(moments.variance[:, first]) * (1.0 - momentum)
+        variance = noise(variance * momentum + noise(step))
+        if total:
+            between = tf.square(noise(mean - own))
+            variance += noise(momentum * (1.0 - momentum) * between)
+        mean = noise(mean * momentum + noise(own * (1.0 - momentum)))
+    # The layer computes one step from the old running statistics.
+    mean += noise.relative(mean.shape) * w["moving_mean"]
+    variance += noise.relative(variance.shape) * w["moving_variance"]
+    mean, variance = (
+        (after - momentum * w[name]) / (1.0 - momentum)
+        for name, after in (
+            ("moving_mean", mean),
+            ("moving_variance", variance),
         )
-    return w["moving_mean"], w["moving_variance"]
+    )
+    if total:
+        variance -= momentum * tf.square(w["moving_mean"] - mean)
+    return mean, variance

@@ -4,6 +4,7 @@ The forward pass saves x, the mask and small tensors for the backward pass.
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,8 +31,10 @@ def normalize_with_gradient(
     mask: Tensor | None,
     params: Params,
     second_order_class: type[Backend] | None = None,
-) -> tuple[Tensor, Any]:
-    """Returns y and the updates; y has a gradient in x and the parameters.
+) -> tuple[Tensor, Any, Mapping[str, Tensor]]:
+    """Returns y, the updates and the outputs of the algebra.
+
+    y and the outputs have a gradient in x and in the parameters.
 
     Every tensor that the gradient reads is an argument of the differentiated
     function. TensorFlow differentiates a loop or an inner `tf.function` in
@@ -56,10 +59,12 @@ def normalize_with_gradient(
     def run(x: Tensor, *tensors: Tensor) -> Any:
         mask_argument, params_argument = unpack(tensors)
         backend = backend_class(spec, x, mask_argument)
-        y, updates, saved = backend.forward(x, params_argument)
+        y, updates, outputs, saved = backend.forward(x, params_argument)
         updates = tf.nest.map_structure(tf.stop_gradient, updates)
 
-        def gradient(dy: Tensor, *_: Any, variables: Any = None) -> list[Any]:
+        def gradient(
+            dy: Tensor, *others: Tensor, variables: Any = None
+        ) -> list[Any]:
             if variables:
                 unknown = [variable.name for variable in variables]
                 raise ValueError(_UNKNOWN_VARIABLES.format(unknown))
@@ -69,60 +74,72 @@ def normalize_with_gradient(
             with tf.control_dependencies([dy]):
                 x_copy = tf.identity(x)
 
-            def backward(x: Tensor, dy: Tensor, *_: Any) -> tuple[Tensor, ...]:
-                dx, gradients = backend.backward(x, dy, saved)
+            # TensorFlow flattens the updates, then the outputs.
+            upstream = dy, *others[len(others) - len(outputs) :]
+
+            def backward(x: Tensor, *tensors: Tensor) -> tuple[Tensor, ...]:
+                dy, *d_outputs = tensors[: len(upstream)]
+                dx, gradients = backend.backward(x, dy, d_outputs, saved)
                 return dx, *gradients
 
             if second_order_class is not None:
-                backward = _with_gradient(backward, forward)
+                backward = with_gradient(backward, forward, len(upstream))
             copies = map(tf.identity, tensors)
-            gradients = iter(backward(x_copy, dy, *copies))
+            gradients = iter(backward(x_copy, *upstream, *copies))
             return [
                 next(gradients) if tensor.dtype.is_floating else None
                 for tensor in (x, *tensors)
             ]
 
-        return (y, updates), gradient
+        return (y, updates, outputs), gradient
 
-    def forward(x: Tensor, *tensors: Tensor) -> Tensor:
-        """Computes y by operations that TensorFlow differentiates."""
+    def forward(x: Tensor, *tensors: Tensor) -> list[Tensor]:
+        """y and the outputs, by operations that TensorFlow differentiates."""
         assert second_order_class is not None
-        return normalize_with_gradient(
+        y, _, outputs = normalize_with_gradient(
             second_order_class, spec, x, *unpack(tensors)
-        )[0]
+        )
+        return [y, *tf.nest.flatten(outputs)]
 
     return run(x, *masks, *present.values())
 
 
-def _with_gradient(
-    backward: Callable[..., Any], forward: Callable[..., Tensor]
+def with_gradient(
+    backward: Callable[..., Any],
+    forward: Callable[..., list[Tensor]],
+    results: int,
 ) -> Callable[..., Any]:
-    """Returns `backward` with a gradient: two derivatives of `forward`."""
+    """Returns `backward` with a gradient: two derivatives of `forward`.
+
+    `backward` receives x, the upstream gradients of the `results` tensors that
+    `forward` returns, and the other arguments of `forward`.
+    """
 
     @differentiation.custom_gradient
-    def run(x: Tensor, dy: Tensor, *tensors: Tensor) -> Any:
+    def run(*arguments: Tensor) -> Any:
         def second_order(*upstream: Tensor) -> list[Tensor]:
-            # The gradient of a loop reads x, dy and the tensors from another
-            # graph, and tapes do not record that read. They watch copies.
-            copies = [tf.identity(tensor) for tensor in (x, dy, *tensors)]
-            x_copy, dy_copy, *tensor_copies = copies
+            # The gradient of a loop reads the arguments from another graph,
+            # and tapes do not record that read. They watch copies.
+            copies = [tf.identity(tensor) for tensor in arguments]
+            x_copy, *others = copies
+            dy_copies, tensor_copies = others[:results], others[results:]
             inputs = [
                 tensor
                 for tensor in (x_copy, *tensor_copies)
                 if tensor.dtype.is_floating
             ]
             with tf.GradientTape() as outer:
-                outer.watch([dy_copy, *inputs])
+                outer.watch([*dy_copies, *inputs])
                 with tf.GradientTape() as inner:
                     inner.watch(inputs)
-                    y = forward(x_copy, *tensor_copies)
+                    outputs = forward(x_copy, *tensor_copies)
                 gradients = inner.gradient(
-                    y, inputs, dy_copy, unconnected_gradients="zero"
+                    outputs, inputs, dy_copies, unconnected_gradients="zero"
                 )
             return outer.gradient(
                 gradients, copies, upstream, unconnected_gradients="zero"
             )
 
-        return backward(x, dy, *tensors), second_order
+        return backward(*arguments), second_order
 
     return run

@@ -1,6 +1,8 @@
 """The interface of the backends, which compute the passes."""
 
 import abc
+from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 from typing import NamedTuple
 
@@ -67,8 +69,10 @@ class Backend(abc.ABC):
     ) -> Tensor:
         """Pass 4: dx = dy' scale + (x - origin) slope + offset."""
 
-    def forward(self, x: Tensor, params: Params) -> tuple[Tensor, Any, Any]:
-        """y, the updates of the algebra, and what `backward` needs."""
+    def forward(
+        self, x: Tensor, params: Params
+    ) -> tuple[Tensor, Any, Mapping[str, Tensor], Any]:
+        """y, updates and outputs of the algebra, and what `backward` needs."""
         moments, reusable = None, None
         if self.spec.needs_moments:
             moments, reusable = self.moments(x)
@@ -76,16 +80,17 @@ class Backend(abc.ABC):
             self.spec.algebra, moments, params, self.layout.broadcast_rows
         )
         y, saved = self.apply(x, tape.coefficients, reusable)
-        return y, tape.coefficients.updates, (tape, saved)
+        updates, outputs = tape.coefficients.updates, tape.coefficients.outputs
+        return y, updates, outputs, (tape, saved)
 
     def backward(
-        self, x: Tensor, dy: Tensor, saved: Any
+        self, x: Tensor, dy: Tensor, d_outputs: Sequence[Tensor], saved: Any
     ) -> tuple[Tensor, list[Tensor]]:
         """dx, and the gradients of the parameters in their order."""
         tape, saved = saved
         sums = self.gradient_sums(x, dy, saved)
         slope, offset, gradients = tape.gradient(
-            sums.coefficients, sums.origin
+            sums.coefficients, d_outputs, sums.origin
         )
         return self.gradient_combine(sums, slope, offset), gradients
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -59,7 +60,10 @@ class CoefficientTape:
             self.coefficients = broadcast(_run(algebra, moments, params))
 
     def gradient(
-        self, upstream: Coefficients, origin: Tensor
+        self,
+        upstream: Coefficients,
+        d_outputs: Sequence[Tensor],
+        origin: Tensor,
     ) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
         """Computes the gradients of the moments and of the parameters.
 
@@ -71,15 +75,16 @@ class CoefficientTape:
 
         Args:
             upstream: the gradients of center, scale and shift.
+            d_outputs: those of the outputs, in the order of their names.
             origin: what pass 4 subtracts from x.
 
         Returns: slope and offset, which are `None` without moments, and the
             gradients of the floating-point parameters.
         """
         gradients = self._tape.gradient(
-            list(self.coefficients),
+            [*self.coefficients, *self.coefficients.sorted_outputs()],
             self._sources,
-            list(upstream),
+            [*upstream, *d_outputs],
             unconnected_gradients="zero",
         )
         moments = self._moments

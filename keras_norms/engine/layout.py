@@ -71,6 +71,10 @@ class Layout:
             self._broadcast(coefficients.scale),
             self._broadcast(coefficients.shift),
             coefficients.updates,
+            {
+                name: self._broadcast(output)
+                for name, output in coefficients.outputs.items()
+            },
         )
 
     def _broadcast(self, tensor: Tensor) -> Tensor:

@@ -1,6 +1,8 @@
 """The passes as kernels of the native library."""
 
 import numbers
+from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -126,7 +128,9 @@ class FusedGroupNorm(NativeBackend):
             and native.activation(spec.activation) is not None
         )
 
-    def forward(self, x: Tensor, params: Params) -> tuple[Tensor, Any, Any]:
+    def forward(
+        self, x: Tensor, params: Params
+    ) -> tuple[Tensor, Any, Mapping[str, Tensor], Any]:
         present = params.present()
         affine = present.get("gamma"), present.get("beta")
         y, *statistics = native.group_norm(x, *affine, **self._attributes())
@@ -134,10 +138,10 @@ class FusedGroupNorm(NativeBackend):
         # because the composed backend computes second derivatives.
         statistics = [tf.stop_gradient(each) for each in statistics]
         saved = affine, statistics, list(present)
-        return tf.cast(y, self.spec.dtype), {}, saved
+        return tf.cast(y, self.spec.dtype), {}, {}, saved
 
     def backward(
-        self, x: Tensor, dy: Tensor, saved: Any
+        self, x: Tensor, dy: Tensor, d_outputs: Sequence[Tensor], saved: Any
     ) -> tuple[Tensor, list[Tensor]]:
         affine, statistics, names = saved
         dx, d_gamma, d_beta = native.group_norm_gradient(

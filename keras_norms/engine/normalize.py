@@ -1,6 +1,7 @@
 """The entry of the engine: normalizes x as a `NormSpec` describes."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -21,7 +22,7 @@ if keras.backend.backend() == "tensorflow":
 
 def normalize(
     spec: NormSpec, x: Tensor, params: Params, mask: Tensor | None = None
-) -> tuple[Tensor, Any]:
+) -> tuple[Tensor, Any, Mapping[str, Tensor]]:
     """Computes `y = activation((x - center) * scale + shift)`.
 
     Args:
@@ -31,7 +32,8 @@ def normalize(
             dtype of the statistics.
         mask: as in `keras_norms.ops.normalize`.
 
-    Returns: y in the shape of x, and the `updates` of the coefficients.
+    Returns: y in the shape of x, and the `updates` and the `outputs` of the
+        coefficients.
     """
     x, mask = validation.inputs(x, mask, spec.axis)
     if not keras.backend.is_float_dtype(x.dtype):
@@ -43,8 +45,7 @@ def normalize(
     backend_class = select_backend(x, mask, spec.axis)
     if keras.backend.backend() != "tensorflow":
         # Other backends of Keras differentiate the passes themselves.
-        y, updates, _ = backend_class(spec, x, mask).forward(x, params)
-        return y, updates
+        return backend_class(spec, x, mask).forward(x, params)[:3]
 
     if backend_class is ComposedBackend:
         return autodiff.normalize_with_gradient(

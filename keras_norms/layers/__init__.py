@@ -13,6 +13,7 @@ from keras_norms.layers.cross_replica_batch_normalization import (
     CrossReplicaBatchNormalization,
 )
 from keras_norms.layers.dynamic_normalization import DynamicNormalization
+from keras_norms.layers.enhanced_affine import EnhancedAffine
 from keras_norms.layers.filter_response_normalization import (
     FilterResponseNormalization,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "BatchNormalization",
     "CrossReplicaBatchNormalization",
     "DynamicNormalization",
+    "EnhancedAffine",
     "FilterResponseNormalization",
     "GhostBatchNormalization",
     "GroupNormalization",

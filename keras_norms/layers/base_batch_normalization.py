@@ -94,6 +94,7 @@ class BaseBatchNormalization(
         moving_variance_initializer: Identifier = "ones",
         synchronized: bool = False,
         inference_weight: float = 0.0,
+        running_variance: str = "within",
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -123,6 +124,9 @@ class BaseBatchNormalization(
         self.synchronized = synchronized
         self.inference_weight = validation.fraction(
             "inference_weight", inference_weight
+        )
+        self.running_variance = validation.one_of(
+            "running_variance", running_variance, "within", "total"
         )
         self.moving_mean: Any = None
         self.moving_variance: Any = None
@@ -176,11 +180,11 @@ class BaseBatchNormalization(
             examples_per_row=1 if per_example else block,
             needs_moments=may_train or per_example,
         )
-        y, updates = normalize(spec, inputs, Params(params), mask)
+        y, updates, outputs = normalize(spec, inputs, Params(params), mask)
         for name, value in updates.items():
             variable = getattr(self, name)
             variable.assign(ops.cast(value, variable.dtype))
-        return y
+        return self.transform_output(y, outputs, mask)
 
     @property
     def weighs_examples(self) -> bool:
@@ -210,4 +214,5 @@ class BaseBatchNormalization(
             ),
             "synchronized": self.synchronized,
             "inference_weight": self.inference_weight,
+            "running_variance": self.running_variance,
         }

@@ -105,7 +105,8 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
         deviation: Tensor,
         params: Params,
     ) -> Coefficients:
-        gamma = params.gamma
+        gamma, beta = params.gamma, params.beta
+        outputs: dict[str, Tensor] = {}
         if self.gate_of is not None:
             mean = instance.mean
             if self.gate_of == "normalized":
@@ -114,12 +115,21 @@ class BaseCalibratedBatchNormalization(BaseBatchNormalization):
                     present = column(instance.count) > 0
                     mean = ops.where(present, mean, 0.0)
             gate = ops.sigmoid(params.scale_weight * mean + params.scale_bias)
-            gamma = gate if gamma is None else gate * gamma
-        if not self.centers:
-            return affine(moments, gamma, params.beta, self.epsilon)
-        return affine_about(
-            instance, deviation, moments, gamma, params.beta, self.epsilon
-        )
+            gamma, beta, outputs = self.gated(gate, params)
+        if self.centers:
+            coefficients = affine_about(
+                instance, deviation, moments, gamma, beta, self.epsilon
+            )
+        else:
+            coefficients = affine(moments, gamma, beta, self.epsilon)
+        return dataclasses.replace(coefficients, outputs=outputs)
+
+    def gated(
+        self, gate: Tensor, params: Params
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """gamma, beta and the outputs, where the gate multiplies gamma."""
+        gamma = params.gamma
+        return gate if gamma is None else gate * gamma, params.beta, {}
 
     # The distance of a calibrated mean from the mean of the batch is
     # (1 + center_weight) times that of the example's mean. The deviations

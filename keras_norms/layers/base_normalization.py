@@ -13,6 +13,7 @@ from keras_norms.engine.spec import Algebra
 from keras_norms.engine.spec import NormSpec
 from keras_norms.statistics import replicas
 from keras_norms.statistics.affine import PooledAffine
+from keras_norms.statistics.arrays import statistics_dtype
 from keras_norms.types import Config
 from keras_norms.types import Identifier
 from keras_norms.types import Shape
@@ -124,6 +125,11 @@ class BaseNormalization(keras.layers.Layer):
         self.input_spec = keras.InputSpec(
             ndim=len(input_shape), axes={self.axis: channels}
         )
+        self.build_affine(input_shape)
+
+    def build_affine(self, input_shape: Shape) -> None:
+        """Adds gamma and beta, as far as the layer has them."""
+        channels = input_shape[self.axis]
         if self.scale:
             self.gamma = self.add_parameter(
                 "gamma",
@@ -155,7 +161,6 @@ class BaseNormalization(keras.layers.Layer):
         saved as the mean of the replicas' values. Other strategies and
         synchronized layers keep the values of all replicas equal.
         """
-        dtype = keras.backend.standardize_dtype(self.variable_dtype)
         stays_equal = trainable or getattr(self, "synchronized", False)
         averaging = replicas.averaging_when_read()
         with contextlib.nullcontext() if stays_equal else averaging:
@@ -163,7 +168,7 @@ class BaseNormalization(keras.layers.Layer):
                 name=name,
                 shape=shape,
                 initializer=initializer,
-                dtype="float64" if dtype == "float64" else "float32",
+                dtype=statistics_dtype(self.variable_dtype),
                 autocast=False,
                 trainable=trainable,
                 **kwargs,

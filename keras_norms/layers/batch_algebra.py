@@ -85,17 +85,18 @@ class BatchAlgebra:
         """
         layer = self.layer
         per_group = layer.replicas_per_group if layer.synchronized else 1
+        total = layer.running_variance == "total"
         batch = moments.pool(examples=None)
         if layer.examples_per_block is None:
             used = batch.across_replicas(per_group)
         else:
             used = moments.pool(examples=layer.examples_per_block)
         if layer.synchronized:
-            target = batch.average_over_replicas(per_group)
+            target = batch.average_over_replicas(per_group, total)
             target = layer.running_target(target, used, params)
         else:
             target = layer.running_target(batch, used, params)
-            target = target.average_over_replicas()
+            target = target.average_over_replicas(1, total)
         mean = ops.squeeze(target.mean, axis=0)
         variance = ops.squeeze(target.variance, axis=0)
         valid = ops.isfinite(mean + variance)

@@ -46,7 +46,15 @@ class BatchGroupNormalization(BaseBatchNormalization):
             smaller. Defaults to `None`.
         momentum: Float, momentum of the moving averages. Defaults to `0.99`.
         epsilon: Float that is added to the variance. Defaults to `1e-5`.
-        {{batch_args}}
+        running_variance: String, what `moving_variance` holds.
+            {{running_variances}}
+            Defaults to `"total"`.
+        {{axis}}
+        {{parameter_args}}
+        {{running_args}}
+        {{synchronized}}
+        {{inference_weight}}
+        {{layer_kwargs}}
 
     {{batch_call_sections}}
 
@@ -81,9 +89,15 @@ class BatchGroupNormalization(BaseBatchNormalization):
         examples_per_group: int | None = None,
         momentum: float = 0.99,
         epsilon: float = 1e-5,
+        running_variance: str = "total",
         **kwargs: Any,
     ) -> None:
-        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+        super().__init__(
+            momentum=momentum,
+            epsilon=epsilon,
+            running_variance=running_variance,
+            **kwargs,
+        )
         self.groups = validation.groups(groups)
         self.examples_per_group = validation.examples(
             "examples_per_group", examples_per_group

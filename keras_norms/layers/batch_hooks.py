@@ -1,5 +1,9 @@
 """The hooks of the layers with running statistics, and their defaults."""
 
+from collections.abc import Mapping
+
+from keras import ops
+
 from keras_norms.engine.params import Params
 from keras_norms.layers.running_statistics import moving_average
 from keras_norms.statistics.affine import Coefficients
@@ -23,6 +27,7 @@ class BatchHooks:
 
     epsilon: float
     momentum: float
+    running_variance: str
 
     @property
     def per_example(self) -> bool:
@@ -70,6 +75,9 @@ class BatchHooks:
         valid.
         """
         momentum = self.momentum
+        if self.running_variance == "total":
+            distance = ops.square(params.moving_mean - mean)
+            variance = variance + momentum * distance
         return {
             "moving_mean": moving_average(params.moving_mean, mean, momentum),
             "moving_variance": moving_average(
@@ -98,6 +106,15 @@ class BatchHooks:
         rest.
         """
         return self.channel_groups(instance)
+
+    def transform_output(
+        self, y: Tensor, outputs: Mapping[str, Tensor], mask: Tensor | None
+    ) -> Tensor:
+        """The output of the layer, by default y.
+
+        `outputs` are those of the coefficients that `algebra` returns.
+        """
+        return y
 
     def algebra(
         self, moments: Moments, instance: Moments, params: Params

@@ -1,13 +1,12 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_norms import validation
 from keras_norms.docstrings import insert_blocks
 from keras_norms.engine.params import Params
+from keras_norms.layers import renorm as batch_renorm
 from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
-from keras_norms.layers.running_statistics import moving_average
 from keras_norms.layers.square_root import SquareRoot
 from keras_norms.statistics import ghost
 from keras_norms.statistics.affine import Coefficients
@@ -57,6 +56,7 @@ class BatchNormalization(BaseBatchNormalization):
             The last ghost batch may be smaller. Defaults to `None`.
         {{ghost_statistics}}
         {{inference_weight}}
+        {{running_variance}}
         {{layer_kwargs}}
 
     {{batch_call_sections}}
@@ -108,9 +108,14 @@ class BatchNormalization(BaseBatchNormalization):
         ghost_batch_size: int | None = None,
         ghost_statistics: str = "batch",
         inference_weight: float = 0.0,
+        running_variance: str | None = None,
         **kwargs: Any,
     ) -> None:
         validation.remove_keras_2_arguments(kwargs)
+        if running_variance is None:
+            of_paper = ghost_batch_size is not None or inference_weight != 0
+            total = of_paper and not renorm
+            running_variance = "total" if total else "within"
         super().__init__(
             axis=axis,
             momentum=momentum,
@@ -127,6 +132,7 @@ class BatchNormalization(BaseBatchNormalization):
             gamma_constraint=gamma_constraint,
             synchronized=synchronized,
             inference_weight=inference_weight,
+            running_variance=running_variance,
             **kwargs,
         )
         self.ghost_batch_size = validation.examples(
@@ -144,6 +150,7 @@ class BatchNormalization(BaseBatchNormalization):
         )
         self.renorm = validation.boolean("renorm", renorm)
         validation.refuse_sequential_renorm(renorm, ghost_statistics)
+        validation.refuse_renorm_of_total(renorm, running_variance)
         self.renorm_clipping = validation.renorm_clipping(renorm_clipping)
         self.renorm_momentum = validation.fraction(
             "renorm_momentum", renorm_momentum
@@ -186,29 +193,22 @@ class BatchNormalization(BaseBatchNormalization):
     ) -> Coefficients:
         if not self.renorm:
             return self.algebra(moments, instance, params)
-        clipping = self.renorm_clipping
-        # The initial renorm_stddev may be 0.
-        stddev = ops.maximum(params.renorm_stddev, self.epsilon**0.5)
-        r = ops.sqrt(moments.variance + self.epsilon) / stddev
-        r = ops.maximum(r, clipping.get("rmin") or 0.0)
-        if clipping.get("rmax") is not None:
-            r = ops.minimum(r, clipping["rmax"])
-        d = (moments.mean - params.renorm_mean + moments.residual) / stddev
-        if clipping.get("dmax") is not None:
-            d = ops.clip(d, -clipping["dmax"], clipping["dmax"])
-        gamma, shift = ops.stop_gradient(r), ops.stop_gradient(d)
-        if params.gamma is not None:
-            gamma, shift = gamma * params.gamma, shift * params.gamma
-        beta = shift if params.beta is None else shift + params.beta
-        params = params.replace(gamma=gamma, beta=beta)
+        params = batch_renorm.corrected(
+            moments, params, self.renorm_clipping, self.epsilon
+        )
         return self.algebra(moments, instance, params)
 
     def running_target(
         self, batch: Moments, rows: Moments, params: Params
     ) -> Moments:
-        if self.ghost_batch_size is None or self.ghost_statistics == "batch":
+        total = self.running_variance == "total"
+        statistics = self.ghost_statistics
+        # The average of the ghost batches' second moments is the second moment
+        # of the batch.
+        is_batch = statistics == "batch" or (statistics == "average" and total)
+        if self.ghost_batch_size is None or is_batch:
             return batch
-        if self.ghost_statistics == "average":
+        if statistics == "average":
             return ghost.average(batch, rows, self.ghost_batch_size)
         return ghost.sequential(
             batch,
@@ -217,6 +217,7 @@ class BatchNormalization(BaseBatchNormalization):
             self.momentum,
             params.moving_mean,
             params.moving_variance,
+            total,
         )
 
     def updated_state(
@@ -225,18 +226,17 @@ class BatchNormalization(BaseBatchNormalization):
         state = super().updated_state(mean, variance, params)
         if not self.renorm:
             return state
-        stddev = ops.sqrt(variance + self.epsilon)
-        for name, value, momentum in (
-            ("renorm_mean", mean, self.renorm_momentum),
-            ("renorm_stddev", stddev, self.renorm_momentum),
-            ("moving_stddev", stddev, self.momentum),
-        ):
-            state[name] = moving_average(params[name], value, momentum)
-        # The paper averages standard deviations. Inference, which divides by
-        # sqrt(moving_variance + epsilon), then divides by moving_stddev.
-        square = ops.square(state["moving_stddev"])
-        state["moving_variance"] = ops.maximum(square - self.epsilon, 0.0)
-        return state
+        return {
+            **state,
+            **batch_renorm.updated_state(
+                mean,
+                variance,
+                params,
+                self.momentum,
+                self.renorm_momentum,
+                self.epsilon,
+            ),
+        }
 
     def get_config(self) -> Config:
         return {

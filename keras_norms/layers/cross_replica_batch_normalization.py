@@ -49,6 +49,7 @@ class CrossReplicaBatchNormalization(BatchNormalization):
             exclude each other. Defaults to `None`.
         {{ghost_statistics}}
         {{inference_weight}}
+        {{running_variance}}
         {{layer_kwargs}}
 
     {{batch_call_sections}}

@@ -52,6 +52,7 @@ class GhostBatchNormalization(BatchNormalization):
         {{renorm_args}}
         {{synchronized}}
         {{inference_weight}}
+        {{running_variance}}
         {{layer_kwargs}}
 
     {{batch_call_sections}}

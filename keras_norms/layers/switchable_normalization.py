@@ -29,8 +29,10 @@ class SwitchableNormalization(BaseBatchNormalization):
     `mean_k` and the (biased) `var_k` are those of instance normalization
     (k = 0), of layer normalization over positions and channels (k = 1) and of
     batch normalization (k = 2). At inference, `moving_mean` and
-    `moving_variance` take the place of the last ones. The logits start at 1,
-    so each share starts at one third.
+    `moving_variance` take the place of the last ones. Inputs of rank 2 have no
+    positions, so there are no instance statistics: only layer and batch
+    normalization are mixed, as in the authors' module for such inputs. The
+    logits start at 1, so all shares start equal.
 
     {{batch_masking}}
     The instance and layer statistics of an example without an unmasked
@@ -82,8 +84,11 @@ class SwitchableNormalization(BaseBatchNormalization):
 
     def build(self, input_shape: Shape) -> None:
         super().build(input_shape)
+        mixed = 2 if len(input_shape) == 2 else 3
         for name in ("mean_logits", "variance_logits"):
-            weight = self.add_parameter(name, (3,), keras.initializers.Ones())
+            weight = self.add_parameter(
+                name, (mixed,), keras.initializers.Ones()
+            )
             setattr(self, name, weight)
 
     @property
@@ -99,12 +104,28 @@ class SwitchableNormalization(BaseBatchNormalization):
     ) -> Coefficients:
         layer = instance.pool(groups=1)
         share = ops.softmax(params.mean_logits)
-        deviation = share[1] * instance.minus(layer)
-        deviation = deviation + share[2] * instance.minus(moments)
+        deviation = share[-2] * instance.minus(layer)
+        deviation = deviation + share[-1] * instance.minus(moments)
         share = ops.softmax(params.variance_logits)
-        variance = share[0] * instance.variance + share[1] * layer.variance
-        variance = variance + share[2] * moments.variance
+        variance = share[-2] * layer.variance
+        if share.shape[0] == 3:
+            variance = share[0] * instance.variance + variance
+        variance = variance + share[-1] * moments.variance
         mixed = dataclasses.replace(moments, variance=variance)
         return affine_about(
             instance, deviation, mixed, params.gamma, params.beta, self.epsilon
         )
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads the weights, also those of version 0.1.
+
+        For inputs of rank 2, that version had three logits, of which the first
+        is now left out.
+        """
+        values = dict(store)
+        logits = (self.mean_logits, self.variance_logits)
+        for index, weight in enumerate(self.weights):
+            value = values.get(str(index))
+            if value is not None and any(weight is each for each in logits):
+                values[str(index)] = value[-weight.shape[0] :]
+        super().load_own_variables(values)

@@ -1,103 +1,108 @@
-import dataclasses
+import inspect
 from typing import Any
 
 import keras
-from keras import ops
 
 from keras_norms import validation
 from keras_norms.docstrings import insert_blocks
-from keras_norms.engine.params import Params
-from keras_norms.layers.base_calibrated_batch_normalization import (
-    BaseCalibratedBatchNormalization,
+from keras_norms.layers.base_enhanced_batch_normalization import (
+    BaseEnhancedBatchNormalization,
 )
-from keras_norms.layers.condensation import is_condensed
-from keras_norms.layers.condensation import warn_if_condensed_all_along
-from keras_norms.ops import feature_similarity
-from keras_norms.statistics.moments import Moments
+from keras_norms.layers.base_similarity_batch_normalization import (
+    BaseSimilarityBatchNormalization,
+)
+from keras_norms.layers.earlier import unified_batch_normalization as earlier
 from keras_norms.types import Config
-from keras_norms.types import Shape
-from keras_norms.types import Tensor
-
-_STATE = ("similarity", "steps", "updates", "condensed")
+from keras_norms.types import Identifier
 
 
 @keras.saving.register_keras_serializable(package="keras_norms")
 @insert_blocks
-class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
-    """Batch normalization that excludes condensed batches from its averages.
+class UnifiedBatchNormalization(
+    BaseSimilarityBatchNormalization, BaseEnhancedBatchNormalization
+):
+    """Unified batch normalization, by its authors' published code.
 
     ```
-    condensed   S > condensation_threshold
+    similarity = similarity_momentum similarity
+                 + (1 - similarity_momentum) cosine
     x' = x + center_weight[c] g[n, c]
-    y = activation(gamma[c] gate[n, c] (x' - mean[c]) / sqrt(var[c] + epsilon)
-                   + beta[c])
+    z = (x' - mean[c]) / sqrt(var[c] + epsilon)
+    y = activation(sigmoid(scale_weight[c] gz[n, c] + scale_bias[c])
+                   (sum over d of kernel[d, c] z[n, p + d, c] + bias[c]))
     ```
 
-    Stage 1: S is the similarity of the batch, the mean cosine between the
-    features of different examples (`keras_norms.ops.feature_similarity`). A
-    condensed batch, after the warm-up, does not change `moving_mean` and
-    `moving_variance`. With `when_condensed="use_running"`, it is also
-    normalized with them in training. Stage 2 calibrates the center and the
-    scale with the formulas of `RepresentativeBatchNormalization`. A new layer
-    is batch normalization times its gate, `sigmoid(1) = 0.73`, or 0.27 with
-    `"instance_enhancement"`. With `condensation_threshold=1` and neither
+    The cosine is the mean of those between the inputs of different examples,
+    over the first `similarity_examples` of the batch. It is 1 for one example.
+    Its moving average, `similarity`, starts at 1. In training, while
+    `similarity > bound`, the mean and the (biased) variance are those of
+    channel c of x' over the batch, and the running statistics are updated.
+    Otherwise, they are `moving_mean` and `moving_variance`, which do not
+    change. So the running statistics follow as long as the features of
+    different examples are alike, and in the first steps (18 with the defaults,
+    if cosines are not negative).
+
+    g and gz are the means of channel c of x and of z over the positions of
+    example n, as in `RepresentativeBatchNormalization`. The depthwise
+    convolution is that of `EnhancedAffine`, with zeros around z and masked
+    positions. At rank 2, its kernel is gamma and its bias is beta.
+    `center_weight`, `scale_weight` and `bias` start at 0, `scale_bias` at 1
+    and the kernel at the identity, so a new layer is `sigmoid(1) = 0.731`
+    times batch normalization. With `bound=-1`, `affine="channel"` and neither
     calibration, the layer is `BatchNormalization`, bit for bit.
 
-    The method sections of the paper could not be read, and no code is public.
-    The layer is a reading of the abstract, and what the abstract leaves open
-    is an argument. The composition of the two stages is not confirmed.
-
-    The layer has four scalar weights: `similarity` of the last training batch
-    (0 for a batch of one example, and the first replica's if it is not
-    synchronized), and the numbers `steps` of training steps, `updates` of
-    updates of the running statistics and `condensed` of condensed batches.
-    `float(layer.similarity.numpy())` reads one, also in a callback's
-    `on_epoch_end`. `model._flatten_layers()` has the layers of nested models.
+    `float(layer.similarity.numpy())` reads the moving average, also in a
+    callback's `on_epoch_end`. `model._flatten_layers()` has the layers of
+    nested models.
 
     {{batch_masking}}
-    Masked positions are no features.
+    Masked positions have no features, and are 0 for the convolution.
 
     {{batch_inference}}
-    No similarity is computed, and the calibrations read each example alone.
+    The gate plays no part, and no cosine is computed.
 
     {{batch_replicas}}
-    The similarity takes one more all-reduce if `synchronized`. Otherwise each
-    replica decides whether its own part of the batch is condensed.
+    The cosine is that of the first examples of the joined batch if
+    `synchronized` (two more all-reduces), and otherwise the mean of the
+    cosines of the replicas (one more).
 
     Args:
-        condensation_threshold: Float from -1 to 1, a cosine. With `1`, no
-            batch is condensed. None is published. The default is the lowest of
-            our sweep from 0.5 to 0.95 on two data sets (benchmarks/papers)
-            that did no harm. From it on, no batch of these sets was condensed.
-            Defaults to `0.7`.
-        warmup_steps: Integer, the number of initial training steps in which no
-            batch is treated as condensed. Early features are condensed, and
-            `moving_mean` and `moving_variance` would otherwise stay 0 and 1. A
-            layer warns once if no batch has changed them since the warm-up and
-            `warmup_steps / 10` batches were condensed. Defaults to `100`.
-        when_condensed: String, `"keep_statistics"` or `"use_running"`, see
-            above. Defaults to `"keep_statistics"`.
-        similarity: String, the features of an example: `"features"`, all of
-            its inputs, or `"pooled"`, the means of its channels over
-            positions. Defaults to `"features"`.
+        bound: Float from -1 to 1, which the moving average of the cosine must
+            exceed. Defaults to `0.15`, as in the authors' script.
+        similarity_momentum: Float from 0 to 1, the momentum of the moving
+            average of the cosine. Defaults to `0.9`.
+        similarity_examples: Integer, how many examples at the start of the
+            batch are compared, or `None` for all. Defaults to `16`.
         calibrate_center: Boolean, whether each example's means calibrate the
             center. Defaults to `True`.
         calibrate_scale: Boolean, whether each example's means calibrate the
             scale. Defaults to `True`.
-        scale_calibration: String, the means that calibrate the scale:
-            `"representative"`, those of the normalized values, or
-            `"instance_enhancement"`, those of the inputs. Defaults to
-            `"representative"`.
+        affine: String, `"depthwise"`, see above, or `"channel"` for gamma and
+            beta, one number per channel. Defaults to `"depthwise"`.
+        kernel_size: Integer, the odd size of the depthwise kernel. Defaults to
+            `3`.
+        kernel_initializer: Initializer for the depthwise kernel:
+            `"identity"`, `"uniform"` (the authors', see `EnhancedAffine`, with
+            which short training under-fits), or an initializer of Keras.
+            Defaults to `"identity"`.
         momentum: Float, momentum of the moving averages. Defaults to `0.9`.
         epsilon: Float that is added to the variance. Defaults to `1e-5`.
+        reading: String, `"published"`, or `"0.1"` for the deprecated layer of
+            version 0.1 with its arguments, as which saved configurations of
+            that version load. Defaults to `"published"`.
         {{batch_args}}
+            With `affine="depthwise"`, `scale` is whether there is a
+            convolution, `gamma_regularizer` and `gamma_constraint` are those
+            of its kernel, `center` and the arguments of `beta` are those of
+            its bias, and the activation is applied after it.
 
     {{batch_call_sections}}
 
     Raises:
-        ValueError: If `condensation_threshold` is outside [-1, 1], if
-            `warmup_steps` is below 0, or if `when_condensed`, `similarity` or
-            `scale_calibration` is unknown.
+        ValueError: If `bound` is outside [-1, 1], if `similarity_momentum` is
+            outside [0, 1], if `similarity_examples` is below 1, if `affine` or
+            `reading` is unknown, if `kernel_size` is not an odd positive
+            integer, or if a convolution gets inputs of a rank above 5.
         {{running_errors}}
 
     Example:
@@ -105,146 +110,83 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
     >>> import numpy as np
     >>> import keras_norms
     >>> layer = keras_norms.layers.UnifiedBatchNormalization(
-    ...     condensation_threshold=0.9, warmup_steps=0, momentum=0.0)
-    >>> y = layer(np.array([[1.0], [2.0]]), training=True)
-    >>> print(layer.similarity.numpy(), layer.moving_mean.numpy())
-    1.0 [0.]
-    >>> y = layer(np.array([[-1.0], [2.0]]), training=True)
-    >>> print(layer.similarity.numpy(), layer.moving_mean.numpy())
-    -1.0 [0.5]
+    ...     bound=0.5, similarity_momentum=0.5, momentum=0.0)
+    >>> for x in ([[1.0], [2.0]], [[-1.0], [2.0]]):
+    ...     y = layer(np.array(x), training=True)
+    ...     print(layer.similarity.numpy(), layer.moving_mean.numpy())
+    1.0 [1.5]
+    0.0 [1.5]
 
     Reference:
 
     - Wang et al., Unified Batch Normalization, 2023,
-      [arXiv 2311.15993](https://arxiv.org/abs/2311.15993), abstract.
-    - Gao et al., 2021, and Liang et al., 2020, for stage 2, see
-      `RepresentativeBatchNormalization` and
-      `InstanceEnhancementBatchNormalization`.
+      [arXiv 2311.15993](https://arxiv.org/abs/2311.15993). The formulas are
+      those of the second author's published code.
+    - Gao et al., 2021, see `RepresentativeBatchNormalization`, and Xu et al.,
+      2020, see `EnhancedAffine`.
     """
+
+    def __new__(
+        cls, *args: Any, reading: str = "published", **kwargs: Any
+    ) -> Any:
+        validation.one_of("reading", reading, "published", "0.1")
+        if reading == "0.1":
+            return earlier.UnifiedBatchNormalization(*args, **kwargs)
+        return super().__new__(cls, *args, **kwargs)
 
     def __init__(
         self,
-        condensation_threshold: float = 0.7,
-        warmup_steps: int = 100,
-        when_condensed: str = "keep_statistics",
-        similarity: str = "features",
+        bound: float = 0.15,
+        similarity_momentum: float = 0.9,
+        similarity_examples: int | None = 16,
         calibrate_center: bool = True,
         calibrate_scale: bool = True,
-        scale_calibration: str = "representative",
+        affine: str = "depthwise",
+        kernel_size: int = 3,
+        kernel_initializer: Identifier = "identity",
         momentum: float = 0.9,
         epsilon: float = 1e-5,
+        reading: str = "published",
         **kwargs: Any,
     ) -> None:
-        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
-        self.condensation_threshold = validation.cosine(
-            "condensation_threshold", condensation_threshold
-        )
-        self.warmup_steps = validation.steps("warmup_steps", warmup_steps)
-        self.when_condensed = validation.one_of(
-            "when_condensed", when_condensed, "keep_statistics", "use_running"
-        )
-        self.similarity_of = validation.one_of(
-            "similarity", similarity, "features", "pooled"
+        validation.unified_of_version_0_1(kwargs)
+        super().__init__(
+            bound=bound,
+            similarity_momentum=similarity_momentum,
+            similarity_examples=similarity_examples,
+            affine=affine,
+            kernel_size=kernel_size,
+            kernel_initializer=kernel_initializer,
+            momentum=momentum,
+            epsilon=epsilon,
+            **kwargs,
         )
         self.centers = validation.boolean("calibrate_center", calibrate_center)
         self.calibrate_scale = validation.boolean(
             "calibrate_scale", calibrate_scale
         )
-        self.scale_calibration = validation.one_of(
-            "scale_calibration",
-            scale_calibration,
-            "representative",
-            "instance_enhancement",
-        )
-        self.warned = False
+        self.reading = reading
 
     @property
     def gate_of(self) -> str | None:
-        if not self.calibrate_scale:
-            return None
-        by_output = self.scale_calibration == "representative"
-        return "normalized" if by_output else "inputs"
-
-    @property
-    def per_example(self) -> bool:
-        infers = self.when_condensed == "use_running" and self.weighs_examples
-        return super().per_example or infers
-
-    def build(self, input_shape: Shape) -> None:
-        super().build(input_shape)
-        zero = keras.initializers.Zeros()
-        for name in _STATE:
-            weight = self.add_parameter(name, (), zero, trainable=False)
-            setattr(self, name, weight)
-
-    @property
-    def parameters(self) -> dict[str, Tensor]:
-        state = {name: getattr(self, name) for name in _STATE}
-        return {**super().parameters, **state}
-
-    def call(  # type: ignore[override]
-        self,
-        inputs: Tensor,
-        training: Tensor = None,
-        mask: Tensor | None = None,
-    ) -> Tensor:
-        if training is None or training is False:
-            warn_if_condensed_all_along(self)
-        return super().call(inputs, training=training, mask=mask)
-
-    def save_own_variables(self, store: Any) -> None:
-        warn_if_condensed_all_along(self)
-        super().save_own_variables(store)
-
-    def extra_inputs(
-        self, inputs: Tensor, mask: Tensor | None
-    ) -> dict[str, Tensor]:
-        current = feature_similarity(
-            inputs,
-            mask,
-            self.axis,
-            pooled=self.similarity_of == "pooled",
-            synchronized=self.synchronized,
-        )
-        return {"current": current}
-
-    def uses_batch(self, params: Params) -> Tensor:
-        never = self.condensation_threshold == 1
-        if never or self.when_condensed != "use_running":
-            return True
-        return ops.logical_not(is_condensed(self, params))
-
-    def running_target(
-        self, batch: Moments, rows: Moments, params: Params
-    ) -> Moments:
-        """A condensed batch has count 0, so it changes nothing."""
-        batch = super().running_target(batch, rows, params)
-        count = ops.cast(batch.count, batch.mean.dtype)
-        count = ops.where(is_condensed(self, params), 0.0, count)
-        return dataclasses.replace(batch, count=count)
-
-    def updated_state(
-        self, mean: Tensor, variance: Tensor, params: Params
-    ) -> dict[str, Tensor]:
-        state = super().updated_state(mean, variance, params)
-        return {**state, "updates": params.updates + 1.0}
-
-    def step_state(self, params: Params) -> dict[str, Tensor]:
-        condensed = ops.cast(is_condensed(self, params), params.current.dtype)
-        return {
-            "similarity": params.current,
-            "steps": params.steps + 1.0,
-            "condensed": params.condensed + condensed,
-        }
+        return "normalized" if self.calibrate_scale else None
 
     def get_config(self) -> Config:
         return {
             **super().get_config(),
-            "condensation_threshold": self.condensation_threshold,
-            "warmup_steps": self.warmup_steps,
-            "when_condensed": self.when_condensed,
-            "similarity": self.similarity_of,
+            "reading": self.reading,
             "calibrate_center": self.centers,
             "calibrate_scale": self.calibrate_scale,
-            "scale_calibration": self.scale_calibration,
         }
+
+    @classmethod
+    def from_config(cls, config: Config) -> keras.layers.Layer:
+        if set(validation.UNIFIED_OF_VERSION_0_1) & set(config):
+            config = {**config, "reading": "0.1"}
+        return super().from_config(config)
+
+
+# The signature of a class is that of `__new__`, where it has one.
+UnifiedBatchNormalization.__new__.__signature__ = (  # type: ignore[attr-defined]
+    inspect.signature(UnifiedBatchNormalization.__init__)
+)

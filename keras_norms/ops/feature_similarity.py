@@ -25,6 +25,7 @@ def feature_similarity(
     *,
     pooled: bool = False,
     synchronized: bool = False,
+    examples: int | None = None,
 ) -> Tensor:
     """The mean cosine between the features of different examples.
 
@@ -36,8 +37,8 @@ def feature_similarity(
     S is the mean of u[n] . u[k] over all pairs of different examples. It takes
     two reads of x and no table of pairs. No gradient flows through it.
 
-    Masking: Masked positions are no features, and examples without an unmasked
-    position are not counted.
+    Masking: Masked positions are no features, and examples without features
+    are not counted.
 
     Args:
         {{x}}
@@ -48,6 +49,9 @@ def feature_similarity(
             `False`.
         synchronized: Boolean, whether the examples are those of all replicas,
             which takes one all-reduce. Defaults to `False`.
+        examples: Integer, how many examples at the start of the batch (of the
+            joined batch if `synchronized`, with one more all-reduce) are
+            compared, or `None` for all. Defaults to `None`.
 
     Returns:
         Scalar from -1/(N - 1) to 1, in the dtype of the statistics. It is 0
@@ -68,14 +72,45 @@ def feature_similarity(
     Reference:
 
     - Wang et al., Unified Batch Normalization, 2023,
-      [arXiv 2311.15993](https://arxiv.org/abs/2311.15993), abstract. This is
-      our reading of its measure of feature condensation, because the formula
-      of the paper could not be read.
+      [arXiv 2311.15993](https://arxiv.org/abs/2311.15993). The authors'
+      published code computes this mean over the first 16 examples.
+    """
+    similarity, count = similarity_and_count(
+        x, mask, axis, pooled, synchronized, examples
+    )
+    valid = ops.logical_and(count > 1, ops.isfinite(similarity))
+    return ops.where(valid, similarity, 0.0)
+
+
+def similarity_and_count(
+    x: Tensor,
+    mask: Tensor | None,
+    axis: int,
+    pooled: bool = False,
+    synchronized: bool = False,
+    examples: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`feature_similarity`, and the number of examples that it compares.
+
+    With fewer than two examples, the similarity is 0. Where squares overflow,
+    it is not finite.
     """
     x, mask = validation.inputs(x, mask, axis)
-    features, square = _features(ops.stop_gradient(x), mask, axis, pooled)
+    examples = validation.examples("examples", examples)
+    x = ops.stop_gradient(x)
+    features, square = _features(x, mask, axis, pooled, examples)
     square = ops.sum(square, axis=1)
-    present = ops.ones_like(square, "bool")
+    included: Tensor = True
+    if examples is not None:
+        before: Tensor = 0
+        if synchronized:
+            before = replicas.total_before(ops.shape(x)[0])
+        x = x[:examples]
+        mask = None if mask is None else mask[:examples]
+        included = before + ops.arange(ops.shape(x)[0]) < examples
+    has_features = math.prod(ops.shape(x)[1:]) > 0
+    present = ops.logical_and(ops.ones_like(square, "bool"), included)
+    present = ops.logical_and(present, has_features)
     if mask is not None:
         axes = list(range(1, len(mask.shape)))
         unmasked = ops.any(ops.cast(mask, "bool"), axis=axes)
@@ -91,39 +126,48 @@ def feature_similarity(
     squares, count, total = sums[0], sums[1], sums[2:]
     pairs = ops.maximum(count * (count - 1.0), 1.0)
     similarity = (ops.sum(ops.square(total)) - squares) / pairs
-    valid = ops.logical_and(count > 1, ops.isfinite(similarity))
-    similarity = ops.where(valid, similarity, 0.0)
-    return ops.stop_gradient(ops.clip(similarity, -1.0, 1.0))
+    similarity = ops.where(count > 1, similarity, 0.0)
+    similarity = ops.clip(similarity, -1.0, 1.0)
+    return ops.stop_gradient(similarity), ops.stop_gradient(count)
 
 
 def _features(
-    x: Tensor, mask: Tensor | None, axis: int, pooled: bool
+    x: Tensor,
+    mask: Tensor | None,
+    axis: int,
+    pooled: bool,
+    examples: int | None,
 ) -> tuple[Tensor, Tensor]:
     """The features of each example, and the sums of squares per channel."""
-    layout = Layout(x, axis)
     by_moments = select_backend(x, mask, axis) is not ComposedBackend
+
+    def first(values: Tensor | None) -> Tensor | None:
+        return None if values is None else values[:examples]
+
+    # XLA copies a slice for an operation of the library. It computes the
+    # moments of all examples only once if a normalization does so, too.
+    if not (by_moments and tracing.compiling()):
+        x, mask = first(x), first(mask)
     if pooled or by_moments:
         moments = instance_moments(x, mask, axis)
         mean = moments.mean + moments.residual
-    if pooled:
-        return mean, ops.square(mean)
+        square = ops.square(mean)
+        if not pooled:
+            square = column(moments.count) * (moments.variance + square)
+        x, mask = first(x), first(mask)
+        if pooled:
+            return first(mean), first(square)
+    layout = Layout(x, axis)
     features = ops.cast(x, statistics_dtype(x.dtype))
     if mask is not None:
         features = ops.where(layout.mask(mask), features, 0.0)
     if by_moments:
-        square = moments.variance + ops.square(mean)
-        return features, column(moments.count) * square
+        return features, first(square)
     return features, layout.sum(ops.square(features))
 
 
 def _weighted_sum(weight: Tensor, features: Tensor) -> Tensor:
-    """The weighted sum over examples, a vector.
-
-    Compiled, the product is twice as slow as the sum. Otherwise, the sum is
-    twice as slow as the product.
-    """
+    """The weighted sum over examples, a vector."""
     batch, *sizes = ops.shape(features)
     features = ops.reshape(features, (batch, math.prod(sizes)))
-    if tracing.compiling():
-        return ops.sum(weight[:, None] * features, axis=0)
     return ops.matmul(weight[None], features)[0]

@@ -73,5 +73,5 @@ def group_normalization(
     validation.groups_of(groups, x.shape[axis])
 
     spec = NormSpec(PooledAffine(groups, epsilon), axis, activation=activation)
-    y, _ = normalize(spec, x, Params({"gamma": gamma, "beta": beta}), mask)
+    y, *_ = normalize(spec, x, Params({"gamma": gamma, "beta": beta}), mask)
     return y

@@ -92,7 +92,8 @@ def normalize(
         activation,
         dtype,
     )
-    return engine.normalize(spec, x, Params(parameters or {}), mask)
+    y, extras, _ = engine.normalize(spec, x, Params(parameters or {}), mask)
+    return y, extras
 
 
 def _algebra(

@@ -28,15 +28,23 @@ class Coefficients:
         updates: Other results of the algebra, such as new values of the
             layer's non-trainable weights, by name. No gradient flows through
             them. Defaults to `{}`.
+        outputs: Tensors `[rows, channels]`, by name, that
+            `transform_output` of a layer reads. Gradients flow through them.
+            Defaults to `{}`.
     """
 
     center: Tensor
     scale: Tensor
     shift: Tensor
     updates: Any = dataclasses.field(default_factory=dict)
+    outputs: Mapping[str, Tensor] = dataclasses.field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Tensor]:
         return iter((self.center, self.scale, self.shift))
+
+    def sorted_outputs(self) -> list[Tensor]:
+        """The outputs in the order of their names, as TensorFlow has them."""
+        return [self.outputs[name] for name in sorted(self.outputs)]
 
     def with_updates(self, updates: Mapping[str, Tensor]) -> "Coefficients":
         """These coefficients, with other updates."""
@@ -195,4 +203,8 @@ def choose(
         ops.where(condition, first.scale, second.scale),
         ops.where(condition, first.shift, second.shift),
         first.updates,
+        {
+            name: ops.where(condition, output, second.outputs[name])
+            for name, output in first.outputs.items()
+        },
     )

@@ -36,6 +36,7 @@ def sequential(
     momentum: float,
     moving_mean: Tensor,
     moving_variance: Tensor,
+    total: bool = False,
 ) -> Moments:
     """The target of one update that equals one update per ghost batch.
 
@@ -46,6 +47,14 @@ def sequential(
     with p the momentum, as after one update with the target r + that sum. The
     target's variance is not that of any examples and may be negative. An empty
     ghost batch makes no update.
+
+    Args:
+        batch, rows, ghost_batch_size: see `average`.
+        momentum: p.
+        moving_mean, moving_variance: the running statistics.
+        total: whether the update adds `p (moving mean - target mean)**2` to
+            the target variance, so that it averages second moments. The target
+            variance is then that of second moments about the moving mean.
     """
     count, ghosts = _select_ghost_batches(rows, ghost_batch_size)
     present = ops.cast(count > 0, count.dtype)
@@ -56,11 +65,16 @@ def sequential(
         change = weight * (statistics - running)
         return running[None] + ops.sum(change, axis=0, keepdims=True)
 
+    mean = target(moving_mean, ghosts.mean + ghosts.residual)
+    variances = ghosts.variance
+    if total:
+        distance = (ghosts.mean - moving_mean) + ghosts.residual
+        variances = variances + ops.square(distance)
+    variance = target(moving_variance, variances)
+    if total:
+        variance = variance - ops.square(mean - moving_mean)
     return dataclasses.replace(
-        batch,
-        mean=target(moving_mean, ghosts.mean + ghosts.residual),
-        variance=target(moving_variance, ghosts.variance),
-        residual=0.0,
+        batch, mean=mean, variance=variance, residual=0.0
     )
 
 

@@ -1,6 +1,7 @@
 """Chan's merge of moments, and the blocks that are merged."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from keras import ops
@@ -149,3 +150,24 @@ def merge_moments(
 
     mean, variance, residual = merged(mean, variance)
     return mean, variance, ops.stop_gradient(residual)
+
+
+def average_moments(
+    moments: Sequence[Tensor], total: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The averages over the first axis, weighted by the counts.
+
+    Args:
+        moments: count, mean, variance and residual, see `Moments`.
+        total: whether the variance of the means is added to the average of
+            the variances.
+
+    Returns: the sum of the counts, and the averages.
+    """
+    count, mean, variance, residual = moments
+    counts = ops.sum(count, axis=0)
+    weight = count * reciprocal(counts, count.dtype)
+    average = ops.sum(weight * (mean + residual), axis=0)
+    if total:
+        variance = variance + ops.square((mean - average) + residual)
+    return counts, average, ops.sum(weight * variance, axis=0)

@@ -14,6 +14,7 @@ from keras_norms.statistics.arrays import materialized
 from keras_norms.statistics.arrays import reciprocal
 from keras_norms.statistics.arrays import row_counts
 from keras_norms.statistics.merge import PoolingBlocks
+from keras_norms.statistics.merge import average_moments
 from keras_norms.statistics.merge import merge_moments
 from keras_norms.types import Tensor
 
@@ -165,30 +166,32 @@ class Moments:
         count = row_counts(count)
         return Moments(count, mean, variance, residual, self.examples)
 
-    def average_over_replicas(self, replicas_per_group: int = 1) -> "Moments":
+    def average_over_replicas(
+        self, replicas_per_group: int = 1, total: bool = False
+    ) -> "Moments":
         """The averages of means and variances over groups of replicas.
 
         This is the target of the running statistics: the same on every
         replica, and weighted by counts, so that an empty replica changes
-        nothing. It is a constant for differentiation. `replicas_per_group`
-        neighboring replicas are merged first, all of them for `None`.
+        nothing. It is a constant for differentiation.
 
         With one replica, and where a `MirroredStrategy` cannot exchange
         tensors, as inside `tf.cond`, these moments are returned themselves and
         stay differentiable. Other strategies raise a `RuntimeError` there.
+
+        Args:
+            replicas_per_group: how many neighboring replicas are merged first,
+                or `None` for all.
+            total: whether the variance of the means is added to the average of
+                the variances.
         """
         if replicas.count() == 1 or replicas.average_later():
             return self
-        count, mean, variance, residual = map(
-            ops.stop_gradient, self._of_replica_groups(replicas_per_group)
-        )
-        total = ops.sum(count, axis=0)
-        weight = count * reciprocal(total, count.dtype)
+        groups = self._of_replica_groups(replicas_per_group)
+        constants = [ops.stop_gradient(tensor) for tensor in groups]
+        count, mean, variance = average_moments(constants, total)
         return Moments(
-            row_counts(total),
-            ops.sum(weight * (mean + residual), axis=0),
-            ops.sum(weight * variance, axis=0),
-            examples=self.examples,
+            row_counts(count), mean, variance, examples=self.examples
         )
 
     def _mixture(

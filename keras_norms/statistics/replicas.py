@@ -167,3 +167,14 @@ def total(tensor: Tensor) -> Tensor:
     import tensorflow as tf
 
     return _context().all_reduce(tf.distribute.ReduceOp.SUM, tensor)
+
+
+def total_before(number: Tensor) -> Tensor:
+    """The sum of a number of the replicas before this one, see `gather`."""
+    if count() == 1:
+        return 0
+    import tensorflow as tf
+
+    numbers = gather(tf.cast(number, tf.float32))
+    earlier = tf.range(count()) < index()
+    return tf.cast(tf.reduce_sum(tf.where(earlier, numbers, 0.0)), tf.int32)

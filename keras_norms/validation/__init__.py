@@ -1,12 +1,17 @@
 """Checks of arguments. An error states the rule, the value and the fix."""
 
 from keras_norms.validation.activations import activation
+from keras_norms.validation.combinations import refuse_renorm_of_total
+from keras_norms.validation.combinations import refuse_sequential_renorm
+from keras_norms.validation.combinations import refuse_synchronized_blocks
 from keras_norms.validation.hooks import UnavailableMoments
 from keras_norms.validation.hooks import hooks
+from keras_norms.validation.legacy import UNIFIED_OF_VERSION_0_1
 from keras_norms.validation.legacy import addons_filter_response
 from keras_norms.validation.legacy import addons_instance
 from keras_norms.validation.legacy import contrib_instance
 from keras_norms.validation.legacy import remove_keras_2_arguments
+from keras_norms.validation.legacy import unified_of_version_0_1
 from keras_norms.validation.settings import boolean
 from keras_norms.validation.settings import cosine
 from keras_norms.validation.settings import examples
@@ -16,10 +21,9 @@ from keras_norms.validation.settings import groups_of
 from keras_norms.validation.settings import inference_weights
 from keras_norms.validation.settings import multiple_of_row
 from keras_norms.validation.settings import not_negative
+from keras_norms.validation.settings import odd
 from keras_norms.validation.settings import one_of
 from keras_norms.validation.settings import reduction
-from keras_norms.validation.settings import refuse_sequential_renorm
-from keras_norms.validation.settings import refuse_synchronized_blocks
 from keras_norms.validation.settings import renorm_clipping
 from keras_norms.validation.settings import replicas
 from keras_norms.validation.settings import steps
@@ -30,9 +34,11 @@ from keras_norms.validation.tensors import has_channels
 from keras_norms.validation.tensors import inputs
 from keras_norms.validation.tensors import mask_shape
 from keras_norms.validation.tensors import real_dtype
+from keras_norms.validation.tensors import spatial_rank
 from keras_norms.validation.tensors import training
 
 __all__ = [
+    "UNIFIED_OF_VERSION_0_1",
     "UnavailableMoments",
     "activation",
     "addons_filter_response",
@@ -53,15 +59,19 @@ __all__ = [
     "mask_shape",
     "multiple_of_row",
     "not_negative",
+    "odd",
     "one_of",
     "real_dtype",
     "reduction",
+    "refuse_renorm_of_total",
     "refuse_sequential_renorm",
     "refuse_synchronized_blocks",
     "remove_keras_2_arguments",
     "renorm_clipping",
     "replicas",
+    "spatial_rank",
     "steps",
     "training",
+    "unified_of_version_0_1",
     "weight",
 ]

@@ -15,6 +15,7 @@ _HOOKS = {
     "example_statistics": ("instance", "params"),
     "channel_groups": ("moments",),
     "extra_inputs": ("inputs", "mask"),
+    "transform_output": ("y", "outputs", "mask"),
 }
 
 

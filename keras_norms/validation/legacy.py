@@ -65,6 +65,27 @@ def addons_filter_response(axis, learnable_epsilon, arguments):
     return axis, learned
 
 
+UNIFIED_OF_VERSION_0_1 = (
+    "condensation_threshold",
+    "warmup_steps",
+    "when_condensed",
+    "similarity",
+    "scale_calibration",
+)
+
+
+def unified_of_version_0_1(arguments):
+    """Refuses the arguments of unified batch normalization of version 0.1."""
+    received = [n for n in UNIFIED_OF_VERSION_0_1 if n in arguments]
+    if received:
+        raise ValueError(
+            "UnifiedBatchNormalization is the method that its authors "
+            "published, whose threshold is `bound`. Received arguments of "
+            f"version 0.1: {received}. Remove them, or add "
+            '`reading="0.1"` for the deprecated layer of that version.'
+        )
+
+
 def contrib_instance(axis):
     """Refuses `axis=None`, which pools the channels in keras-contrib."""
     if axis is None:

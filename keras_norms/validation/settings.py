@@ -91,28 +91,6 @@ def replicas(value):
     return int(value)
 
 
-def refuse_synchronized_blocks(name, value, synchronized):
-    """Refuses blocks of a replica's batch in a synchronized layer."""
-    if value is not None and synchronized:
-        raise ValueError(
-            f"`{name}` and `synchronized` cannot be combined: the first "
-            "computes statistics of a part of a replica's batch, and the "
-            "second those of the batches of all replicas. Received: "
-            f"{name}={value}, synchronized=True. Remove one of them."
-        )
-
-
-def refuse_sequential_renorm(renorm, ghost_statistics):
-    """Refuses renorm with one update per ghost batch."""
-    if renorm and ghost_statistics == "sequential":
-        raise ValueError(
-            "`renorm` updates its moving averages once per batch, and "
-            '`ghost_statistics="sequential"` makes one update per ghost '
-            'batch. Received both. Use `ghost_statistics="batch"` or '
-            '"average" with renorm.'
-        )
-
-
 def not_negative(name, value):
     """Checks a finite number that is 0 or more, such as an epsilon."""
     if not is_real(value) or not 0 <= value < math.inf:
@@ -207,6 +185,16 @@ def steps(name, value):
         raise ValueError(
             f"`{name}` is a number of training steps and must be an integer, "
             f"0 or more. Received: {name}={value!r}. Use 0 for no steps."
+        )
+    return int(value)
+
+
+def odd(name, value):
+    """Checks the size of a window that has a middle: an odd integer."""
+    if not is_integer(value) or value < 1 or value % 2 == 0:
+        raise ValueError(
+            f"`{name}` must be an odd positive integer, so that the window "
+            f"has a middle. Received: {name}={value!r}. Use 3, 5 or 7."
         )
     return int(value)
 

@@ -82,6 +82,16 @@ def channels(value, shape):
     return shape[value]
 
 
+def spatial_rank(shape):
+    """Checks that inputs have at most three axes of positions."""
+    if len(shape) > 5:
+        raise ValueError(
+            "A depthwise convolution takes inputs of rank 2 to 5, with up to "
+            f"3 axes of positions. Received: an input of shape {shape}, rank "
+            f"{len(shape)}. Reshape the inputs to fewer axes."
+        )
+
+
 def real_dtype(dtype):
     """Refuses the dtypes of complex numbers and of text."""
     if dtype.startswith("complex") or dtype == "string":

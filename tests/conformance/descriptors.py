@@ -12,6 +12,12 @@ from tests.references import formulas
 from tests.references import oracles
 
 CHANNELS = 6
+# Public layers that normalize no features.
+COMPANIONS = (
+    "EnhancedAffine",
+    "ThresholdedLinearUnit",
+    "WeightStandardization",
+)
 
 
 def public_layers():
@@ -131,12 +137,11 @@ DESCRIPTORS = [
             (
                 "UnifiedBatchNormalization",
                 formulas.unified,
-                {},
+                {"constants_give_beta": False},
                 [
                     {},
-                    {"scale_calibration": "instance_enhancement"},
-                    {"calibrate_center": False, "calibrate_scale": False},
                     {"calibrate_scale": False, "synchronized": True},
+                    {"affine": "channel", "calibrate_center": False},
                 ],
             ),
             ("SwitchableNormalization", formulas.switchable, {}, [{}]),

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from tests.conformance.descriptors import CHANNELS
 from tests.conformance.descriptors import Descriptor
+from tests.conformance.training_step import assign_affine
 from tests.conftest import REPLICAS
 
 # The numbers of examples of the replicas, for each number of replicas.
@@ -39,8 +40,11 @@ class Run:
             self.layer.build((None, *shape))
             for variable in self.layer.trainable_variables:
                 variable.assign(rng.uniform(0.2, 0.8, variable.shape))
-            self.layer.gamma.assign(np.linspace(0.5, 2, CHANNELS))
-            self.layer.beta.assign(np.linspace(-1, 1, CHANNELS))
+            assign_affine(
+                self.layer,
+                np.linspace(0.5, 2, CHANNELS),
+                np.linspace(-1, 1, CHANNELS),
+            )
             self.weights = {
                 v.name: v.numpy() for v in self.layer.trainable_variables
             }

@@ -33,7 +33,7 @@ def test_fused_activation(descriptor):
             y = layer(inputs, **descriptor.training)
             if activation is None:
                 y = keras.activations.silu(y)
-        sources = [inputs, layer.gamma.value, layer.beta.value]
+        sources = [inputs, *(v.value for v in layer.trainable_variables)]
         results.append([y, *tape.gradient(y, sources, tf.constant(dy))])
     for fused, separate in zip(*results, strict=True):
         np.testing.assert_allclose(fused, separate, atol=1e-12)

@@ -137,7 +137,7 @@ def test_every_other_layer_is_skipped():
     created = [
         d.create() for d in DESCRIPTORS if not d.name.startswith("Weight")
     ]
-    created.append(layers.ThresholdedLinearUnit())
+    created += [layers.ThresholdedLinearUnit(), layers.EnhancedAffine()]
     assert {type(layer).__name__ for layer in created} == set(OTHERS)
     outputs = sum(layer(inputs) for layer in created)
     model = keras.Model(inputs, keras.layers.Dense(2)(outputs))

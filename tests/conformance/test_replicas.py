@@ -82,6 +82,9 @@ def test_equals_one_device_on_the_joined_batch(
     layer = run.layer
     x, _, mask = run.inputs()
     mean, variance = formulas.running_target(x, run.weights, -1, mask)
+    if layer.running_variance == "total":
+        # The variance of the batch means, of which the first is 0.
+        variance = variance + 0.9 * mean**2
     np.testing.assert_allclose(layer.moving_mean, 0.1 * mean, atol=1e-13)
     np.testing.assert_allclose(
         layer.moving_variance, 0.9 + 0.1 * variance, atol=1e-12
@@ -91,15 +94,16 @@ def test_equals_one_device_on_the_joined_batch(
         for other in others:
             np.testing.assert_array_equal(first, other)
     if "Unified" in descriptor.name:
-        want = ops.feature_similarity(x, mask)
+        cosine = ops.feature_similarity(x, mask) if len(x) > 1 else 1.0
+        want = 0.9 + 0.1 * cosine
         np.testing.assert_allclose(layer.similarity, want, atol=1e-13)
 
 
 @every_synchronized
 def test_one_all_reduce_forward_and_one_backward(strategy, descriptor):
-    """Unified batch norm needs one more, for the sums of features."""
+    """Unified batch norm has two more, for batch sizes and features."""
     run = Run(strategy, descriptor, SHARDS[0])
-    assert run.collectives() == 2 + ("Unified" in descriptor.name)
+    assert run.collectives() == 2 + 2 * ("Unified" in descriptor.name)
 
 
 @pytest.mark.parametrize("shards", SHARDS, ids=str)
@@ -141,45 +145,6 @@ def test_unsynchronized_replicas_average_running_statistics(strategy, shards):
         for value in run.local(moving.value):
             np.testing.assert_allclose(value, wanted, atol=1e-12)
     assert run.collectives() == 1
-
-
-@pytest.mark.parametrize("first", [0, 1])
-@pytest.mark.parametrize("others", [0, 1])
-def test_condensed_replicas_do_not_update_running_statistics(
-    strategy, first, others
-):
-    """A condensed replica is treated like an empty one."""
-    condensed = [first] + [others] * (REPLICAS - 1)
-    run = Run(
-        strategy,
-        Descriptor(
-            "UnifiedBatchNormalization",
-            {"calibrate_center": False, "calibrate_scale": False},
-            formula=formulas.unified,
-        ),
-        (3, 4, 2, 5)[:REPLICAS],
-        dtype="float64",
-        arguments={
-            "momentum": 0.9,
-            "warmup_steps": 0,
-            "condensation_threshold": 0.99,
-        },
-        means=[1e3 * each for each in condensed],
-    )
-    batches = [x for x, each in zip(run.x, condensed, strict=True) if not each]
-    total = sum(len(x) for x in batches)
-    mean, variance = np.zeros(CHANNELS), np.ones(CHANNELS)
-    for x in batches:
-        own, around = formulas.running_target(x, run.weights, -1)
-        mean += 0.1 * len(x) / total * own
-        variance += 0.1 * len(x) / total * (around - 1)
-    for moving, want in (
-        (run.layer.moving_mean, mean),
-        (run.layer.moving_variance, variance),
-    ):
-        for value in run.local(moving.value):
-            np.testing.assert_allclose(value, want, atol=1e-12)
-    assert run.layer.updates == (total > 0)
 
 
 @pytest.mark.skipif(REPLICAS != 2, reason="two replicas start the others")

@@ -25,8 +25,6 @@ def test_reloaded_model_has_equal_predictions(strategy, name, tmp_path):
     rng = np.random.default_rng(0)
     x = rng.normal(2, 3, size=(16 * REPLICAS, 4, CHANNELS)).astype("float32")
     arguments = {"groups": 2} if "Group" in name else {}
-    if "Unified" in name:
-        arguments = {"warmup_steps": 0, "condensation_threshold": 0.3}
     with strategy.scope():
         model = keras.Sequential(
             [

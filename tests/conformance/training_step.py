@@ -37,9 +37,15 @@ def build(descriptor, shape, axis, gamma, beta, **more):
     rng = np.random.default_rng(4)
     for variable in layer.trainable_variables:
         variable.assign(rng.uniform(0.2, 0.8, variable.shape))
-    layer.gamma.assign(gamma)
-    layer.beta.assign(beta)
+    assign_affine(layer, gamma, beta)
     return layer
+
+
+def assign_affine(layer, gamma, beta):
+    """Sets gamma and beta of a layer, if it has them."""
+    for variable, value in ((layer.gamma, gamma), (layer.beta, beta)):
+        if variable is not None:
+            variable.assign(value)
 
 
 def weights(layer):

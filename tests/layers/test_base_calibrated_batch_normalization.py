@@ -17,13 +17,19 @@ from tests.support.samples import random_moments
 from tests.support.samples import training_output
 from tests.support.samples import with_running_statistics
 
-CALIBRATIONS = ["representative", "instance_enhancement"]
+CALIBRATED = [
+    layers.RepresentativeBatchNormalization,
+    layers.InstanceEnhancementBatchNormalization,
+    layers.UnifiedBatchNormalization,
+]
 
 
 def test_initial_output_is_a_fraction_of_batch_norm():
     x = inputs()
     layer = layers.RepresentativeBatchNormalization(**FLOAT64)
     want = training_output(batch_norm_like(layer), x)
+    assert_close(training_output(layer, x), 0.7310585786300049 * want)
+    layer = layers.UnifiedBatchNormalization(**FLOAT64)
     assert_close(training_output(layer, x), 0.7310585786300049 * want)
     layer = layers.InstanceEnhancementBatchNormalization(**FLOAT64)
     assert_close(training_output(layer, x), 0.2689414213699951 * want)
@@ -58,12 +64,10 @@ def test_open_gate_equals_batch_norm():
     )
 
 
-@pytest.mark.parametrize("calibration", CALIBRATIONS)
+@pytest.mark.parametrize("layer_class", CALIBRATED)
 @pytest.mark.parametrize("weight", [0.0, 0.3])
-def test_inference_is_independent_of_other_examples(calibration, weight):
-    layer = layers.UnifiedBatchNormalization(
-        scale_calibration=calibration, inference_weight=weight, **FLOAT64
-    )
+def test_inference_is_independent_of_other_examples(layer_class, weight):
+    layer = layer_class(inference_weight=weight, **FLOAT64)
     with_running_statistics(randomized(layer), *random_moments())
     x = inputs()
     alone = np.concatenate([layer(x[i : i + 1]) for i in range(BATCH)])
@@ -72,7 +76,10 @@ def test_inference_is_independent_of_other_examples(calibration, weight):
 
 def test_example_weighing_blends_calibrated_moments():
     layer = layers.UnifiedBatchNormalization(
-        calibrate_scale=False, inference_weight=0.3, **EXACT
+        calibrate_scale=False,
+        affine="channel",
+        inference_weight=0.3,
+        **EXACT,
     )
     with_running_statistics(randomized(layer), *random_moments())
     x, (mean, variance) = inputs(), random_moments()

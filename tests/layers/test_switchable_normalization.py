@@ -29,3 +29,41 @@ def test_one_hot_logits_select_one_method(index, other, more):
     assert_close(
         training_output(layer, x), other(**EXACT, **more)(x, training=True)
     )
+
+
+@pytest.mark.parametrize(
+    ("index", "other", "more"),
+    [
+        (0, layers.GroupNormalization, {"groups": 1}),
+        (1, layers.BatchNormalization, {}),
+    ],
+)
+def test_rank_2_mixes_layer_and_batch_statistics_only(index, other, more):
+    x = inputs()[:, 0, 0]
+    layer = layers.SwitchableNormalization(**EXACT)
+    layer.build(x.shape)
+    logits = np.full(2, -800.0)
+    logits[index] = 0.0
+    layer.mean_logits.assign(logits)
+    layer.variance_logits.assign(logits)
+    assert_close(
+        training_output(layer, x), other(**EXACT, **more)(x, training=True)
+    )
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+def test_logits_of_version_0_1_load(rank):
+    """It had three logits for inputs of rank 2, of which two are read."""
+    layer = layers.SwitchableNormalization()
+    layer.build((None, *(4,) * (rank - 2), 5))
+    store = {
+        str(index): np.arange(3.0) if "logits" in v.name else v.numpy()
+        for index, v in enumerate(layer._trainable_variables)
+    }
+    first = len(store)
+    for index, v in enumerate(layer._non_trainable_variables):
+        store[str(first + index)] = v.numpy()
+    layer.load_own_variables(store)
+    want = np.arange(3.0)[-len(layer.mean_logits.numpy()) :]
+    np.testing.assert_array_equal(layer.mean_logits, want)
+    np.testing.assert_array_equal(layer.variance_logits, want)

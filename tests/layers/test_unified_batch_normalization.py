@@ -1,6 +1,4 @@
-"""Unified batch normalization: condensed batches, the warm-up, its warning."""
-
-import warnings
+"""Unified batch normalization against the formulas of its authors' code."""
 
 import keras
 import numpy as np
@@ -8,224 +6,244 @@ import pytest
 import tensorflow as tf
 
 from keras_norms import layers
-from keras_norms import ops
-from tests.layers.steps import AXES
+from tests.conftest import REPLICAS
 from tests.layers.steps import FLOAT64
 from tests.layers.steps import batch_norm_like
 from tests.layers.steps import randomized
 from tests.layers.steps import step
+from tests.references import unified
 from tests.support.samples import CHANNELS
 from tests.support.samples import assert_close
 from tests.support.samples import inputs
-from tests.support.samples import random_moments
 from tests.support.samples import training_output
 
-BARE = {"calibrate_center": False, "calibrate_scale": False}
-ALWAYS = {"condensation_threshold": -1.0, "warmup_steps": 0}
-READINGS = ["keep_statistics", "use_running"]
+STEPS = 40
+BOUND = 0.4
+BARE = {
+    "calibrate_center": False,
+    "calibrate_scale": False,
+    "affine": "channel",
+}
 
 
-@pytest.mark.parametrize("when_condensed", READINGS)
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("threshold", [1, 1.0])
-def test_threshold_1_is_bit_equal_to_batch_norm(
-    when_condensed, dtype, threshold
-):
-    """Also for equal examples, whose similarity would round to above 1."""
+def batches(shape, shards=1):
+    """Batches whose examples are alike, then not, then alike again."""
+    random = np.random.default_rng(0)
+    for number in range(STEPS):
+        likeness = 0.0 if 5 <= number < 20 else 3.0
+        x = random.normal(size=shape) + likeness * random.normal(
+            size=(1, *shape[1:])
+        )
+        dy = random.normal(size=shape)
+        # Replicas receive unequal parts, and 16 examples end in the second.
+        at = [] if shards == 1 else [13]
+        yield np.split(x, at), np.split(dy, at)
+
+
+def create(shape, **more):
     layer = layers.UnifiedBatchNormalization(
-        condensation_threshold=threshold,
-        warmup_steps=0,
-        when_condensed=when_condensed,
-        dtype=dtype,
-        **BARE,
+        bound=BOUND, kernel_initializer="uniform", **{**FLOAT64, **more}
     )
+    layer.build((None, *shape[1:]))
+    random = np.random.default_rng(1)
+    for variable in layer.trainable_variables:
+        value = random.uniform(-0.8, 0.8, variable.shape)
+        variable.assign(variable + value)
+    return layer
+
+
+def weights(layer):
+    return {v.name: v.numpy() for v in layer.trainable_variables}
+
+
+def training_step(layer, x, dy):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = layer(x, training=True)
+    sources = [x, *(v.value for v in layer.trainable_variables)]
+    return y, *tape.gradient(y, sources, dy)
+
+
+def compare(layer, oracle, results, expected):
+    """y and dx per replica, summed gradients, and the state."""
+    y, dx, *gradients = results
+    want_y, want_dx, want_gradients = expected
+    for have, want in zip([*y, *dx], [*want_y, *want_dx], strict=True):
+        assert_close(have, want)
+    names = [v.name for v in layer.trainable_variables]
+    for name, have in zip(names, gradients, strict=True):
+        want = want_gradients[name]
+        scale = max(1.0, np.abs(want).max())
+        assert_close(sum(map(np.asarray, have)) / scale, want / scale)
+    assert_close(layer.moving_mean, oracle.mean)
+    assert_close(layer.moving_variance, oracle.variance)
+    assert_close(layer.similarity, oracle.similarity)
+
+
+@pytest.mark.parametrize(
+    ("mode", "rank"),
+    [
+        ("eager", 4),
+        *(("graph", rank) for rank in (2, 3, 4, 5)),
+        ("jit", 2),
+        ("jit", 4),
+    ],
+)
+def test_steps_equal_the_published_code(mode, rank, tmp_path):
+    """The gate opens and closes, with a save and a reload in the middle."""
+    shape = (20, *(4, 3, 2)[: rank - 2], 5)
+    layer = create(shape)
+    oracle = unified.Unified(weights(layer), BOUND)
+    gates = []
+
+    def compiled():
+        if mode == "eager":
+            return training_step
+        return tf.function(training_step, jit_compile=mode == "jit")
+
+    run = compiled()
+    for number, ((x,), (dy,)) in enumerate(batches(shape)):
+        if number == STEPS // 2:
+            model = keras.Sequential([keras.Input(shape[1:]), layer])
+            model.save(tmp_path / "model.keras")
+            loaded = keras.models.load_model(tmp_path / "model.keras")
+            layer, run = loaded.layers[-1], compiled()
+        expected = oracle.step([x], [dy])
+        y, dx, *gradients = run(layer, tf.constant(x), tf.constant(dy))
+        results = [y], [dx], *([g] for g in gradients)
+        compare(layer, oracle, results, expected)
+        gates.append(oracle.similarity > BOUND)
+    assert_close(layer(x), oracle.infer(x))
+    changes = np.diff(np.array(gates, int))
+    assert gates[0]
+    assert (changes == -1).any()
+    assert (changes == 1).any()
+
+
+@pytest.mark.parametrize("synchronized", [False, True])
+def test_replicas_equal_the_published_code(strategy, synchronized, tmp_path):
+    """Synchronized replicas compare the joined batch's first examples."""
+    if REPLICAS != 2:
+        pytest.skip("The shards are those of two replicas.")
+    shape = (21, 4, 3, 5)
+    with strategy.scope():
+        layer = create(shape, synchronized=synchronized)
+    oracle = unified.Unified(weights(layer), BOUND)
+
+    def compiled():
+        return tf.function(
+            lambda x, dy: strategy.run(
+                lambda x, dy: training_step(layer, x, dy), (x, dy)
+            )
+        )
+
+    def spread(values):
+        return strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(
+                values[context.replica_id_in_sync_group]
+            )
+        )
+
+    run = compiled()
+    for number, (x, dy) in enumerate(batches(shape, REPLICAS)):
+        if number == STEPS // 2:
+            with strategy.scope():
+                model = keras.Sequential([keras.Input(shape[1:]), layer])
+                model.save(tmp_path / "model.keras")
+                loaded = keras.models.load_model(tmp_path / "model.keras")
+            layer, run = loaded.layers[-1], compiled()
+        expected = oracle.step(x, dy, synchronized)
+        results = [
+            strategy.experimental_local_results(each)
+            for each in run(spread(x), spread(dy))
+        ]
+        compare(layer, oracle, results, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bound_of_minus_1_is_bit_equal_to_batch_norm(dtype):
+    layer = layers.UnifiedBatchNormalization(bound=-1, dtype=dtype, **BARE)
     plain = batch_norm_like(layer)
-    for x in (inputs(), np.broadcast_to(inputs()[:1], inputs().shape)):
-        x, dy = x.astype(dtype), inputs(1).astype(dtype)
+    for x in (inputs(), -inputs(), inputs()[:1]):
+        x = x.astype(dtype)
+        dy = inputs(1)[: len(x)].astype(dtype)
         steps = (step(each, x, dy) for each in (layer, plain))
         for have, want in zip(*steps, strict=True):
             np.testing.assert_array_equal(have, want)
         np.testing.assert_array_equal(layer(x), plain(x))
 
 
-def test_condensed_batches_keep_running_statistics():
-    x = inputs()
-    layer = layers.UnifiedBatchNormalization(**ALWAYS, **BARE, **FLOAT64)
-    plain = batch_norm_like(layer)
+def test_bound_of_1_trains_as_inference_and_keeps_the_statistics():
+    layer = randomized(layers.UnifiedBatchNormalization(bound=1, **FLOAT64))
     for seed in range(3):
         x = inputs(seed)
-        np.testing.assert_array_equal(
-            training_output(layer, x), training_output(plain, x)
-        )
+        assert_close(training_output(layer, x), layer(x))
     np.testing.assert_array_equal(layer.moving_mean, np.zeros(CHANNELS))
     np.testing.assert_array_equal(layer.moving_variance, np.ones(CHANNELS))
-    assert layer.updates == 0
-    assert layer.steps == 3
 
 
-@pytest.mark.parametrize("more", [BARE, {}, {"inference_weight": 0.3}])
-def test_condensed_batches_with_use_running_equal_inference(more):
-    layer = layers.UnifiedBatchNormalization(
-        when_condensed="use_running", **ALWAYS, **FLOAT64, **more
+def test_identity_kernel_equals_representative_batch_norm():
+    """With gamma 1, beta 0 and a bias of 0."""
+    layer = randomized(
+        layers.UnifiedBatchNormalization(bound=-1, scale=True, **FLOAT64)
     )
-    randomized(layer)
-    mean, variance = random_moments()
-    layer.moving_mean.assign(mean)
-    layer.moving_variance.assign(variance)
+    plain = layers.RepresentativeBatchNormalization(**FLOAT64)
+    plain.build((None, 5, 4, CHANNELS))
+    initializer = layers.UnifiedBatchNormalization().kernel_initializer
+    layer.kernel.assign(initializer(layer.kernel.shape))
+    layer.bias.assign(0 * layer.bias)
+    for name in ("center_weight", "scale_weight", "scale_bias"):
+        getattr(plain, name).assign(getattr(layer, name))
     x = inputs()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        assert_close(training_output(layer, x), layer(x))
+    assert_close(training_output(layer, x), training_output(plain, x))
+    assert_close(layer(x), plain(x))
+
+
+def test_only_the_first_examples_are_compared():
+    alike = np.repeat(inputs()[:1], 16, axis=0)
+    x = np.concatenate([alike, inputs(1)])
+    layer = layers.UnifiedBatchNormalization(**FLOAT64)
+    layer(x, training=True)
+    assert_close(layer.similarity, 1)
+    layer(x[1:], training=True)
+    want = 0.9 + 0.1 * unified.cosine(x[1:])
+    assert_close(layer.similarity, want)
+    assert want < 0.999
+
+
+def test_average_follows_known_cosines():
+    layer = layers.UnifiedBatchNormalization(bound=1, **FLOAT64)
+    cosines = [-1.0, 0.0, 1.0, 1.0, -1.0]
+    pairs = {-1.0: [[1.0, 0], [-2, 0]], 0.0: [[1.0, 0], [0, 3]]}
+    for cosine in cosines:
+        x = np.array(pairs.get(cosine, [[1.0, 1], [2, 2]]))
+        layer(x, training=True)
+    later = 0.9 ** np.arange(len(cosines))[::-1]
+    assert_close(layer.similarity, 0.9**5 + 0.1 * later @ cosines)
+
+
+def test_one_example_has_cosine_1_and_none_changes_nothing():
+    layer = layers.UnifiedBatchNormalization(**FLOAT64)
+    layer.build((None, 5, 4, CHANNELS))
+    layer.similarity.assign(0.5)
+    layer(inputs()[:1], training=True)
+    assert_close(layer.similarity, 0.55)
+    mean = layer.moving_mean.numpy()
+    masked = np.zeros((6, 5), "bool")
+    layer(inputs()[:0], training=True)
+    layer(inputs(), training=True, mask=masked)
+    layer(np.nan * inputs(), training=True)
+    assert_close(layer.similarity, 0.55)
     np.testing.assert_array_equal(layer.moving_mean, mean)
 
 
-def test_running_statistics_skip_condensed_batches():
-    condensed = np.abs(inputs()) + 20
-    batches = [condensed, inputs(1), condensed, condensed, inputs(2)]
-    layer = layers.UnifiedBatchNormalization(
-        condensation_threshold=0.9,
-        warmup_steps=0,
-        momentum=0.8,
-        **BARE,
-        **FLOAT64,
-    )
-    mean, variance = np.zeros(CHANNELS), np.ones(CHANNELS)
-    for x in batches:
-        layer(x, training=True)
-        assert_close(layer.similarity, ops.feature_similarity(x))
-        if x is not condensed:
-            mean = 0.8 * mean + 0.2 * x.mean(AXES)
-            variance = 0.8 * variance + 0.2 * x.var(AXES)
-        assert_close(layer.moving_mean, mean)
-        assert_close(layer.moving_variance, variance)
-    assert layer.steps == 5
-    assert layer.updates == 2
-
-
-def test_warm_up_updates_with_every_batch():
-    layer = layers.UnifiedBatchNormalization(
-        condensation_threshold=-1.0, warmup_steps=3, **BARE, **FLOAT64
-    )
-    plain = batch_norm_like(layer)
-    for seed in range(3):
-        training_output(layer, inputs(seed))
-        training_output(plain, inputs(seed))
-    training_output(layer, inputs(9))
-    np.testing.assert_array_equal(layer.moving_mean, plain.moving_mean)
-    np.testing.assert_array_equal(layer.moving_variance, plain.moving_variance)
-
-
-def test_inference_computes_no_similarity():
-    layer = layers.UnifiedBatchNormalization(**FLOAT64)
-    before = layer(inputs())
-    layer.observed = None
-    np.testing.assert_array_equal(layer(inputs()), before)
-
-
-def layer_with_condensed_batches(**more):
-    layer = layers.UnifiedBatchNormalization(
-        **{**ALWAYS, "name": "norm", **more}
-    )
-    for _ in range(4):
-        layer(np.ones((4, 3), "float32"), training=True)
-    return layer
-
-
-WARNING = (
-    "norm: every batch since its warm-up of {} steps was condensed ({} so "
-    "far, similarity above -1.0, last 1.000), so the running statistics are "
-    "{}, and inference with them may be inaccurate. Raise "
-    "`condensation_threshold` or `warmup_steps`."
-)
-
-
-@pytest.mark.parametrize(
-    ("steps", "skipped", "state"),
-    [(0, 4, "still the initial ones"), (2, 2, "those of the first 2 steps")],
-)
-def test_layer_with_condensed_batches_only_warns_once(steps, skipped, state):
-    layer = layer_with_condensed_batches(warmup_steps=steps)
-    with pytest.warns(UserWarning, match="^norm: ") as caught:
-        layer(np.ones((4, 3), "float32"))
-    (warning,) = caught
-    assert str(warning.message) == WARNING.format(steps, skipped, state)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        layer(np.ones((4, 3), "float32"))
-
-
-def test_model_with_condensed_batches_only_warns_on_use(tmp_path):
-    def fitted():
-        layer = layers.UnifiedBatchNormalization(**ALWAYS, name="norm")
-        model = keras.Sequential([keras.Input((3,)), layer])
-        model.compile("sgd", "mse")
-        x = np.ones((8, 3))
-        model.fit(x, x, batch_size=2, verbose=0)
-        return model
-
-    message = WARNING.format(0, 4, "still the initial ones")
-    for use in (
-        lambda model: model.save(tmp_path / "model.keras"),
-        lambda model: model.predict(np.ones((8, 3)), verbose=0),
-        lambda model: model.evaluate(np.ones((8, 3)), np.ones((8, 3))),
-    ):
-        with pytest.warns(UserWarning, match="^norm: ") as caught:
-            use(fitted())
-        ours = [str(w.message) for w in caught if "norm: " in str(w.message)]
-        assert ours == [message]
-
-
-def test_no_warning_with_other_batches():
-    layer = layers.UnifiedBatchNormalization(warmup_steps=0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        layer(inputs().astype("float32"))
-        layer(inputs().astype("float32"), training=True)
-        layer(np.ones((6, 5, 4, CHANNELS), "float32"), training=True)
-        layer(inputs().astype("float32"))
-
-
-@pytest.mark.parametrize("when_condensed", READINGS)
-def test_similarity_is_not_inside_a_conditional(when_condensed):
-    """Collectives are not allowed there, so all replicas compute it."""
-    layer = layers.UnifiedBatchNormalization(
-        when_condensed=when_condensed, inference_weight=0.1
-    )
-    layer.build((None, 5, 4, CHANNELS))
-
-    @tf.function
-    def run(x, training):
-        return layer(x, training=training)
-
-    graph = run.get_concrete_function(
-        tf.TensorSpec((None, 5, 4, CHANNELS)), tf.TensorSpec((), "bool")
-    ).graph
-    kinds = {operation.type for operation in graph.get_operations()}
-    assert not kinds & {"If", "StatelessIf", "Case", "While", "StatelessWhile"}
-    assert "MatMul" in kinds
-
-
-X = np.random.default_rng(0).normal(1, 2, (70, 4)).astype("float32")
-
-
-@pytest.mark.parametrize("warmup_steps", [0, 100])
-def test_empty_and_infinite_batches_are_not_condensed(warmup_steps):
-    layer = layers.UnifiedBatchNormalization(warmup_steps=warmup_steps)
-    layer(X[:0], training=True)
-    layer(np.nan * X, training=True)
-    layer(X, training=True, mask=np.zeros(70, "bool"))
-    assert layer.condensed == 0
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        layer(X)
-
-
-@pytest.mark.parametrize(("after", "warns"), [(1, False), (2, True)])
-def test_warning_starts_after_a_tenth_of_the_warm_up(after, warns):
-    layer = layers.UnifiedBatchNormalization(-1.0, warmup_steps=20)
-    for _ in range(20 + after):
-        layer(X, training=True)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        layer(X)
-    assert len(caught) == warns
+def test_masked_positions_are_zeros_for_the_convolution():
+    layer = randomized(layers.UnifiedBatchNormalization(**FLOAT64))
+    x, mask = inputs(), np.random.default_rng(5).random((6, 5)) < 0.6
+    mask[0] = True
+    outputs = []
+    for value in (-3.0, 1e6, np.nan):
+        x[~mask] = value
+        outputs.append(layer(x, training=True, mask=mask)[mask])
+    assert_close(outputs[0], outputs[1])
+    assert_close(outputs[0], outputs[2])

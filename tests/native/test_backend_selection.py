@@ -47,6 +47,25 @@ def test_group_norm_is_one_kernel_and_batch_norm_the_two_passes():
 
 
 @built
+def test_depthwise_convolution_is_one_kernel():
+    x = tf.constant(X)
+    both = ["Depthwise", "DepthwiseGradient"]
+    with ops.using_native("always"):
+        enhanced = layers.EnhancedAffine()
+        assert operations(gradients(enhanced), x) == both
+        assert operations(gradients(layers.EnhancedAffine()), x[:, 0, 0]) == []
+        unified = layers.UnifiedBatchNormalization(bound=-1)
+        # The first examples have moments for the cosine.
+        assert operations(gradients(unified, training=True), x) == [
+            "Apply",
+            *both,
+            *("GradientCombine", "GradientSums", "Moments", "Moments"),
+        ]
+    with ops.using_native("never"):
+        assert operations(gradients(enhanced), x) == []
+
+
+@built
 @pytest.mark.parametrize("masked", [False, True])
 def test_similarity_reads_squares_from_moments(masked):
     mask = np.ones(X.shape[:-1], bool) if masked else None

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_norms import layers
 from keras_norms import ops
+from keras_norms.native import loader
 from tests.support.native_library import X
 from tests.support.native_library import both_ways
 from tests.support.native_library import built
@@ -45,6 +46,53 @@ def test_moments_have_gradients_of_both_orders(masked, jit):
         have = derivatives(tf.constant(x), mask if masked else None)
     np.testing.assert_allclose(have[0], first, atol=1e-14)
     np.testing.assert_allclose(have[1], slope**2 * centered, atol=1e-14)
+
+
+@built
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("use_bias", [False, True])
+def test_depthwise_convolution_has_second_derivatives(use_bias, jit):
+    """The operation itself, as maps convert it, has the first one."""
+    x = tf.constant(X, "float64")
+    random = np.random.default_rng(1)
+    dy = random.normal(size=X.shape)
+    layer = layers.EnhancedAffine(use_bias=use_bias, dtype="float64")
+    layer.build(x.shape)
+    layer.kernel.assign(random.normal(size=layer.kernel.shape))
+
+    def derivatives():
+        @tf.function(jit_compile=jit)
+        def run(x):
+            weights = [v.value for v in layer.trainable_variables]
+            with tf.GradientTape() as outer:
+                outer.watch(x)
+                with tf.GradientTape() as inner:
+                    inner.watch(x)
+                    y = layer(x) ** 2
+                first = inner.gradient(y, [x, *weights], dy)
+                total = sum(tf.reduce_sum(each**2) for each in first)
+            second = outer.gradient(total, [x, *weights])
+            return tf.concat([tf.reshape(d, [-1]) for d in second], 0)
+
+        return run(x)
+
+    native, composed = both_ways(derivatives)
+    scale = np.abs(composed).max()
+    np.testing.assert_allclose(native / scale, composed / scale, atol=1e-13)
+    weights = tf.reshape(layer.kernel, [9, 12])
+    library = loader.load()
+    found = []
+    for convolve in (
+        lambda x: library.keras_norms_depthwise(
+            x, weights, tf.zeros([0, 12], x.dtype), axis=3, window=3
+        ),
+        layer,
+    ):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = convolve(x)
+        found.append(tape.gradient(y, x, dy))
+    np.testing.assert_allclose(*found, atol=1e-12)
 
 
 @built

@@ -45,6 +45,8 @@ DYNAMIC = {
     "instance": lambda: layers.InstanceNormalization(axis=1),
     "batch": lambda: layers.BatchNormalization(momentum=0.5),
     "switchable": lambda: layers.SwitchableNormalization(activation="gelu"),
+    "depthwise": layers.EnhancedAffine,
+    "unified": layers.UnifiedBatchNormalization,
 }
 
 

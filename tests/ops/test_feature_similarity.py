@@ -14,8 +14,6 @@ from tests.support.samples import assert_close
 from tests.support.samples import inputs
 from tests.support.samples import training_output
 
-ALWAYS = {"condensation_threshold": -1.0, "warmup_steps": 0}
-
 
 @pytest.mark.parametrize("pooled", [False, True])
 def test_equals_mean_cosine_of_pairs(pooled):
@@ -52,7 +50,7 @@ def test_few_or_no_examples_are_finite():
     assert ops.feature_similarity(x[:0]) == 0
     assert ops.feature_similarity(0 * x) == 0
     assert np.isfinite(ops.feature_similarity(x[:, :0]))
-    alone = layers.UnifiedBatchNormalization(**{**ALWAYS, **FLOAT64})
+    alone = layers.UnifiedBatchNormalization(**FLOAT64)
     assert np.isfinite(training_output(alone, x[:1])).all()
 
 
@@ -86,3 +84,16 @@ def test_mask_without_effect(pooled):
 
 def test_overflow_of_squares_returns_0():
     assert ops.feature_similarity(np.full((3, 4), 1e30, "float32")) == 0
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_first_examples_alone_are_compared(pooled):
+    x = inputs()
+    mask = np.random.default_rng(0).random((BATCH, 5)) < 0.6
+    for examples in (1, 2, BATCH, BATCH + 3):
+        for complete, part in ((None, None), (mask, mask[:examples])):
+            have = ops.feature_similarity(
+                x, complete, pooled=pooled, examples=examples
+            )
+            want = ops.feature_similarity(x[:examples], part, pooled=pooled)
+            assert_close(have, want)

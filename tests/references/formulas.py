@@ -12,6 +12,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow.experimental.numpy as tnp
 
+from tests.references.convolution import convolution
+
 EPSILON = 1e-3
 OVER_BATCH, OVER_EXAMPLE, OVER_LAYER = (0, 1), (1,), (1, 2)
 
@@ -23,6 +25,7 @@ class Inputs:
     mask: Any
     w: dict[str, Any]
     options: dict[str, Any]
+    shape: Any = None
     running: Any = None
 
     def mean(self, values, axes):
@@ -77,9 +80,19 @@ def instance_enhancement(i):
 
 
 def unified(i):
-    if i.options.get("scale_calibration") == "instance_enhancement":
-        return instance_enhancement(i)
-    return representative(i)
+    """While the similarity is above the bound."""
+    x = centered(i)
+    z = i.standardized(*i.batch(x), x)
+    if "kernel" in i.w:
+        shaped = i.xp.reshape(z * i.mask, i.shape)
+        y = convolution(i.xp, shaped, i.w["kernel"])
+        y = i.xp.reshape(y, z.shape) + i.w["bias"]
+    else:
+        y = i.w["gamma"] * z + i.w["beta"]
+    if "scale_weight" in i.w:
+        mean = i.mean(z, OVER_EXAMPLE)
+        y = y * i.sigmoid(i.w["scale_weight"] * mean + i.w["scale_bias"])
+    return y
 
 
 def dynamic(i):
@@ -117,6 +130,8 @@ def dynamic(i):
 
 def switchable(i):
     methods = [i.moments(OVER_EXAMPLE), i.moments(OVER_LAYER), i.batch()]
+    # Inputs of rank 2 have two logits, for layer and batch statistics.
+    methods = methods[-len(i.w["mean_logits"]) :]
     mean, variance = (
         sum(share[k] * moments[which] for k, moments in enumerate(methods))
         for which, share in enumerate(
@@ -161,7 +176,7 @@ def _inputs(xp, x, w, axis, mask, **more):
         mask = mask.reshape(mask.shape + (1,) * (len(shape) - 1 - mask.ndim))
         mask = np.broadcast_to(mask, shape[:-1]).reshape(column)
     w = {name: np.asarray(value, "float64") for name, value in w.items()}
-    return Inputs(xp, x, mask, w, **more), shape
+    return Inputs(xp, x, mask, w, shape=shape, **more), shape
 
 
 def values(formula, x, w, axis, options, mask=None, running=None):

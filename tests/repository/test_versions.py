@@ -17,6 +17,7 @@ from tests.support.pages import blocks
 from tests.support.pages import run
 
 COMPANIONS = {
+    "EnhancedAffine": layers.EnhancedAffine,
     "ThresholdedLinearUnit": layers.ThresholdedLinearUnit,
     "WeightStandardization": lambda: layers.WeightStandardization(
         keras.layers.Conv2D(CHANNELS, 3)

@@ -6,11 +6,13 @@ from tests.conformance.descriptors import public_layers
 ALL = [
     getattr(layers, name)
     for name in public_layers()
-    if name not in ("ThresholdedLinearUnit", "WeightStandardization")
+    if name
+    not in ("EnhancedAffine", "ThresholdedLinearUnit", "WeightStandardization")
 ]
 PLAIN_BATCH = [k for k in ALL if issubclass(k, layers.BatchNormalization)]
 DYNAMIC = [layers.DynamicNormalization]
 UNIFIED = [layers.UnifiedBatchNormalization]
+CONVOLVED = [*UNIFIED, layers.EnhancedAffine]
 FILTER = [layers.FilterResponseNormalization]
 BATCH = [
     layers.BatchGroupNormalization,

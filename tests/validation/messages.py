@@ -139,10 +139,6 @@ COSINE = (
     "1. Received: {name}={value}. Use 1 for a threshold that is never "
     "exceeded."
 )
-STEPS = (
-    "`{name}` is a number of training steps and must be an integer, 0 or "
-    "more. Received: {name}={value}. Use 0 for no steps."
-)
 REDUCTION = (
     "`reduction` must be a finite number, 1 or more: for C channels, the "
     "bottleneck has C / reduction units, at least 1. Received: "
@@ -153,11 +149,15 @@ ONE_OF = (
     "these."
 )
 STATISTICS = ONE_OF.format(["batch", "sequential", "average"])
+VARIANCES = ONE_OF.format(["within", "total"])
 SCOPES = ONE_OF.format(["example", "batch"])
 RUNNING = ONE_OF.format(["running", "batch"])
-READINGS = ONE_OF.format(["keep_statistics", "use_running"])
-SIMILARITIES = ONE_OF.format(["features", "pooled"])
-SCALES = ONE_OF.format(["representative", "instance_enhancement"])
+READINGS = ONE_OF.format(["published", "0.1"])
+AFFINES = ONE_OF.format(["depthwise", "channel"])
+ODD = (
+    "`{name}` must be an odd positive integer, so that the window has a "
+    "middle. Received: {name}={value}. Use 3, 5 or 7."
+)
 WRAPPED = (
     "WeightStandardization wraps convolutions, including transposed and "
     "depthwise ones, and Dense layers. Received: layer={} of type {}. Wrap "

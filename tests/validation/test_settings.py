@@ -8,6 +8,7 @@ from keras_norms import layers
 from tests.support.refusals import refusal
 from tests.validation.layer_classes import ALL
 from tests.validation.layer_classes import BATCH
+from tests.validation.layer_classes import CONVOLVED
 from tests.validation.layer_classes import CROSS
 from tests.validation.layer_classes import DYNAMIC
 from tests.validation.layer_classes import FILTER
@@ -16,6 +17,7 @@ from tests.validation.layer_classes import NOT_SPECIAL
 from tests.validation.layer_classes import PLAIN_BATCH
 from tests.validation.layer_classes import UNDECIDED
 from tests.validation.layer_classes import UNIFIED
+from tests.validation.messages import AFFINES
 from tests.validation.messages import AXIS
 from tests.validation.messages import BATCH_AXIS
 from tests.validation.messages import BOOLEAN
@@ -28,17 +30,16 @@ from tests.validation.messages import GROUPS
 from tests.validation.messages import KEYS
 from tests.validation.messages import NEGATIVE
 from tests.validation.messages import NOT_NEGATIVE
+from tests.validation.messages import ODD
 from tests.validation.messages import READINGS
 from tests.validation.messages import REDUCTION
 from tests.validation.messages import REPLICAS
 from tests.validation.messages import RUNNING
-from tests.validation.messages import SCALES
 from tests.validation.messages import SCOPES
-from tests.validation.messages import SIMILARITIES
 from tests.validation.messages import STATISTICS
-from tests.validation.messages import STEPS
 from tests.validation.messages import SWAPPED
 from tests.validation.messages import SYNCHRONIZED
+from tests.validation.messages import VARIANCES
 from tests.validation.messages import VIRTUAL
 from tests.validation.messages import WRAPPED
 
@@ -75,13 +76,16 @@ ARGUMENTS = [
     (DYNAMIC, "inference_statistics", ("moving",), RUNNING),
     (DYNAMIC, "separate", (1,), BOOLEAN),
     (DYNAMIC, "use_bias", (None,), BOOLEAN),
-    (UNIFIED, "condensation_threshold", (-1.1, 1.5, "0.8", None), COSINE),
-    (UNIFIED, "warmup_steps", (-1, 2.5, None, True), STEPS),
-    (UNIFIED, "when_condensed", ("skip", None), READINGS),
-    (UNIFIED, "similarity", ("cosine", None), SIMILARITIES),
+    (BATCH, "running_variance", ("biased", 1), VARIANCES),
+    (UNIFIED, "bound", (-1.1, 1.5, "0.8", None), COSINE),
+    (UNIFIED, "similarity_momentum", OUTSIDE, FRACTION),
+    (UNIFIED, "similarity_examples", NO_COUNT, EXAMPLES),
     (UNIFIED, "calibrate_center", (1, None), BOOLEAN),
     (UNIFIED, "calibrate_scale", ("representative",), BOOLEAN),
-    (UNIFIED, "scale_calibration", (True, None), SCALES),
+    (UNIFIED, "affine", ("conv", None), AFFINES),
+    (UNIFIED, "reading", ("0.2", None), READINGS),
+    (CONVOLVED, "kernel_size", (0, 2, 2.5, "3", None, True), ODD),
+    (CONVOLVED[1:], "use_bias", (1, None), BOOLEAN),
     (FILTER, "learnable_epsilon", (1,), BOOLEAN),
 ]
 

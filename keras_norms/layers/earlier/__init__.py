@@ -1,0 +1,1 @@
+"""Layers as they were in earlier versions, for saved configurations."""
