@@ -1,20 +1,18 @@
 """One figure per experiment, with one panel per data set."""
 
 import matplotlib
-import numpy as np
 
-from benchmarks.papers import claims
-from benchmarks.papers.experiments import THRESHOLDS
-from benchmarks.papers.results import difference
+from benchmarks.papers import bootstrap
+from benchmarks.papers import configurations as names
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
-from matplotlib import ticker
 
 # The palette of Okabe and Ito, which suits every type of color vision.
 COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"]
 MARKERS = "os^DvP"
 SIZE = 4.2  # inches of a panel
+ERROR = "test error, %"
 
 
 def panels(results, title, count=1):
@@ -34,40 +32,44 @@ def panels(results, title, count=1):
     return figure, axes
 
 
-def lines(axis, results, experiment, column="test_error", methods=None):
-    """Plots means and 95% intervals by condition, one line per method."""
-    for index, method in enumerate(methods or results.methods(experiment)):
-        conditions = results.conditions(experiment, method)
-        found = [
-            difference(results.values(experiment, method, c, column))
-            for c in conditions
-        ]
-        axis.errorbar(
-            [float(condition) for condition in conditions],
-            [each.mean for each in found],
-            [each.margin for each in found],
-            label=method,
-            color=COLOURS[index % len(COLOURS)],
-            marker=MARKERS[index % len(MARKERS)],
-            capsize=3,
-        )
+def line(axis, results, label, found, index, weighted=False, style="-"):
+    """Plots errors with 95% intervals.
+
+    Args:
+        axis: the axes.
+        results: the `Results`.
+        label: the label in the legend.
+        found: the names of configurations by their positions on the x axis.
+        index: the number of the color and the marker.
+        weighted: whether the errors are those with example weighing.
+        style: the style of the line between errors.
+    """
+    means, ends = [], []
+    for name in found.values():
+        errors = results.errors(name, weighted)
+        estimate = bootstrap.estimate(lambda x: x, errors)
+        means.append(100 * estimate.value)
+        ends.append(100 * (estimate.interval()[1] - estimate.value))
+    axis.errorbar(
+        list(found),
+        means,
+        ends,
+        label=label,
+        color=COLOURS[index % len(COLOURS)],
+        marker=MARKERS[index % len(MARKERS)],
+        linestyle=style,
+        capsize=3,
+    )
 
 
-def logarithmic(axis, results, experiment):
-    """A logarithmic axis with ticks at the trained conditions."""
-    method = results.methods(experiment)[0]
-    ticks = [float(c) for c in results.conditions(experiment, method)]
-    axis.set_xscale("log", base=2)
-    axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+def ticks(axis, positions, labels=None, logarithmic=True):
+    """Ticks at the positions of configurations."""
+    if logarithmic:
+        axis.set_xscale("log", base=2)
+    axis.set_xticks(
+        list(positions), labels or [f"{each:g}" for each in positions]
+    )
     axis.minorticks_off()
-
-
-def steep(axis):
-    """A logarithmic axis of values with decimal numbers as labels."""
-    axis.set_yscale("log")
-    axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 3, 5)))
-    axis.yaxis.set_major_formatter("{x:g}")
-    axis.yaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def below(figure, axes):
@@ -77,131 +79,144 @@ def below(figure, axes):
 
 
 def batch_size(results):
-    title = "Error against images per replica, of two replicas"
-    figure, axes = panels(results, title)
-    for axis, each in zip(axes[0], results, strict=True):
-        lines(axis, each, "batch_size")
-        logarithmic(axis, each, "batch_size")
-        axis.invert_xaxis()
-        axis.set_xlabel("images per replica and step")
-        axis.set_ylabel("test error, %")
-    below(figure, axes)
-    return figure
-
-
-def ghost_size(results):
-    title = "Error against the size of ghost batches, in a batch of 64"
-    figure, axes = panels(results, title)
-    for axis, each in zip(axes[0], results, strict=True):
-        lines(axis, each, "ghost_size")
-        logarithmic(axis, each, "ghost_size")
-        axis.set_xlabel("examples of a ghost batch")
-        axis.set_ylabel("test error, %")
-    return figure
-
-
-def weighing(results):
-    title = "Inference example weighing: cross-entropy and error"
-    figure, axes = panels(results, title, count=2)
-    columns = {
-        "test_loss": "test cross-entropy",
-        "test_error": "test error, %",
+    figure, axes = panels(results, "Few images: per replica, and per step", 2)
+    norm, group = names.BATCH_NORM, names.GROUP_NORM
+    batch_norm, group_norm = names.in_batch(norm), names.in_batch(group)
+    replicas = {count: names.per_replica(count) for count in (2, 8)}
+    replicas[32] = batch_norm
+    steps = {
+        names.BATCH_NORM: {2: names.small(norm), 32: batch_norm},
+        names.GROUP_NORM: {2: names.small(group), 32: group_norm},
     }
-    for row, (column, label) in zip(axes, columns.items(), strict=True):
-        for axis, each in zip(row, results, strict=True):
-            lines(axis, each, "weighing", column)
-            axis.set_xscale("symlog", linthresh=0.01)
-            steep(axis)
-            axis.set_xlabel("share of an example's own statistics, alpha")
-            axis.set_ylabel(label)
-    below(figure, axes)
+    for (top, bottom), each in zip(axes.T, results, strict=True):
+        line(top, each, names.BATCH_NORM, replicas, 0)
+        line(
+            top, each, names.GROUP_NORM, dict.fromkeys(replicas, group_norm), 1
+        )
+        top.set_xlabel("images per replica, of 32 per step")
+        for index, (label, found) in enumerate(steps.items()):
+            line(bottom, each, label, found, index)
+        batch_group = {2: names.small(names.BATCH_GROUP)}
+        line(bottom, each, names.BATCH_GROUP, batch_group, 2)
+        bottom.set_xlabel("images per step, with equal images in all")
+        for axis in (top, bottom):
+            ticks(axis, (2, 8, 32))
+            axis.set_ylabel(ERROR)
+    below(figure, axes[1:])
+    return figure
+
+
+def groups(results):
+    figure, axes = panels(results, "Group norm of 16 channels")
+    positions = {1: 1, 2: 2, names.GROUPS: names.GROUPS, 8: 8, 16: -1}
+    found = {
+        position: names.grouped(count) for position, count in positions.items()
+    }
+    for axis, each in zip(axes[0], results, strict=True):
+        line(axis, each, names.GROUP_NORM, found, 1)
+        ticks(axis, positions)
+        axis.set_xlabel("groups (1: layer norm, 16: instance norm)")
+        axis.set_ylabel(ERROR)
+    return figure
+
+
+def ghosts(results):
+    title = "Ghost batches in a batch of 128, and example weighing"
+    figure, axes = panels(results, title, 2)
+    sizes = (*names.GHOSTS, names.LARGE)
+    found = {size: names.ghost(size) for size in sizes}
+    for (top, bottom), each in zip(axes.T, results, strict=True):
+        line(top, each, "inference weight 0", found, 0)
+        line(top, each, "best inference weight", found, 1, weighted=True)
+        ticks(top, sizes)
+        top.set_xlabel("examples of a ghost batch")
+        top.set_ylabel(ERROR)
+        top.legend()
+        for index, size in enumerate((2, 8, 32, names.LARGE)):
+            bottom.plot(
+                names.WEIGHTS,
+                each.curve(names.ghost(size), "validation_losses"),
+                label=f"size {size}",
+                color=COLOURS[index],
+                marker=MARKERS[index],
+            )
+        bottom.set_xscale("symlog", linthresh=0.01)
+        bottom.set_xlabel("inference weight, alpha")
+        bottom.set_ylabel("validation cross-entropy")
+        bottom.legend()
     return figure
 
 
 def weight_decay(results):
-    title = "Weight decay on gamma and beta"
-    figure, axes = panels(results, title)
+    figure, axes = panels(results, "Weight decay of a residual network")
     for axis, each in zip(axes[0], results, strict=True):
-        lines(axis, each, "weight_decay")
-        axis.set_xticks([0, 1], ["off", "on"])
-        axis.set_xlim(-0.3, 1.3)
-        axis.set_ylabel("test error, %")
+        for index, decays_affine in enumerate((True, False)):
+            label = "all weights" if decays_affine else "not gamma and beta"
+            found = {
+                dose: names.decay(dose, decays_affine) for dose in names.DOSES
+            }
+            line(axis, each, label, found, index)
+        ticks(axis, names.DOSES)
+        axis.set_xlabel("decay, summed over the training")
+        axis.set_ylabel(ERROR)
     axes[0, 0].legend()
     return figure
 
 
 def dynamic(results):
-    title = "Dynamic normalization"
-    figure, axes = panels(results, title, count=2)
-    labels = {
-        "dynamic_rate": "learning rate, times the usual",
-        "dynamic_batch": "batch",
-    }
-    for row, (experiment, label) in zip(axes, labels.items(), strict=True):
-        for axis, each in zip(row, results, strict=True):
-            lines(axis, each, experiment)
-            logarithmic(axis, each, experiment)
-            axis.set_xlabel(label)
-            axis.set_ylabel("test error, %")
-            if experiment == "dynamic_rate":
-                steep(axis)
-    below(figure, axes)
+    figure, axes = panels(results, "Dynamic normalization", 2)
+    batches = (4, 16, 32)
+    rates = [names.RATE * factor for factor in names.HIGH]
+    for (top, bottom), each in zip(axes.T, results, strict=True):
+        for index, method in enumerate((names.BATCH_NORM, names.DN_B)):
+            found = {batch: names.in_batch(method, batch) for batch in batches}
+            line(top, each, method, found, index)
+        line(top, each, names.DN_C, {32: names.in_batch(names.DN_C)}, 2)
+        ticks(top, batches)
+        top.set_xlabel("images per step")
+        methods = (names.BATCH_NORM, names.DN_B, names.BOUNDED)
+        for index, method in enumerate(methods):
+            high = [names.at_rate(method, factor) for factor in names.HIGH]
+            found = dict(zip(rates, high, strict=True))
+            line(bottom, each, method, found, (0, 1, 3)[index])
+        ticks(bottom, rates)
+        bottom.set_xlabel("learning rate")
+        for axis in (top, bottom):
+            axis.set_ylabel(ERROR)
+            axis.legend()
     return figure
 
 
 def unified(results):
-    title = "Unified batch normalization"
-    figure, axes = panels(results, title, count=3)
-    for column, each in enumerate(results):
-        error, similarity, sweep = axes[:, column]
-        for index, method in enumerate(each.methods("unified")):
-            threshold = each.chosen("unified", method, "error")
-            for axis, name in (
-                (error, "errors"),
-                (similarity, "similarities"),
-            ):
-                values = each.series("unified", method, threshold, name)
-                axis.plot(
-                    np.arange(1, values.shape[1] + 1),
-                    values.mean(axis=0),
-                    label=f"{method}, {threshold}",
-                    color=COLOURS[index],
-                    marker=MARKERS[index],
-                )
-        steep(error)
-        error.set_ylabel("test error, %")
-        similarity.set_ylabel("mean similarity over layers")
-        for axis in (error, similarity):
-            axis.set_xlabel("epoch")
-        swept = [
-            method
-            for method in each.methods("unified")
-            if len(each.conditions("unified", method)) > 1
-        ]
-        lines(sweep, each, "unified", "validation_error", swept)
-        plain = each.mean(
-            "unified", claims.NORM, 1.0, column="validation_error"
-        )
-        sweep.axhline(plain, color="black", label=claims.NORM)
-        sweep.set_xticks(THRESHOLDS)
-        sweep.set_xlabel("condensation threshold")
-        sweep.set_ylabel("validation error, %")
-    for axis in axes[[0, 2]].flat:
-        axis.legend(fontsize="small")
+    figure, axes = panels(results, "Unified batch normalization and its parts")
+    stages = (names.GATE, names.CALIBRATIONS, names.DEPTHWISE)
+    bounds = [f"bound {bound:g}" for bound in names.BOUNDS[1:]]
+    labels = [names.BATCH_NORM, *stages, "no bound", *bounds]
+    for axis, each in zip(axes[0], results, strict=True):
+        for index, batch in enumerate((names.BATCH, names.LARGE)):
+            parts = [names.in_batch(stage, batch) for stage in stages]
+            both = [names.unified_norm(b, batch) for b in names.BOUNDS]
+            norm = names.in_batch(names.BATCH_NORM, batch)
+            found = dict(enumerate([norm, *parts, *both]))
+            line(axis, each, f"batch {batch}", found, index, style="")
+        ticks(axis, range(len(labels)), labels, logarithmic=False)
+        axis.tick_params(axis="x", rotation=30)
+        axis.set_ylabel(ERROR)
+    axes[0, 0].legend()
     return figure
 
 
 FIGURES = {
     "batch_size": batch_size,
-    "ghost_size": ghost_size,
-    "weighing": weighing,
+    "groups": groups,
+    "ghosts": ghosts,
     "weight_decay": weight_decay,
     "dynamic": dynamic,
     "unified": unified,
 }
 
 
-def draw(results, experiment, path):
-    figure = FIGURES[experiment](results)
+def draw(results, name, path):
+    figure = FIGURES[name](results)
     figure.savefig(path, dpi=110)
     plt.close(figure)

@@ -1,86 +1,127 @@
-"""Results by key, and differences paired by seed."""
+"""Results of one data set by configuration, and choices on validation sets."""
 
-import dataclasses
+import functools
 import math
-import re
 
 import numpy as np
-from scipy import stats
+
+from benchmarks.papers import bootstrap
+from benchmarks.papers import records
 
 
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """A mean over seeds and half of its 95% confidence interval."""
+def rate_of(rates, rows):
+    """The rate whose mean validation error is lowest in the rows of a sweep.
 
-    mean: float
-    margin: float
-    seeds: int
-
-    def __str__(self):
-        return f"{self.mean:+.2f} ± {self.margin:.2f}"
-
-
-def difference(values):
-    values = np.asarray(values, float)
-    if len(values) < 2:
-        return Difference(float(values.mean()), math.inf, len(values))
-    error = values.std(ddof=1) / math.sqrt(len(values))
-    margin = float(stats.t.ppf(0.975, len(values) - 1)) * error
-    return Difference(float(values.mean()), margin, len(values))
+    The mean cross-entropy decides between equal errors. A single rate needs no
+    sweep.
+    """
+    if len(rates) == 1:
+        return rates[0]
+    by_rate = {}
+    for row in rows:
+        measured = (row["validation_error"], row["validation_loss"])
+        by_rate.setdefault(float(row["rate"]), []).append(measured)
+    return min(by_rate, key=lambda rate: mean_rank(by_rate[rate]))
 
 
-def _natural(name):
-    """A sort key by which ghost batches of 4 come before those of 16."""
-    return [int(p) if p.isdigit() else p for p in re.split(r"(\d+)", name)]
+def mean_rank(measured):
+    """A sort key: the mean error, then the mean loss, with NaN last."""
+    errors, losses = np.mean(np.array(measured, float), axis=0)
+    return float(errors), math.inf if math.isnan(losses) else float(losses)
 
 
 class Results:
-    """Rows of one data set."""
+    """The rows of one data set, of which incomplete ones are left out.
+
+    Args:
+        rows: rows of results.csv.
+        dataset: the name of the data set.
+    """
 
     def __init__(self, rows, dataset):
         self.dataset = dataset
-        self._rows = {}
+        self._sweeps, verdicts = {}, {}
         for row in rows:
             if row["dataset"] == dataset:
-                keys = row["experiment"], row["method"], row["condition"]
-                self._rows.setdefault(keys, {})[int(row["seed"])] = row
+                is_swept = row["stage"] == records.SWEEP
+                stage = self._sweeps if is_swept else verdicts
+                stage.setdefault(row["configuration"], []).append(row)
+        self._rows = {
+            name: self._by_seed(name, found)
+            for name, found in verdicts.items()
+        }
+        self.seeds = max(map(len, self._rows.values()), default=0)
 
-    def values(self, experiment, method, condition, column="test_error"):
-        """A column by seed, in the order of seeds."""
-        rows = self._rows[experiment, method, str(condition)]
-        return np.array([float(rows[s][column]) for s in sorted(rows)])
+    def _by_seed(self, name, rows):
+        """The rows with the best rate of the sweep."""
+        rates = [float(row["rate"]) for row in rows]
+        if name in self._sweeps:
+            rates = [rate_of([], self._sweeps[name])]
+        return {
+            int(row["seed"]): row
+            for row in rows
+            if float(row["rate"]) == rates[0]
+        }
 
-    def series(self, experiment, method, condition, column):
-        """A column of values by epoch, of shape [seeds, epochs]."""
-        rows = self._rows[experiment, method, str(condition)]
-        texts = [rows[seed][column].split() for seed in sorted(rows)]
-        return np.array(texts, float)
+    def names(self):
+        """The configurations of which all seeds are trained."""
+        return [n for n, rows in self._rows.items() if len(rows) == self.seeds]
 
-    def mean(self, *keys, **more):
-        return self.values(*keys, **more).mean()
+    def rows(self, name):
+        """The rows of a configuration, one per seed."""
+        rows = self._rows.get(name, {})
+        if not rows or len(rows) < self.seeds:
+            raise KeyError(f"not yet trained on {self.dataset}: {name}")
+        return [rows[seed] for seed in sorted(rows)]
 
-    def conditions(self, experiment, method):
-        """The conditions of a method in ascending order."""
-        found = [
-            condition
-            for (name, of, condition) in self._rows
-            if (name, of) == (experiment, method)
-        ]
-        return sorted(found, key=float) or self._missing(experiment, method)
+    def column(self, name, column):
+        """A column of numbers, one per seed."""
+        return np.array([float(row[column]) for row in self.rows(name)])
 
-    def methods(self, experiment):
-        """The methods of an experiment, sorted by name."""
-        names = (of for (name, of, _) in self._rows if name == experiment)
-        return sorted(set(names), key=_natural) or self._missing(experiment)
+    def curve(self, name, column):
+        """The mean over seeds of a column of numbers by inference weight."""
+        texts = [row[column].split() for row in self.rows(name)]
+        return np.array(texts, float).mean(axis=0)
 
-    def _missing(self, *keys):
-        raise KeyError(f"not trained on {self.dataset}: {', '.join(keys)}")
+    def errors(self, name, weighted=False):
+        """The resampled mean error, as a fraction."""
+        column = "weighted_wrong" if weighted else "wrong"
+        return self._means(name, column, records.decode_wrong)
 
-    def chosen(self, experiment, method, measure="loss"):
-        """The condition with the best results on the validation half."""
-        return min(
-            self.conditions(experiment, method),
-            key=lambda condition: self.mean(
-                experiment, method, condition, column=f"validation_{measure}"
-            ),
-        )
+    def early_errors(self, name):
+        """The resampled mean error early in training."""
+        return self._means(name, "early_wrong", records.decode_wrong)
+
+    def losses(self, name, weighted=False):
+        """The resampled mean cross-entropy."""
+        column = "weighted_losses" if weighted else "losses"
+        return self._means(name, column, records.decode_losses)
+
+    @functools.cache  # noqa: B019  results live as long as the process
+    def _means(self, name, column, decode):
+        decoded = [decode(row[column]) for row in self.rows(name)]
+        return bootstrap.means(np.stack(decoded))
+
+    def diverged(self, name):
+        """How many trainings have a loss that is not a number."""
+        losses = self.column(name, "test_loss")
+        return int(np.count_nonzero(~np.isfinite(losses)))
+
+    def best(self, names):
+        """The configuration with the lowest mean validation error."""
+
+        def rank(name):
+            columns = ("validation_error", "validation_loss")
+            measured = [self.column(name, column) for column in columns]
+            return mean_rank(np.transpose(measured))
+
+        return min(names, key=rank)
+
+    def rate(self, name):
+        """The rate of a configuration, and where it lies in the sweep."""
+        rate = float(self.rows(name)[0]["rate"])
+        swept = {float(row["rate"]) for row in self._sweeps.get(name, [])}
+        if len(swept) < 2:
+            return rate, "fixed"
+        ends = {min(swept): "lowest", max(swept): "highest"}
+        return rate, ends.get(rate, "middle")

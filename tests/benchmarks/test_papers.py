@@ -1,206 +1,239 @@
-"""The claims of the papers: their data, their verdicts, a short run."""
+"""The papers' test bed: its trainings, resuming and its report."""
 
 import csv
+import dataclasses
+import pathlib
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from benchmarks.papers import __main__ as papers
+from benchmarks.papers import configurations as names
+from benchmarks.papers import experiments
+from benchmarks.papers import records
+from benchmarks.papers import report
+from benchmarks.papers import results
+from benchmarks.papers import runs
+from tests.benchmarks import papers_rows
+from tests.support.processes import ROOT
 from tests.support.processes import run
 
-pytest.importorskip("skimage")
-papers = pytest.importorskip("benchmarks.papers.__main__")
-claims = pytest.importorskip("benchmarks.papers.claims")
-experiments = pytest.importorskip("benchmarks.papers.experiments")
-results = pytest.importorskip("benchmarks.papers.results")
+PLAN = runs.Plan(pathlib.Path("unused"), 600, seeds=3, sweep_seeds=1)
 
 
-def test_photographs_share_no_pixel_between_training_and_test():
-    from tutorials.photographs import photographs_dataset_builder as builder
-
-    name = "patches"
-    # Every pixel has a different number, which shows where a patch is from.
-    side = 5 * builder.SQUARE
-    numbers = np.arange(side * side).reshape(side, side, 1).repeat(3, axis=2)
-    original = builder.PHOTOGRAPHS
-    builder.PHOTOGRAPHS = {name: lambda: numbers}
-    try:
-        generate = builder.Photographs._generate_examples
-        train, test = (
-            [example["image"] for _, example in generate(None, colour, 200)]
-            for colour in (0, 1)
-        )
-    finally:
-        builder.PHOTOGRAPHS = original
-    assert {patch.shape for patch in train + test} == {(32, 32, 3)}
-    assert len(np.unique(train)) > 20_000
-    assert not np.intersect1d(train, test).size
-
-
-def test_photographs_load_by_name(tmp_path):
-    from tutorials import data
-
-    train, test, shape, classes = data.load("photographs", tmp_path)
-    assert (tuple(shape), classes) == ((32, 32, 3), 13)
-    assert (len(train), len(list(test.unbatch()))) == (1300, 1040)
-    labels = np.bincount([int(label) for _, label in train])
-    np.testing.assert_array_equal(labels, np.full(13, 100))
-
-
-def test_confidence_interval_of_a_difference():
-    """By simulation, 95 of 100 intervals contain the true mean."""
+def test_outcomes_are_stored_per_image():
     random = np.random.default_rng(0)
-    found = [results.difference(random.normal(3, 2, 6)) for _ in range(4000)]
-    held = np.mean([abs(each.mean - 3) < each.margin for each in found])
-    assert abs(held - 0.95) < 0.012
-    assert results.difference([1.0]).margin == np.inf
+    for count in (1, 7, 2000):
+        wrong = random.random(count) < 0.3
+        text = records.encode_wrong(wrong)
+        np.testing.assert_array_equal(records.decode_wrong(text), wrong)
+    losses = np.array([0.0, 0.02, 0.3, 2.0, 40.0, np.inf, np.nan])
+    decoded = records.decode_losses(records.encode_losses(losses))
+    np.testing.assert_allclose(decoded[:5], losses[:5], rtol=0.03)
+    assert (decoded[5:] > 50).all()
 
 
-def results_of(condition, other, seeds=6, noise=0.1):
-    """Errors of group norm at 2 and at 32 images."""
-    random = np.random.default_rng(0)
-    rows = [
-        {
-            "dataset": "d",
-            "experiment": "batch_size",
-            "method": "group norm",
-            "condition": str(images),
-            "seed": str(seed),
-            "test_error": mean + random.normal(0, noise),
-        }
-        for images, mean in ((2, condition), (32, other))
-        for seed in range(seeds)
+def test_an_unfinished_line_is_removed(tmp_path):
+    path = tmp_path / "results.csv"
+    row = papers_rows.row("x", records.SWEEP, 0.1, 0)
+    with records.Appender(path) as appender:
+        appender.append(row)
+    with path.open("a") as file:
+        file.write("d,y,sweep,0.1")
+    assert records.read(path) == [row]
+    with records.Appender(path) as appender:
+        appender.append({**row, "seed": "1"})
+    assert records.read(path) == [row, {**row, "seed": "1"}]
+
+
+def test_configurations_are_few_and_have_different_names():
+    found = [
+        configuration.name
+        for make in experiments.EXPERIMENTS.values()
+        for configuration in make()
     ]
-    return results.Results(rows, "d")
+    assert len(set(found)) == len(found) <= 60
+    assert len(experiments.configurations()) == len(found)
+    template = (papers.HERE / "template.md").read_text()
+    assert f"The {len(found)} configurations have " in template
 
 
-MEASURE = claims.between("batch_size", ("group norm", 2), ("group norm", 32))
+class Recorder:
+    """Stands in for a trainer: the lowest rate has the lowest error."""
+
+    def __init__(self, configuration):
+        self.configuration = configuration
+        self.trained = []
+
+    def train(self, rate, seed):
+        self.trained.append((rate, seed))
+        self.rate = rate
+
+    def evaluate(self, split, weight=0.0):
+        wrong = np.arange(100) < 100 * self.rate
+        return wrong, 1.0 * wrong
 
 
-@pytest.mark.parametrize(
-    ("expected", "means", "noise", "verdict"),
-    [
-        (1, (9.0, 3.0), 0.1, "agrees"),
-        (1, (3.0, 9.0), 0.1, "does not"),
-        (1, (3.5, 3.0), 3.0, "cannot tell"),
-        (-1, (3.0, 9.0), 0.1, "agrees"),
-        (0, (3.0, 3.1), 0.1, "agrees"),
-        (0, (3.0, 6.0), 0.1, "does not"),
-        (0, (3.0, 3.1), 5.0, "cannot tell"),
-    ],
-)
-def test_verdict_follows_from_the_interval(expected, means, noise, verdict):
-    claim = claims.Claim("it is so", "us", "-", expected, MEASURE)
-    found, remark, judged = claim.judge(results_of(*means, noise=noise))
-    assert judged == verdict
-    assert found.seeds == 6
-    assert remark.count("%") == 2
+@pytest.fixture
+def recorder(monkeypatch):
+    configuration = experiments.configurations()[names.grouped(1)]
+    recorder = Recorder(configuration)
+    monkeypatch.setattr(runs, "trainer_of", lambda task: recorder)
+    return recorder
 
 
-def test_verdict_of_a_method_without_effect():
-    claim = claims.Claim("it helps", "us", "-", -1, lambda _: ([0.0] * 5, ""))
-    assert claim.judge(None)[2] == "left out"
+def tasks_of(configuration, rows, plan=PLAN):
+    text = [{name: str(value) for name, value in r.items()} for r in rows]
+    chosen = {configuration.name: configuration}
+    return runs.tasks(["d"], chosen, plan, text)
 
 
-def test_diverged_runs_are_reported():
-    rows = [
-        {
-            "dataset": "d",
-            "experiment": "rate",
-            "method": method,
-            "condition": str(rate),
-            "seed": str(seed),
-            "test_error": "90" if diverges else "2",
-            "train_loss": "nan" if diverges else "0.1",
-        }
-        for method in ("DN-B", "batch norm")
-        for rate in (1.0, 16.0)
-        for seed in range(4)
-        for diverges in [method == "DN-B" and rate > 1 and seed < 3]
-    ]
-    measure = claims.steadier("rate", 16.0, ("rate", 1.0))
-    values, remark = measure(results.Results(rows, "d"))
-    np.testing.assert_array_equal(values, [88, 88, 88, 0])
-    assert remark == "+66.0 and +0.0; 3 of 4 diverged"
+def test_the_best_rate_of_the_sweep_is_trained(recorder):
+    [task] = tasks_of(recorder.configuration, [])
+    assert task.remaining() == 6
+    rows = list(runs.train(task))
+    low, middle, high = recorder.configuration.rates
+    sweep = [(rate, 1000) for rate in (low, middle, high)]
+    assert recorder.trained == sweep + [(low, seed) for seed in range(3)]
+    assert {"wrong", "test_error"} <= set(rows[-1])
+    assert "wrong" not in rows[0]
+    assert not tasks_of(recorder.configuration, rows)
 
 
-def test_epochs_until_an_error_is_reached():
-    errors = np.array([[9.0, 4.0, 5.0, 1.0], [9.0, 8.0, 7.0, 6.0]])
-    np.testing.assert_array_equal(claims.epochs_to(errors, 4.5), [2, 5])
+@pytest.mark.parametrize("finished", range(1, 6))
+def test_a_run_that_was_ended_is_resumed(recorder, finished):
+    [task] = tasks_of(recorder.configuration, [])
+    rows = list(runs.train(task))
+    recorder.trained.clear()
+    [task] = tasks_of(recorder.configuration, rows[:finished])
+    assert task.remaining() == 6 - finished
+    more = list(runs.train(task))
+    assert len(recorder.trained) == 6 - finished
+    keys = [records.key(row) for row in rows[:finished] + more]
+    assert keys == [records.key(row) for row in rows]
 
 
-def test_configurations_have_different_keys():
-    """Configurations with the same key would be skipped as done."""
-    configs = [c for make in experiments.EXPERIMENTS.values() for c in make()]
-    keys = {config.keys("digits") for config in configs}
-    assert len(keys) == len(configs)
-    options = papers.arguments(["--data", "digits", "--seeds", "3"])
-    todo = list(papers.remaining(options, []))
-    assert len(todo) == len(configs)
-    names = ("dataset", "experiment", "method", "condition")
-    done = dict(zip(names, configs[0].keys("digits"), strict=True))
-    rows = [{**done, "seed": "0"}, {**done, "seed": "2"}]
-    left = list(papers.remaining(options, rows))
-    assert left[0] == (configs[0], "digits", [1])
-    rows.append({**done, "seed": "1"})
-    assert len(list(papers.remaining(options, rows))) == len(configs) - 1
+def test_more_seeds_add_trainings(recorder):
+    [task] = tasks_of(recorder.configuration, [])
+    rows = list(runs.train(task))
+    recorder.trained.clear()
+    plan = dataclasses.replace(PLAN, seeds=5)
+    [task] = tasks_of(recorder.configuration, rows, plan)
+    assert task.remaining() == 2
+    assert len(list(runs.train(task))) == len(recorder.trained) == 2
 
 
-def test_committed_results_are_complete():
-    """Every claim has its figures, of 5 seeds or more."""
-    rows = papers.read(papers.HERE / "results.csv")
+def test_results_of_other_steps_are_refused():
+    options = papers.arguments(["--steps", "10"])
+    rows = [papers_rows.row("x", records.SWEEP, 0.1, 0)]
+    with pytest.raises(SystemExit, match="--steps 10, and results with 600"):
+        papers.check_steps(options, rows)
+
+
+def test_the_committed_report_is_that_of_the_committed_results():
+    """And its results are complete, if there are some."""
+    rows = records.read(papers.HERE / "results.csv")
+    found = report.results_by_dataset(rows)
+    drawn = [path.stem for path in papers.HERE.glob("*.png")]
+    in_order = [name for name in report.figures.FIGURES if name in drawn]
     readme = (papers.HERE / "README.md").read_text()
-    for dataset in ("digits", "photographs"):
-        found_on = results.Results(rows, dataset)
-        for group in claims.CLAIMS.values():
-            for claim in group:
-                found, remark, verdict = claim.judge(found_on)
-                assert found.seeds >= 5
-                assert f"{found} ({remark}) | {verdict} |" in readme
-    for name in claims.CLAIMS:
-        assert f"{name}.png" in readme
-        assert (papers.HERE / f"{name}.png").exists()
+    assert readme == report.readme(found, in_order)
+    if not rows:
+        assert report.UNRUN in readme
+        assert not drawn
+    for each in found:
+        assert set(each.names()) == set(experiments.configurations())
+        assert each.seeds >= 8
+        assert in_order == list(report.figures.FIGURES)
+
+
+def test_report_of_complete_results(tmp_path):
+    rows = papers_rows.complete_rows()
+    summary = report.write(rows, tmp_path)
+    assert "not yet run" not in summary
+    readme = (tmp_path / "README.md").read_text()
+    for name in report.figures.FIGURES:
+        assert (tmp_path / f"{name}.png").stat().st_size > 5000
+        assert f"({name}.png)" in readme
+    for name in experiments.configurations():
+        assert f"| {name} |" in readme
 
 
 @pytest.mark.slow
 def test_short_run_is_resumed_and_reported(tmp_path):
-    command = ["-m", "benchmarks.papers", "--smoke", "--data", "digits"]
-    command += ["--workers", "1", "--output", str(tmp_path)]
-    some = ["ghost_size", "unified"]
-    run(*command, "--experiments", *some[:1])
+    command = ["-m", "benchmarks.papers", "--data", "digits"]
+    command += ["--experiments", "groups", "--steps", "3", "--seeds", "2"]
+    command += ["--examples", "64", "--output", str(tmp_path)]
+    run(*command)
     path = tmp_path / "results.csv"
     first = path.read_text()
-    assert "Some ghost size" in run(*command, "--experiments", *some)
-    assert path.read_text().startswith(first)
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    # Two seeds, and ten shares of weighing each.
-    assert [row["experiment"] for row in rows].count("ghost_size") == 2
-    assert [row["experiment"] for row in rows].count("weighing") == 20
-    assert [row["experiment"] for row in rows].count("unified") == 2
-    for row in rows:
-        assert 0 <= float(row["test_error"]) <= 100
-        assert np.isfinite(float(row["test_loss"]))
-    for name in ("README.md", "ghost_size.png", "weighing.png"):
-        assert (tmp_path / name).stat().st_size > 500
+    # As if it had been ended while it wrote a line.
+    path.write_text(first[: int(0.6 * len(first))])
+    complete_lines = path.read_text().splitlines()[:-1]
+    assert "Layer norm (one group)" in run(*command, "--workers", "1")
+    lines = path.read_text().splitlines()
+    assert lines[: len(complete_lines)] == complete_lines
+    assert len(lines) == 1 + 4 * (3 * papers.SWEEP_SEEDS + 2)
+    for row in csv.DictReader(lines):
+        assert 0 <= float(row["validation_error"]) <= 100
+    readme = (tmp_path / "README.md").read_text()
+    run(*command, "--report")
+    assert (tmp_path / "README.md").read_text() == readme
+    assert "layer norm, batch 32" in readme
+    found = results.Results(records.read(path), "digits")
+    assert found.errors(names.grouped(1)).shape == (2, 64)
+
+
+KILLED = """
+import os
+import signal
+from benchmarks.papers import workers
+with workers.executor(1, None) as processes:
+    processes.submit(int).result()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.slow
+def test_workers_of_a_killed_run_end():
+    """The output has no end while a worker holds it open."""
+    result = subprocess.run(
+        [sys.executable, "-c", KILLED],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        timeout=100,
+        check=False,
+    )
+    assert result.returncode == -signal.SIGKILL
+
+
+@pytest.mark.slow
+def test_prediction(tmp_path):
+    command = ["-m", "benchmarks.papers", "--data", "digits", "--predict"]
+    command += ["--experiments", "groups", "--output", str(tmp_path)]
+    trainings = 4 * (3 * papers.SWEEP_SEEDS + papers.SEEDS)
+    assert f"4 tasks, {trainings} trainings: " in run(*command)
+    assert not (tmp_path / "results.csv").exists()
 
 
 MOCKED = """
-import sys
+import pathlib
 import tensorflow_datasets as tfds
-from benchmarks.papers import experiments, training
+from benchmarks.papers import configurations as names, experiments, runs
+plan = runs.Plan(pathlib.Path("unused"), 2, 1, 1)
 with tfds.testing.mock_data(num_examples=40):
-    for name in ("ghost_size", "dynamic"):
-        make = experiments.EXPERIMENTS[name]
-        config = list(make())[0]
-        rows = list(training.run(config, "cifar10", [0], "unused", None, 1))
-        print(rows[0]["experiment"], rows[0]["test_error"])
+    for name in (names.ghost(4), names.at_rate(names.DN_B, 5)):
+        task = runs.Task("cifar10", experiments.configurations()[name], plan)
+        for row in runs.train(task):
+            print(row["configuration"], row["stage"], row["validation_error"])
 """
 
 
 @pytest.mark.slow
 def test_cifar10_uses_the_same_code():
-    lines = run("-c", MOCKED).splitlines()[-2:]
-    assert [line.split()[0] for line in lines] == [
-        "ghost_size",
-        "dynamic_rate",
-    ]
+    lines = run("-c", MOCKED).splitlines()[-5:]
+    stages = [line.split()[-2] for line in lines]
+    assert stages == ["sweep", "sweep", "sweep", "verdict", "verdict"]

@@ -2,38 +2,21 @@
 
 import numpy as np
 import tensorflow_datasets as tfds
-from skimage import data
-from sklearn.datasets import load_sample_image
 
-PHOTOGRAPHS = {
-    "astronaut": data.astronaut,
-    "brick": data.brick,
-    "chelsea": data.chelsea,
-    "china": lambda: load_sample_image("china.jpg"),
-    "coffee": data.coffee,
-    "flower": lambda: load_sample_image("flower.jpg"),
-    "grass": data.grass,
-    "gravel": data.gravel,
-    "hubble": data.hubble_deep_field,
-    "ihc": data.immunohistochemistry,
-    "motorcycle": lambda: data.stereo_motorcycle()[0],
-    "retina": data.retina,
-    "rocket": data.rocket,
-}
+from tutorials.photographs import crops
+
 PATCH = 32
-# Patches lie within squares of this size. As on a chessboard, squares of one
-# color are for training and the others for the test, so they share no pixel.
-SQUARE = 64
-TRAIN, TEST = 100, 80  # patches of each photograph
+PATCHES = {"train": 100, "validation": 40, "test": 80}  # of each photograph
 
 
 class Photographs(tfds.core.GeneratorBasedBuilder):
-    """1300 and 1040 color patches of 32 by 32 pixels of 13 photographs.
+    """Color patches of 32 by 32 pixels of 13 photographs.
 
-    The class of a patch is its photograph.
+    There are 1300 patches for training, 520 for validation and 1040 for
+    testing. The class of a patch is its photograph. The splits share no pixel.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("2.0.0")
     # As in `tutorials.digits`.
     url_infos = None
 
@@ -46,7 +29,9 @@ class Photographs(tfds.core.GeneratorBasedBuilder):
                     "image": tfds.features.Image(
                         shape=(PATCH, PATCH, 3), dtype=np.uint8
                     ),
-                    "label": tfds.features.ClassLabel(names=list(PHOTOGRAPHS)),
+                    "label": tfds.features.ClassLabel(
+                        names=list(crops.PHOTOGRAPHS)
+                    ),
                 }
             ),
             supervised_keys=("image", "label"),
@@ -54,29 +39,18 @@ class Photographs(tfds.core.GeneratorBasedBuilder):
         )
 
     def _split_generators(self, dl_manager):
-        return {
-            "train": self._generate_examples(0, TRAIN),
-            "test": self._generate_examples(1, TEST),
-        }
+        return {split: self._generate_examples(split) for split in PATCHES}
 
-    def _generate_examples(self, colour, count):
-        """Yields patches from the squares of one color."""
-        random = np.random.default_rng(colour)
-        for name, read in PHOTOGRAPHS.items():
-            photograph = read()
-            if photograph.ndim == 2:
-                photograph = np.stack([photograph] * 3, axis=-1)
-            rows, columns = np.array(photograph.shape[:2]) // SQUARE
-            squares = [
-                (row, column)
-                for row in range(rows)
-                for column in range(columns)
-                if (row + column) % 2 == colour
-            ]
-            for index in range(count):
-                corner = np.array(squares[random.integers(len(squares))])
-                corner = corner * SQUARE
-                corner += random.integers(SQUARE - PATCH + 1, size=2)
-                top, left = corner
-                patch = photograph[top : top + PATCH, left : left + PATCH, :3]
+    def _generate_examples(self, split):
+        """Yields patches from the squares of one split."""
+        random = np.random.default_rng(list(PATCHES).index(split))
+        for name, read in crops.PHOTOGRAPHS.items():
+            photograph = crops.colour(read())
+            corners = crops.squares(photograph, split)
+            for index in range(PATCHES[split]):
+                top, left = corners[random.integers(len(corners))]
+                square = photograph[
+                    top : top + crops.SQUARE, left : left + crops.SQUARE
+                ]
+                patch = crops.random_crop(random, square, PATCH)
                 yield f"{name}-{index}", {"image": patch, "label": name}
