@@ -30,8 +30,11 @@ void OnEmulation(const Arguments& arguments, const kn::Workers&) {
 
 const kn::Kernels kEmulated = {
     "emulated GPU",
+#define KERAS_NORMS_FOR_GPUS
 #define KERAS_NORMS_OPERATION(Name, ...) OnEmulation<kn::Name##Arguments>,
 #include "../contract/operations.def"
+    nullptr,  // depthwise, which GPUs do not have
+    nullptr,  // depthwise_gradient
 };
 
 // Runs the threads in two orders. The results have the same bits unless a
