@@ -13,6 +13,7 @@ from keras_norms.layers import running_statistics
 from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.layers.batch_algebra import BatchAlgebra
 from keras_norms.layers.batch_hooks import BatchHooks
+from keras_norms.layers.serialization import serialized
 from keras_norms.types import Config
 from keras_norms.types import Identifier
 from keras_norms.types import Shape
@@ -202,15 +203,13 @@ class BaseBatchNormalization(
         return {}
 
     def get_config(self) -> Config:
-        initializers = keras.initializers
         return {
             **super().get_config(),
             "momentum": self.momentum,
-            "moving_mean_initializer": initializers.serialize(
-                self.moving_mean_initializer
-            ),
-            "moving_variance_initializer": initializers.serialize(
-                self.moving_variance_initializer
+            **serialized(
+                self,
+                "moving_mean_initializer",
+                "moving_variance_initializer",
             ),
             "synchronized": self.synchronized,
             "inference_weight": self.inference_weight,

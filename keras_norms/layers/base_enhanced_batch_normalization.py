@@ -4,8 +4,6 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-import keras
-
 from keras_norms import validation
 from keras_norms.engine.params import Params
 from keras_norms.engine.spec import Algebra
@@ -15,6 +13,7 @@ from keras_norms.layers.base_calibrated_batch_normalization import (
     BaseCalibratedBatchNormalization,
 )
 from keras_norms.layers.enhanced_affine import EnhancedAffine
+from keras_norms.layers.serialization import serialized
 from keras_norms.types import Config
 from keras_norms.types import Identifier
 from keras_norms.types import Shape
@@ -112,7 +111,5 @@ class BaseEnhancedBatchNormalization(BaseCalibratedBatchNormalization):
             **super().get_config(),
             "affine": self.affine,
             "kernel_size": self.kernel_size,
-            "kernel_initializer": keras.initializers.serialize(
-                self.kernel_initializer
-            ),
+            **serialized(self, "kernel_initializer"),
         }

@@ -11,6 +11,7 @@ from keras_norms.engine.normalize import normalize
 from keras_norms.engine.params import Params
 from keras_norms.engine.spec import Algebra
 from keras_norms.engine.spec import NormSpec
+from keras_norms.layers.serialization import serialized
 from keras_norms.statistics import replicas
 from keras_norms.statistics.affine import PooledAffine
 from keras_norms.statistics.arrays import statistics_dtype
@@ -209,24 +210,20 @@ class BaseNormalization(keras.layers.Layer):
         return tuple(input_shape)
 
     def get_config(self) -> Config:
-        initializers = keras.initializers
-        regularizers = keras.regularizers
-        constraints = keras.constraints
         return {
             **self._super_of_keras().get_config(),
             "axis": self.axis,
             "epsilon": self.epsilon,
             "center": self.center,
             "scale": self.scale,
-            "beta_initializer": initializers.serialize(self.beta_initializer),
-            "gamma_initializer": initializers.serialize(
-                self.gamma_initializer
+            **serialized(
+                self,
+                "beta_initializer",
+                "gamma_initializer",
+                "beta_regularizer",
+                "gamma_regularizer",
+                "beta_constraint",
+                "gamma_constraint",
+                "activation",
             ),
-            "beta_regularizer": regularizers.serialize(self.beta_regularizer),
-            "gamma_regularizer": regularizers.serialize(
-                self.gamma_regularizer
-            ),
-            "beta_constraint": constraints.serialize(self.beta_constraint),
-            "gamma_constraint": constraints.serialize(self.gamma_constraint),
-            "activation": keras.activations.serialize(self.activation),
         }

@@ -7,6 +7,7 @@ from keras_norms import validation
 from keras_norms.docstrings import insert_blocks
 from keras_norms.engine.params import Params
 from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
+from keras_norms.layers.serialization import serialized
 from keras_norms.ops import affine
 from keras_norms.ops import affine_about
 from keras_norms.statistics.affine import Coefficients
@@ -221,19 +222,14 @@ class DynamicNormalization(BaseBatchNormalization):
             **super().get_config(),
             "scope": self.scope,
             "reduction": self.reduction,
-            "hidden_activation": keras.activations.serialize(
-                self.hidden_activation
-            ),
-            "output_activation": keras.activations.serialize(
-                self.output_activation
+            **serialized(
+                self,
+                "hidden_activation",
+                "output_activation",
+                "hidden_initializer",
+                "output_initializer",
             ),
             "use_bias": self.use_bias,
             "separate": self.separate,
-            "hidden_initializer": keras.initializers.serialize(
-                self.hidden_initializer
-            ),
-            "output_initializer": keras.initializers.serialize(
-                self.output_initializer
-            ),
             "inference_statistics": self.inference_statistics,
         }

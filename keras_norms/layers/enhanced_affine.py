@@ -7,6 +7,7 @@ from keras_norms import validation
 from keras_norms.docstrings import insert_blocks
 from keras_norms.engine import depthwise
 from keras_norms.layers import kernel_initializers
+from keras_norms.layers.serialization import serialized
 from keras_norms.statistics.arrays import statistics_dtype
 from keras_norms.types import Config
 from keras_norms.types import Identifier
@@ -175,23 +176,19 @@ class EnhancedAffine(keras.layers.Layer):
         return tuple(input_shape)
 
     def get_config(self) -> Config:
-        initializers = keras.initializers
-        regularizers = keras.regularizers
-        constraints = keras.constraints
         return {
             **super().get_config(),
             "axis": self.axis,
             "kernel_size": self.kernel_size,
             "use_bias": self.use_bias,
-            "kernel_initializer": initializers.serialize(
-                self.kernel_initializer
+            **serialized(
+                self,
+                "kernel_initializer",
+                "bias_initializer",
+                "kernel_regularizer",
+                "bias_regularizer",
+                "kernel_constraint",
+                "bias_constraint",
+                "activation",
             ),
-            "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": regularizers.serialize(
-                self.kernel_regularizer
-            ),
-            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
-            "kernel_constraint": constraints.serialize(self.kernel_constraint),
-            "bias_constraint": constraints.serialize(self.bias_constraint),
-            "activation": keras.activations.serialize(self.activation),
         }

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_norms import validation
 from keras_norms.docstrings import insert_blocks
+from keras_norms.layers.serialization import serialized
 from keras_norms.types import Config
 from keras_norms.types import Identifier
 from keras_norms.types import Shape
@@ -103,11 +104,10 @@ class ThresholdedLinearUnit(keras.layers.Layer):
         return {
             **super().get_config(),
             "axis": self.axis,
-            "tau_initializer": keras.initializers.serialize(
-                self.tau_initializer
+            **serialized(
+                self,
+                "tau_initializer",
+                "tau_regularizer",
+                "tau_constraint",
             ),
-            "tau_regularizer": keras.regularizers.serialize(
-                self.tau_regularizer
-            ),
-            "tau_constraint": keras.constraints.serialize(self.tau_constraint),
         }
