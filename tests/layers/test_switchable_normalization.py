@@ -9,43 +9,29 @@ from tests.support.samples import assert_close
 from tests.support.samples import inputs
 from tests.support.samples import training_output
 
-
-@pytest.mark.parametrize(
-    ("index", "other", "more"),
-    [
-        (0, layers.InstanceNormalization, {}),
-        (1, layers.GroupNormalization, {"groups": 1}),
-        (2, layers.BatchNormalization, {}),
-    ],
-)
-def test_one_hot_logits_select_one_method(index, other, more):
-    x = inputs()
-    layer = layers.SwitchableNormalization(**EXACT)
-    layer.build(x.shape)
-    logits = np.full(3, -800.0)
-    logits[index] = 0.0
-    layer.mean_logits.assign(logits)
-    layer.variance_logits.assign(logits)
-    assert_close(
-        training_output(layer, x), other(**EXACT, **more)(x, training=True)
-    )
+INSTANCE = (layers.InstanceNormalization, {})
+LAYER = (layers.GroupNormalization, {"groups": 1})
+BATCH = (layers.BatchNormalization, {})
 
 
 @pytest.mark.parametrize(
-    ("index", "other", "more"),
+    ("rank", "index", "method"),
     [
-        (0, layers.GroupNormalization, {"groups": 1}),
-        (1, layers.BatchNormalization, {}),
+        *((4, *pair) for pair in enumerate([INSTANCE, LAYER, BATCH])),
+        # There are no instance statistics.
+        *((2, *pair) for pair in enumerate([LAYER, BATCH])),
     ],
 )
-def test_rank_2_mixes_layer_and_batch_statistics_only(index, other, more):
-    x = inputs()[:, 0, 0]
+def test_one_hot_logits_select_one_method(rank, index, method):
+    x = inputs() if rank == 4 else inputs()[:, 0, 0]
     layer = layers.SwitchableNormalization(**EXACT)
     layer.build(x.shape)
-    logits = np.full(2, -800.0)
+    logits = np.full(layer.mean_logits.shape, -800.0)
+    assert len(logits) == (3 if rank == 4 else 2)
     logits[index] = 0.0
     layer.mean_logits.assign(logits)
     layer.variance_logits.assign(logits)
+    other, more = method
     assert_close(
         training_output(layer, x), other(**EXACT, **more)(x, training=True)
     )
