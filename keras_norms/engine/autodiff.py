@@ -84,8 +84,7 @@ def normalize_with_gradient(
 
             if second_order_class is not None:
                 backward = with_gradient(backward, forward, len(upstream))
-            copies = map(tf.identity, tensors)
-            gradients = iter(backward(x_copy, *upstream, *copies))
+            gradients = iter(backward(x_copy, *upstream, *tensors))
             return [
                 next(gradients) if tensor.dtype.is_floating else None
                 for tensor in (x, *tensors)
@@ -118,9 +117,7 @@ def with_gradient(
     @differentiation.custom_gradient
     def run(*arguments: Tensor) -> Any:
         def second_order(*upstream: Tensor) -> list[Tensor]:
-            # The gradient of a loop reads the arguments from another graph,
-            # and tapes do not record that read. They watch copies.
-            copies = [tf.identity(tensor) for tensor in arguments]
+            copies = copy(arguments)
             x_copy, *others = copies
             dy_copies, tensor_copies = others[:results], others[results:]
             inputs = [
@@ -142,4 +139,9 @@ def with_gradient(
 
         return backward(*arguments), second_order
 
-    return run
+    def copy(tensors: Sequence[Tensor]) -> list[Tensor]:
+        # The gradient of a loop or an inner function reads tensors of another
+        # graph, and tapes do not record that read. They watch copies.
+        return [tf.identity(tensor) for tensor in tensors]
+
+    return lambda *arguments: run(*copy(arguments))

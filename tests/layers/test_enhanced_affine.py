@@ -9,6 +9,7 @@ import tensorflow.experimental.numpy as tnp
 from keras_norms import layers
 from tests.layers.steps import FLOAT64
 from tests.references.convolution import convolution
+from tests.support.graphs import GRAPHS
 from tests.support.samples import assert_close
 
 CHANNELS = 5
@@ -76,6 +77,30 @@ def test_equals_shifted_products(rank, axis, masked, mode):
     have = [np.moveaxis(h, axis, -1) for h in have[:2]] + list(have[2:])
     for result, want in zip(have, expected(x, dy, layer, mask), strict=True):
         assert_close(result, want)
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_second_derivatives_inside_graphs(graph):
+    """The gradient of a loop reads its arguments from another graph."""
+    x, dy = map(tf.constant, data(rank=3))
+    layer = create(x.shape)
+
+    def derivatives(run):
+        with tf.GradientTape() as outer:
+            outer.watch([x, dy])
+            with tf.GradientTape() as inner:
+                inner.watch(x)
+                loss = tf.reduce_sum(run(x) ** 3 * dy)
+            penalty = tf.reduce_sum(inner.gradient(loss, x) ** 2)
+        return outer.gradient(penalty, [x, dy])
+
+    def reference(x):
+        kernel, bias = (tf.constant(v.numpy()) for v in layer.variables)
+        return convolution(tnp, x, kernel) + bias
+
+    have = tf.function(derivatives)(lambda x: GRAPHS[graph](layer, x))
+    for result, want in zip(have, derivatives(reference), strict=True):
+        np.testing.assert_allclose(result, want, rtol=1e-12)
 
 
 @pytest.mark.parametrize("size", [1, 5, 7])
