@@ -50,8 +50,8 @@ class Buffer {
   ~Buffer() { std::free(data_); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
-  N* get() { return data_; }
-  N& operator[](int64_t i) { return data_[i]; }
+  N* get() const { return data_; }
+  N& operator[](int64_t i) const { return data_[i]; }
 
  private:
   N* data_;

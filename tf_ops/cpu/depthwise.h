@@ -1,12 +1,8 @@
 // The depthwise convolution: y = sum over taps d of kernel[d] x[p + d] + shift.
-//
-// Each output reads its taps. x is read from memory once, if the lines of a
-// window fit in the cache.
 
 #ifndef KERAS_NORMS_CPU_DEPTHWISE_H_
 #define KERAS_NORMS_CPU_DEPTHWISE_H_
 
-#include "traversal.h"
 #include "window.h"
 
 namespace {
@@ -31,77 +27,6 @@ KERAS_NORMS_INLINE inline void ForEachChannelBlock(int64_t channels,
   for (; c < channels; ++c) f(S(), StaticInt<1>(), c);
 }
 
-// Lines that are read soon: at the same positions as a line of y. `other` may
-// be null.
-template <class T>
-struct Ahead {
-  const T* next;
-  const T* other;
-
-  void Fetch(int64_t i) const {
-    Prefetch(next + i, false);
-    if (other) Prefetch(other + i, false);
-  }
-};
-
-// Writes kCount positions of y from element `at` of a line on; x and y point to
-// the line's first element. The positions have the same taps.
-template <int kCount, class T, class S>
-inline void Convolve(const T* x, const S* kernel, const S* shift,
-                     const Tap* taps, int64_t tap_count, int64_t channels,
-                     int64_t at, const Ahead<T>& ahead, T* y, bool streams) {
-  ForEachChannelBlock<S, kSums / kCount>(
-      channels, [&](auto vector, auto vectors, int64_t c) KERAS_NORMS_INLINE {
-    using V = decltype(vector);
-    constexpr int kVectors = decltype(vectors)::value;
-    constexpr int64_t kStep = sizeof(V) / sizeof(S);
-    V sums[kCount][kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      const V first = shift ? Load<V>(shift + c + v * kStep) : V();
-      for (int p = 0; p < kCount; ++p) sums[p][v] = first;
-    }
-    for (int p = 0; p < kCount; ++p) ahead.Fetch(at + p * channels + c);
-    for (int64_t t = 0; t < tap_count; ++t) {
-      const T* const input = x + at + taps[t].input + c;
-      const S* const weights = kernel + taps[t].weight + c;
-      for (int v = 0; v < kVectors; ++v) {
-        const V weight = Load<V>(weights + v * kStep);
-        for (int p = 0; p < kCount; ++p) {
-          sums[p][v] += weight * Load<V>(input + p * channels + v * kStep);
-        }
-      }
-    }
-    for (int p = 0; p < kCount; ++p) {
-      for (int v = 0; v < kVectors; ++v) {
-        Put(sums[p][v], y + at + p * channels + c + v * kStep, streams);
-      }
-    }
-  });
-}
-
-// Writes a line of y. x and y point to its first element.
-template <class T, class S>
-inline void ConvolveLine(const Window& window, const Spatial& spatial,
-                         int64_t line, const T* x, const S* kernel,
-                         const S* shift, int64_t channels, Tap* taps,
-                         const Ahead<T>& ahead, T* y, bool streams) {
-  int64_t tap_count = 0, w = 0;
-  const auto convolve = [&](auto count) {
-    Convolve<decltype(count)::value>(x, kernel, shift, taps, tap_count,
-                                     channels, w * channels, ahead, y, streams);
-    w += count.value;
-  };
-  while (w < spatial.width) {
-    const bool same = w > window.radius() && window.is_interior(w);
-    if (!same) tap_count = window.TapsOf(line, w, taps);
-    if (window.is_interior(w) && window.is_interior(w + kPositions - 1)) {
-      convolve(StaticInt<kPositions>());
-    } else {
-      convolve(StaticInt<1>());
-    }
-  }
-}
-
 // Whether stores of a tensor should be non-temporal, see Traversal::aligned.
 template <class T>
 inline bool StreamsTo(const T* y, const View& view, int64_t tensors) {
@@ -110,33 +35,84 @@ inline bool StreamsTo(const T* y, const View& view, int64_t tensors) {
   return kStreams && aligned && Chunks(view, sizeof(T)).exceed_cache(tensors);
 }
 
+// Writes kCount positions of a line of y, from position w on.
+template <int kCount, class T, class S>
+inline void Convolve(const WindowLines<T, S>& x, const S* kernel,
+                     const S* shift, int64_t taps, int64_t w,
+                     int64_t channels, T* y, bool streams) {
+  ForEachChannelBlock<S, kSums / kCount>(
+      channels, [&](auto vector, auto vectors, int64_t c) KERAS_NORMS_INLINE {
+    using V = decltype(vector);
+    constexpr int kVectors = decltype(vectors)::value;
+    constexpr int64_t kStep = sizeof(V) / sizeof(S);
+    V sums[kCount][kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      const V first = shift ? Load<V>(shift + c + v * kStep) : V();
+      for (int p = 0; p < kCount; ++p) {
+        sums[p][v] = first;
+        x.Fetch((w + p) * channels + c + v * kStep);
+      }
+    }
+    const S* weights = kernel + c;
+    for (int64_t i = 0; i < x.count(); ++i) {
+      const S* input = x[i] + w * channels + c;
+      for (int64_t t = 0; t < taps; ++t) {
+        for (int v = 0; v < kVectors; ++v) {
+          const V weight = Load<V>(weights + v * kStep);
+          for (int p = 0; p < kCount; ++p) {
+            sums[p][v] += weight * Load<V>(input + p * channels + v * kStep);
+          }
+        }
+        input += channels;
+        weights += channels;
+      }
+    }
+    for (int p = 0; p < kCount; ++p) {
+      for (int v = 0; v < kVectors; ++v) {
+        Put(sums[p][v], y + (w + p) * channels + c + v * kStep, streams);
+      }
+    }
+  });
+}
+
+// Writes a line of y, in groups of positions.
+template <class T, class S>
+inline void ConvolveLine(const WindowLines<T, S>& x, const S* kernel,
+                         const S* shift, const Spatial& spatial,
+                         int64_t channels, T* y, bool streams) {
+  int64_t w = 0;
+  const auto convolve = [&](auto count) {
+    for (; w + count.value <= spatial.width; w += count.value) {
+      Convolve<decltype(count)::value>(x, kernel, shift, spatial.window_width,
+                                       w, channels, y, streams);
+    }
+  };
+  convolve(StaticInt<kPositions>());
+  convolve(StaticInt<kPositions / 2>());
+  convolve(StaticInt<1>());
+}
+
 template <class T, class S>
 void Depthwise(const keras_norms::DepthwiseArguments& arguments,
                const Workers& workers) {
   const View& view = arguments.view;
   const Spatial& spatial = arguments.spatial;
   const int64_t channels = view.channels, line_size = spatial.width * channels;
-  const int64_t example_lines = spatial.depth * spatial.height;
-  const int64_t lines = view.rows * example_lines;
-  if (lines * line_size == 0) return;
-  const T* const x = static_cast<const T*>(arguments.x);
   const S* const kernel = static_cast<const S*>(arguments.kernel);
   const S* const shift = static_cast<const S*>(arguments.shift);
   T* const y = static_cast<T*>(arguments.y);
-  const Window window(spatial, channels, false);
   const bool streams = StreamsTo(y, view, 2);
-  const int64_t ahead = window.ahead();
-  const int64_t item_lines = CeilDiv(kChunkBytes, line_size * sizeof(T));
-  ParallelFor(workers, CeilDiv(lines, item_lines), [&](int64_t item) {
-    Buffer<Tap> taps(spatial.window_positions());
-    const int64_t end = Min(lines, (item + 1) * item_lines);
-    for (int64_t line = item * item_lines; line < end; ++line) {
-      const int64_t of_example = line / example_lines * channels;
-      const T* const from = x + line * line_size;
-      ConvolveLine(window, spatial, line, from, kernel,
-                   shift ? shift + of_example : shift, channels, taps.get(),
-                   Ahead<T>{from + ahead, nullptr}, y + line * line_size,
-                   streams);
+  const Sections sections(view, spatial);
+  ParallelFor(workers, sections.count, [&](int64_t section) {
+    WindowLines<T, S> lines(spatial, channels);
+    const int64_t example = sections.example(section);
+    const int64_t at = example * sections.example_lines * line_size;
+    const T* const x = static_cast<const T*>(arguments.x) + at;
+    const int64_t begin = sections.begin(section);
+    for (int64_t line = begin; line < sections.end(section); ++line) {
+      lines.MoveTo(x, line, line > begin);
+      ConvolveLine(lines, kernel, shift ? shift + example * channels : nullptr,
+                   spatial, channels, y + at + line * line_size, streams);
     }
     if (streams) EndStreams();
   });

@@ -1,8 +1,8 @@
 // The gradient of the depthwise convolution, by one read of x and of dy.
 //
-// For each line, dy is convolved with the mirrored kernel, and the products of
-// dy and each tap of x are added to the gradient of the kernel, in float32 over
-// some lines and then in float64.
+// dx is the convolution of dy with the mirrored kernel. The same values of dy,
+// times x, are added to the gradient of the kernel, in float32 over some lines
+// and then in float64.
 
 #ifndef KERAS_NORMS_CPU_DEPTHWISE_GRADIENT_H_
 #define KERAS_NORMS_CPU_DEPTHWISE_GRADIENT_H_
@@ -11,107 +11,78 @@
 
 namespace {
 
-// Vectors of channels, and taps, whose products with dy are summed at a time,
-// with one load of dy.
-constexpr int kProducts = 4;
-constexpr int kTaps = 3;
+// Taps whose gradients stay in registers.
+constexpr int kTaps = 9;
+// Vectors of channels whose dy is summed at a time.
+constexpr int kShifts = 4;
 // The positions over which the gradient of the kernel is summed in float32.
 constexpr int64_t kNarrowPositions = 64;
-// The partial gradients of the kernel, if there are as many examples or lines.
-constexpr int64_t kGradientSlots = 64;
 
 // Adds the sum of dy over n positions.
-template <class T, class S>
-inline void AddSums(const T* dy, int64_t n, int64_t channels, S* sums) {
-  ForEachChannelBlock<S, kProducts>(
+template <class S>
+inline void AddSums(const S* dy, int64_t n, int64_t channels, S* sums) {
+  ForEachChannelBlock<S, kShifts>(
       channels, [&](auto vector, auto vectors, int64_t c) KERAS_NORMS_INLINE {
     using V = decltype(vector);
     constexpr int kVectors = decltype(vectors)::value;
     constexpr int64_t kStep = sizeof(V) / sizeof(S);
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t i = c + v * kStep;
-      V sum = Load<V>(sums + i);
-      for (int64_t w = 0; w < n; ++w) sum += Load<V>(dy + w * channels + i);
-      Store(sum, sums + i);
+    V total[kVectors];
+    for (int v = 0; v < kVectors; ++v) total[v] = Load<V>(sums + c + v * kStep);
+    for (int64_t i = c; i < n * channels; i += channels) {
+      for (int v = 0; v < kVectors; ++v) {
+        total[v] += Load<V>(dy + i + v * kStep);
+      }
     }
+    for (int v = 0; v < kVectors; ++v) Store(total[v], sums + c + v * kStep);
   });
 }
 
-// Adds sums over n positions, of dy times x at each of kCount consecutive taps.
-template <int kCount, class T, class S>
-inline void AddProducts(const T* x, const T* dy, int64_t n, int64_t channels,
-                        S* sums) {
-  ForEachChannelBlock<S, kProducts>(
-      channels, [&](auto vector, auto vectors, int64_t c) KERAS_NORMS_INLINE {
-    using V = decltype(vector);
-    constexpr int kVectors = decltype(vectors)::value;
-    constexpr int64_t kStep = sizeof(V) / sizeof(S);
-    V products[kCount][kVectors];
-    for (int t = 0; t < kCount; ++t) {
-      for (int v = 0; v < kVectors; ++v) {
-        products[t][v] = Load<V>(sums + t * channels + c + v * kStep);
-      }
-    }
-    for (int64_t w = 0; w < n; ++w) {
-      for (int v = 0; v < kVectors; ++v) {
-        const int64_t at = w * channels + c + v * kStep;
-        const V g = Load<V>(dy + at);
-        for (int t = 0; t < kCount; ++t) {
-          products[t][v] += g * Load<V>(x + at + t * channels);
-        }
-      }
-    }
-    for (int t = 0; t < kCount; ++t) {
-      for (int v = 0; v < kVectors; ++v) {
-        Store(products[t][v], sums + t * channels + c + v * kStep);
-      }
-    }
-  });
-}
-
-// The positions of a line whose tap lies inside of it.
-struct Range {
-  int64_t begin, end;
+// A tap: what it reads at the first position, its weights, their gradient.
+template <class S>
+struct Tap {
+  const S* dy;
+  const S* weights;
+  S* d_weights;
 };
 
-inline Range RangeOf(int64_t along, int64_t width) {
-  return {along < 0 ? Min(-along, width) : 0,
-          along > 0 ? width - Min(along, width) : width};
-}
-
-// Adds a line's products of dy and each tap of x to the kernel's gradient.
-template <class T, class S>
-inline void AddKernelGradient(const Window& window, const Spatial& spatial,
-                              int64_t line, const T* x, const T* dy,
-                              int64_t channels, S* d_kernel) {
-  const int64_t taps = spatial.window_width, width = spatial.width;
-  window.ForEachLine(line, [&](int64_t distance, int64_t weight) {
-    const auto add = [&](auto count, int64_t tap, int64_t begin, int64_t end) {
-      if (begin >= end) return;
-      const int64_t from = begin + tap - window.radius();
-      AddProducts<decltype(count)::value>(x + distance + from * channels,
-                                          dy + begin * channels, end - begin,
-                                          channels,
-                                          d_kernel + (weight + tap) * channels);
-    };
-    const auto range = [&](int64_t tap) {
-      return RangeOf(tap - window.radius(), width);
-    };
-    int64_t tap = 0;
-    for (; tap + kTaps <= taps; tap += kTaps) {
-      // The first tap begins last, and the last tap ends first.
-      const int64_t begin = range(tap).begin;
-      const int64_t end = range(tap + kTaps - 1).end;
-      const bool together = begin < end;
-      if (together) add(StaticInt<kTaps>(), tap, begin, end);
-      for (int64_t each = tap; each < tap + kTaps; ++each) {
-        const Range own = range(each);
-        add(StaticInt<1>(), each, own.begin, together ? begin : own.end);
-        if (together) add(StaticInt<1>(), each, end, own.end);
+// Adds, for n positions, the products of weights and dy over kCount taps to
+// `sums`, and the products of x and dy to the gradients of the weights. There
+// are no sums before the first taps of a line. Those of the last ones are dx.
+template <int kCount, class T, class S>
+inline void AddTaps(const Tap<S>* taps, const WindowLines<T, S>& lines,
+                    int64_t n, int64_t channels, const T* x, bool first,
+                    S* sums, T* dx, bool streams) {
+  ForEachVector<S>(channels, [&](auto vector, int64_t c) KERAS_NORMS_INLINE {
+    using V = decltype(vector);
+    V products[kCount], weights[kCount];
+    const S* inputs[kCount];
+    for (int t = 0; t < kCount; ++t) {
+      products[t] = Load<V>(taps[t].d_weights + c);
+      weights[t] = Load<V>(taps[t].weights + c);
+      inputs[t] = taps[t].dy;
+    }
+    for (int64_t i = c; i < n * channels; i += channels) {
+      KeepInMemory(weights);
+      if (first) {
+        Prefetch(x + n * channels + i, false);
+        lines.Fetch(i);
+      }
+      const V input = Load<V>(x + i);
+      V sum = first ? V() : Load<V>(sums + i);
+      for (int t = 0; t < kCount; ++t) {
+        V g = Load<V>(inputs[t] + i);
+        KeepInRegister(g);
+        products[t] += input * g;
+        sum += weights[t] * g;
+      }
+      if (dx) {
+        Put(sum, dx + i, streams);
+      } else {
+        Store(sum, sums + i);
       }
     }
-    for (; tap < taps; ++tap) {
-      add(StaticInt<1>(), tap, range(tap).begin, range(tap).end);
+    for (int t = 0; t < kCount; ++t) {
+      Store(products[t], taps[t].d_weights + c);
     }
   });
 }
@@ -139,77 +110,127 @@ class WideSums {
   Buffer<S> narrow_;
 };
 
-// Examples are divided into sections, and consecutive sections into slots, each
-// with one partial gradient of the kernel. They depend on the shape only.
+// The gradients of one line after another, in one slot.
+template <class T, class S>
+class LineGradients {
+ public:
+  LineGradients(const Spatial& spatial, int64_t channels, const S* kernel,
+                bool streams)
+      : spatial_(spatial),
+        channels_(channels),
+        kernel_(kernel),
+        streams_(streams),
+        lines_(spatial, channels),
+        taps_(spatial.window_positions()),
+        sums_(spatial.width * channels),
+        kernel_sums_(spatial.window_positions() * channels),
+        shift_sums_(channels) {}
+
+  // Writes a line of dx, and adds to the gradients of the kernel and of the
+  // shift. x, dy and dx point to an example. See MoveTo for `next`.
+  void Run(const T* x, const T* dy, T* dx, int64_t line, bool next) {
+    const int64_t width = spatial_.width, at = line * width * channels_;
+    lines_.MoveTo(dy, line, next);
+    const int64_t count = FindTaps();
+    AddSums(taps_[count / 2].dy, width, channels_, shift_sums_.narrow());
+    int64_t t = 0;
+    const auto add = [&](auto number) {
+      for (; t + number.value <= count; t += number.value) {
+        const bool last = t + number.value == count;
+        AddTaps<decltype(number)::value>(
+            taps_.get() + t, lines_, width, channels_, x + at, t == 0,
+            sums_.get(), last ? dx + at : nullptr, streams_);
+      }
+    };
+    add(StaticInt<kTaps>());
+    add(StaticInt<3>());
+    add(StaticInt<1>());
+  }
+
+  // Adds the sums of the lines since the last call.
+  void MoveSumsTo(double* d_kernel, double* d_shift) {
+    kernel_sums_.MoveTo(d_kernel);
+    shift_sums_.MoveTo(d_shift);
+  }
+
+ private:
+  // Writes the taps of the mirrored kernel, and returns their number.
+  int64_t FindTaps() {
+    const int64_t count = spatial_.window_positions();
+    const int64_t taps = spatial_.window_width;
+    for (int64_t t = 0; t < count; ++t) {
+      const int64_t mirrored = (count - 1 - t) * channels_;
+      taps_[t] = {lines_[t / taps] + t % taps * channels_, kernel_ + mirrored,
+                  kernel_sums_.narrow() + mirrored};
+    }
+    return count;
+  }
+
+  Spatial spatial_;
+  int64_t channels_;
+  const S* kernel_;
+  bool streams_;
+  WindowLines<T, S> lines_;
+  Buffer<Tap<S>> taps_;
+  Buffer<S> sums_;
+  WideSums<S> kernel_sums_, shift_sums_;
+};
+
+// Writes the sums over `count` consecutive groups of `size` numbers.
+template <class S>
+void SumGroups(const double* groups, int64_t count, int64_t size, S* sums) {
+  for (int64_t i = 0; i < size; ++i) {
+    double sum = 0;
+    for (int64_t k = 0; k < count; ++k) sum += groups[k * size + i];
+    sums[i] = S(sum);
+  }
+}
+
 template <class T, class S>
 void DepthwiseGradient(const keras_norms::DepthwiseGradientArguments& arguments,
                        const Workers& workers) {
   const View& view = arguments.view;
   const Spatial& spatial = arguments.spatial;
-  const int64_t channels = view.channels, line_size = spatial.width * channels;
-  const int64_t example_lines = spatial.depth * spatial.height;
+  const int64_t channels = view.channels;
   const T* const x = static_cast<const T*>(arguments.x);
   const T* const dy = static_cast<const T*>(arguments.dy);
   const S* const kernel = static_cast<const S*>(arguments.kernel);
   T* const dx = static_cast<T*>(arguments.dx);
-  S* const d_kernel = static_cast<S*>(arguments.d_kernel);
   S* const d_shift = static_cast<S*>(arguments.d_shift);
-  const Window window(spatial, channels, false);
-  const Window mirrored(spatial, channels, true);
   const bool streams = StreamsTo(dx, view, 3);
   const int64_t kernel_size = spatial.window_positions() * channels;
-  const int64_t wanted = view.rows ? kGradientSlots / view.rows : 1;
-  const int64_t example_sections =
-      wanted < 1 ? 1 : Min(wanted, example_lines ? example_lines : 1);
-  const int64_t section_lines = CeilDiv(example_lines, example_sections);
-  const int64_t sections = view.rows * example_sections;
-  const int64_t slot_sections = CeilDiv(sections, kGradientSlots);
-  const int64_t slots = slot_sections ? CeilDiv(sections, slot_sections) : 0;
-  Buffer<double> d_kernels(slots * kernel_size);
-  Buffer<double> d_shifts(sections * channels);
-  const int64_t ahead = window.ahead();
+  const Sections sections(view, spatial);
+  const int64_t example_size =
+      sections.example_lines * spatial.width * channels;
+  Buffer<double> d_kernels(sections.slots * kernel_size);
+  Buffer<double> d_shifts(sections.count * channels);
   const int64_t narrow_lines = CeilDiv(kNarrowPositions, spatial.width + 1);
-  ParallelFor(workers, slots, [&](int64_t slot) {
-    Buffer<Tap> taps(spatial.window_positions());
-    WideSums<S> kernel_sums(kernel_size), shift_sums(channels);
+  ParallelFor(workers, sections.slots, [&](int64_t slot) {
+    LineGradients<T, S> gradients(spatial, channels, kernel, streams);
     double* const of_slot = d_kernels.get() + slot * kernel_size;
     for (int64_t i = 0; i < kernel_size; ++i) of_slot[i] = 0;
-    const int64_t sections_end = Min(sections, (slot + 1) * slot_sections);
-    int64_t section = slot * slot_sections;
+    int64_t section = slot * sections.per_slot;
+    const int64_t sections_end =
+        Min(sections.count, section + sections.per_slot);
     for (; section < sections_end; ++section) {
       double* const of_section = d_shifts.get() + section * channels;
       for (int64_t c = 0; c < channels; ++c) of_section[c] = 0;
-      const int64_t example = section / example_sections * example_lines;
-      const int64_t begin = section % example_sections * section_lines;
-      const int64_t end = Min(begin + section_lines, example_lines);
+      const int64_t at = sections.example(section) * example_size;
+      const int64_t begin = sections.begin(section);
+      const int64_t end = sections.end(section);
       for (int64_t line = begin; line < end; ++line) {
-        const int64_t at = (example + line) * line_size;
-        AddKernelGradient(window, spatial, line, x + at, dy + at, channels,
-                          kernel_sums.narrow());
-        AddSums(dy + at, spatial.width, channels, shift_sums.narrow());
-        ConvolveLine<T, S>(mirrored, spatial, line, dy + at, kernel, nullptr,
-                           channels, taps.get(),
-                           Ahead<T>{dy + at + ahead, x + at + ahead}, dx + at,
-                           streams);
+        gradients.Run(x + at, dy + at, dx + at, line, line > begin);
         if ((line - begin + 1) % narrow_lines && line + 1 < end) continue;
-        kernel_sums.MoveTo(of_slot);
-        shift_sums.MoveTo(of_section);
+        gradients.MoveSumsTo(of_slot, of_section);
       }
     }
     if (streams) EndStreams();
   });
-  for (int64_t i = 0; i < kernel_size; ++i) {
-    double sum = 0;
-    for (int64_t s = 0; s < slots; ++s) sum += d_kernels[s * kernel_size + i];
-    d_kernel[i] = S(sum);
-  }
-  for (int64_t i = 0; i < view.rows * channels; ++i) {
-    const int64_t first = i / channels * example_sections;
-    double sum = 0;
-    for (int64_t p = 0; p < example_sections; ++p) {
-      sum += d_shifts[(first + p) * channels + i % channels];
-    }
-    d_shift[i] = S(sum);
+  SumGroups(d_kernels.get(), sections.slots, kernel_size,
+            static_cast<S*>(arguments.d_kernel));
+  for (int64_t row = 0; row < view.rows; ++row) {
+    SumGroups(d_shifts.get() + row * sections.per_example * channels,
+              sections.per_example, channels, d_shift + row * channels);
   }
 }
 

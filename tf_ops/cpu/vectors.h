@@ -88,6 +88,19 @@ KERAS_NORMS_INLINE inline void Put(V value, T* to, bool streams) {
   }
 }
 
+// Keep GCC from loading a vector again for each use, and from holding an array
+// in registers that other vectors need more.
+template <class V>
+KERAS_NORMS_INLINE inline void KeepInRegister(V& value) {
+#ifdef __x86_64__
+  asm("" : "+v"(value));
+#endif
+}
+template <class V, int N>
+KERAS_NORMS_INLINE inline void KeepInMemory(V (&values)[N]) {
+  asm("" : "+m"(values));
+}
+
 // If `last`, the memory is read for the last time and need not stay in caches.
 inline void Prefetch(const void* from, bool last) {
   if (last) {

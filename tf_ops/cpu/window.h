@@ -8,75 +8,108 @@
 
 #include <cstdint>
 
-#include "kernels.h"
+#include "traversal.h"
 
 namespace {
 
 using keras_norms::Spatial;
 
-// A tap: where its input is, relative to the output, and where its channels are
-// in the kernel, both in elements.
-struct Tap {
-  int64_t input;
-  int64_t weight;
-};
-
-// The taps of lines and of positions that lie inside of x.
-class Window {
+// Copies of the lines that the window around a line contains, with zeros around
+// them, so that every tap of every position exists. They stay in caches.
+template <class T, class S>
+class WindowLines {
  public:
-  Window(const Spatial& spatial, int64_t channels, bool mirrored)
-      : spatial_(spatial), channels_(channels), mirrored_(mirrored) {}
-
-  // Calls f(distance, weight) for the lines of the window around a line, as far
-  // as they lie inside of x. Each starts `distance` elements after that line,
-  // and its first tap is the one with number `weight`.
-  template <class F>
-  void ForEachLine(int64_t line, const F& f) const {
-    const Spatial& s = spatial_;
-    const int64_t h = line % s.height, d = line / s.height % s.depth;
-    for (int64_t i = 0; i < s.window_depth; ++i) {
-      const int64_t down = i - s.window_depth / 2;
-      if (d + down < 0 || d + down >= s.depth) continue;
-      for (int64_t j = 0; j < s.window_height; ++j) {
-        const int64_t right = j - s.window_height / 2;
-        if (h + right < 0 || h + right >= s.height) continue;
-        f((down * s.height + right) * s.width * channels_,
-          (i * s.window_height + j) * s.window_width);
+  WindowLines(const Spatial& spatial, int64_t channels)
+      : spatial_(spatial),
+        line_size_(spatial.width * channels),
+        padding_(spatial.window_width / 2 * channels),
+        copy_size_(line_size_ + 2 * padding_),
+        copies_((count() + 1) * copy_size_),
+        lines_(count()) {
+    for (int64_t i = 0; i < copy_size_; ++i) copies_[i] = 0;
+    for (int64_t copy = 1; copy <= count(); ++copy) {
+      S* const begin = copies_.get() + copy * copy_size_;
+      for (int64_t i = 0; i < padding_; ++i) {
+        begin[i] = begin[padding_ + line_size_ + i] = 0;
       }
     }
   }
 
-  // Writes the taps of position w of a line, and returns their number.
-  int64_t TapsOf(int64_t line, int64_t w, Tap* taps) const {
-    const int64_t last = spatial_.window_positions() - 1;
-    int64_t count = 0;
-    ForEachLine(line, [&](int64_t distance, int64_t weight) {
-      for (int64_t k = 0; k < spatial_.window_width; ++k) {
-        const int64_t along = k - radius();
-        if (w + along < 0 || w + along >= spatial_.width) continue;
-        const int64_t index = mirrored_ ? last - weight - k : weight + k;
-        taps[count++] = {distance + along * channels_, index * channels_};
+  // The number of lines.
+  int64_t count() const {
+    return spatial_.window_depth * spatial_.window_height;
+  }
+
+  // Moves to a line of the example that starts at x. `next` is true if the last
+  // call was for the line before.
+  void MoveTo(const T* x, int64_t line, bool next) {
+    const Spatial& s = spatial_;
+    next_ = x + (line + s.window_height / 2 + 1) * line_size_;
+    const int64_t h = line % s.height, d = line / s.height;
+    const int64_t rows = s.window_height;
+    for (int64_t i = 0; i < s.window_depth; ++i) {
+      const int64_t slice = d + i - s.window_depth / 2;
+      for (int64_t j = 0; j < rows; ++j) {
+        const int64_t row = h + j - rows / 2;
+        const bool inside =
+            slice >= 0 && slice < s.depth && row >= 0 && row < s.height;
+        // Copy 0 is a line of zeros.
+        const int64_t copy = inside ? 1 + i * rows + row % rows : 0;
+        S* const to = copies_.get() + copy * copy_size_;
+        lines_[i * rows + j] = to;
+        if (!inside || (next && h > 0 && j + 1 < rows)) continue;
+        Copy(x + (slice * s.height + row) * line_size_, to + padding_);
       }
-    });
-    return count;
+    }
   }
 
-  // The distance of the line that the next line reads first.
-  int64_t ahead() const {
-    return (spatial_.window_height / 2 + 1) * spatial_.width * channels_;
-  }
+  // Prefetches element i of the line that the next call of MoveTo copies.
+  void Fetch(int64_t i) const { Prefetch(next_ + i, false); }
 
-  int64_t radius() const { return spatial_.window_width / 2; }
-
-  // Whether all taps of position w lie inside of the line.
-  bool is_interior(int64_t w) const {
-    return w >= radius() && w < spatial_.width - radius();
-  }
+  // What the first tap of the first position reads, in line i of the window.
+  const S* operator[](int64_t i) const { return lines_[i]; }
 
  private:
+  void Copy(const T* from, S* to) {
+    ForEachVector<S>(line_size_, [&](auto vector, int64_t i) {
+      Store(Load<decltype(vector)>(from + i), to + i);
+    });
+  }
+
   Spatial spatial_;
-  int64_t channels_;
-  bool mirrored_;
+  const T* next_;
+  int64_t line_size_, padding_, copy_size_;
+  Buffer<S> copies_;
+  Buffer<S*> lines_;
+};
+
+// Examples are divided into sections, and consecutive sections into slots. They
+// depend on the shape only.
+struct Sections {
+  static constexpr int64_t kSlots = 64;
+
+  Sections(const View& view, const Spatial& spatial)
+      : example_lines(spatial.depth * spatial.height) {
+    // A section first reads lines of the one before.
+    const int64_t most = example_lines / (4 * spatial.window_height);
+    const int64_t wanted = Min(most, view.rows ? kSlots / view.rows : 1);
+    per_example = wanted < 1 ? 1 : wanted;
+    lines = CeilDiv(example_lines, per_example);
+    count = view.rows * per_example;
+    per_slot = CeilDiv(count, kSlots);
+    slots = per_slot ? CeilDiv(count, per_slot) : 0;
+  }
+
+  int64_t example(int64_t section) const { return section / per_example; }
+  // The lines of an example that a section has.
+  int64_t begin(int64_t section) const {
+    return section % per_example * lines;
+  }
+  int64_t end(int64_t section) const {
+    return Min(begin(section) + lines, example_lines);
+  }
+
+  int64_t example_lines, per_example, lines, count, per_slot, slots;
 };
 
 }  // namespace

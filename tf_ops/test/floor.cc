@@ -87,6 +87,8 @@ int main() {
   };
   const kn::CommonArguments group = common(examples, 32);
   const kn::CommonArguments affine = common(batch, 1);
+  kn::CommonArguments window = group;
+  window.spatial = {1, 56, 56, 1, 3, 3};
   const kn::Kernels& kernels = kn::BestKernels();
 
   using Work = std::function<void(int64_t)>;
@@ -156,6 +158,16 @@ int main() {
          kernels.gradient_combine(
              {affine, x, dy, nullptr, statistic(0), statistic(0), statistic(0),
               statistic(0), statistic(0), y},
+             workers);
+       }},
+      {"Depthwise, of 3 x 3 positions",
+       [&] {
+         kernels.depthwise({window, x, statistic(0), nullptr, y}, workers);
+       }},
+      {"DepthwiseGradient, of 3 x 3 positions",
+       [&] {
+         kernels.depthwise_gradient(
+             {window, x, dy, statistic(0), y, statistic(4), statistic(5)},
              workers);
        }},
   };
