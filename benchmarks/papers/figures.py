@@ -188,7 +188,9 @@ def dynamic(results):
 
 
 def unified(results):
-    figure, axes = panels(results, "Unified batch normalization and its stages")
+    figure, axes = panels(
+        results, "Unified batch normalization and its stages"
+    )
     stages = (names.GATE, names.CALIBRATIONS, names.DEPTHWISE)
     bounds = [f"bound {bound:g}" for bound in names.BOUNDS[1:]]
     labels = [names.BATCH_NORM, *stages, "no bound", *bounds]
