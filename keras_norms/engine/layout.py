@@ -180,6 +180,10 @@ class Layout:
         reciprocal_count = reciprocal(self.count(sample), sample.dtype)
         return self._reduce(sample) * reciprocal_count
 
+    def plain_mean(self, view: Tensor) -> Tensor:
+        """`mean` as one operation, undefined for rows without positions."""
+        return self._reduce(view, ops.mean)
+
     def max(self, view: Tensor, mask: Tensor) -> Tensor:
         """The maximum of the unmasked positions: `[rows, channels]`.
 

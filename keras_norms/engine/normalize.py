@@ -9,9 +9,11 @@ from keras import ops
 
 from keras_norms import validation
 from keras_norms.engine.composed import ComposedBackend
+from keras_norms.engine.export_backend import ExportBackend
 from keras_norms.engine.params import Params
 from keras_norms.engine.spec import NormSpec
 from keras_norms.native import dispatch
+from keras_norms.native import tracing
 from keras_norms.statistics.arrays import statistics_dtype
 from keras_norms.types import Tensor
 
@@ -43,8 +45,11 @@ def normalize(
         spec = dataclasses.replace(spec, dtype=dtype)
     params = _cast(params, statistics_dtype(x.dtype))
     backend_class = select_backend(x, mask, spec.axis)
-    if keras.backend.backend() != "tensorflow":
-        # Other backends of Keras differentiate the passes themselves.
+    if keras.backend.backend() != "tensorflow" or (
+        backend_class is ExportBackend
+    ):
+        # Other backends of Keras, and TensorFlow in an exported graph,
+        # differentiate the passes themselves.
         return backend_class(spec, x, mask).forward(x, params)[:3]
 
     if backend_class is ComposedBackend:
@@ -67,6 +72,8 @@ def select_backend(x: Tensor, mask: Tensor | None, axis: int) -> Any:
     kernels_fit = not validation.has_channels(mask, x.shape, axis)
     if kernels_fit and dispatch.load_if_supported(x.shape, x.dtype):
         return native_backend.NativeBackend
+    if keras.backend.backend() == "tensorflow" and tracing.exporting():
+        return ExportBackend
     return ComposedBackend
 
 

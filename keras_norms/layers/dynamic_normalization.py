@@ -17,6 +17,8 @@ from keras_norms.types import Identifier
 from keras_norms.types import Shape
 from keras_norms.types import Tensor
 
+_TINY = 1e-30
+
 
 @keras.saving.register_keras_serializable(package="keras_norms")
 @insert_blocks
@@ -184,8 +186,10 @@ class DynamicNormalization(BaseBatchNormalization):
         self, source: Moments, moments: Moments, params: Params
     ) -> Coefficients:
         mean = source.mean + source.residual
-        # The root has no gradient at 0.
-        variance = ops.maximum(source.variance + self.epsilon, 1e-30)
+        variance = source.variance + self.epsilon
+        if self.epsilon < _TINY:
+            # The root has no gradient at 0.
+            variance = ops.maximum(variance, _TINY)
         stddev = ops.sqrt(variance)
         if self.separate:
             dgamma = self._module("scale_", stddev, params)

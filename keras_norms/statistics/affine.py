@@ -8,6 +8,7 @@ from typing import Any
 from keras import ops
 
 from keras_norms.statistics.arrays import column
+from keras_norms.statistics.arrays import is_number
 from keras_norms.statistics.arrays import is_scalar
 from keras_norms.statistics.moments import Moments
 from keras_norms.types import Tensor
@@ -80,9 +81,11 @@ def affine(
     scale = rstd(moments, epsilon)
     if gamma is not None:
         scale = scale * gamma
-    shift = -moments.residual * scale
-    if beta is not None:
-        shift = shift + beta
+    if is_number(moments.residual, 0):
+        shift = ops.zeros_like(scale) if beta is None else beta
+    else:
+        shift = -moments.residual * scale
+        shift = shift if beta is None else shift + beta
     return where_present(moments, Coefficients(moments.mean, scale, shift))
 
 
@@ -177,11 +180,10 @@ def affine_about(
     Returns:
         `Coefficients`.
     """
-    about = dataclasses.replace(
-        moments,
-        mean=instance.mean,
-        residual=instance.residual - deviation,
-    )
+    residual = -deviation
+    if not is_number(instance.residual, 0):
+        residual = residual + instance.residual
+    about = dataclasses.replace(moments, mean=instance.mean, residual=residual)
     return affine(about, gamma, beta, epsilon)
 
 

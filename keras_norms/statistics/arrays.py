@@ -59,6 +59,26 @@ def is_scalar(value: Tensor) -> bool:
     return len(getattr(value, "shape", ())) == 0
 
 
+def is_number(value: Any, number: float) -> bool:
+    """Whether a value is not a tensor, and is this number."""
+    return isinstance(value, (int, float)) and value == number
+
+
 def is_exactly(size: Any, value: int) -> bool:
     """Whether a size is known when traced, and has this value."""
     return isinstance(size, int) and size == value
+
+
+class _Untracked(float):
+    """A residual of 0 that stays 0."""
+
+
+# The residual of means whose rounding errors are not tracked.
+UNTRACKED = _Untracked(0.0)
+
+
+def residual_where(condition: Tensor, first: Any, second: Any) -> Any:
+    """Chooses between two residuals, unless the first one is not tracked."""
+    if first is UNTRACKED:
+        return UNTRACKED
+    return ops.where(condition, first, second)

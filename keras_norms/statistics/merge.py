@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_norms import validation
 from keras_norms.native import differentiation
+from keras_norms.statistics.arrays import UNTRACKED
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import is_exactly
 from keras_norms.statistics.arrays import is_scalar
@@ -121,6 +122,13 @@ def merge_moments(
 
     def total(tensor: Tensor) -> Tensor:
         return ops.sum(tensor, axis=axes, keepdims=True)
+
+    if residual is UNTRACKED:
+        mean, variance = split(mean), split(variance)
+        pooled = total(weight * mean)
+        square = total(weight * (variance + ops.square(mean - pooled)))
+        return join(pooled), join(square), UNTRACKED
+    residual = like(residual, mean)
 
     @differentiation.custom_gradient
     def merged(mean: Tensor, variance: Tensor) -> Any:

@@ -7,11 +7,13 @@ from keras import ops
 
 from keras_norms import validation
 from keras_norms.statistics import replicas
+from keras_norms.statistics.arrays import UNTRACKED
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.arrays import is_scalar
 from keras_norms.statistics.arrays import like
 from keras_norms.statistics.arrays import materialized
 from keras_norms.statistics.arrays import reciprocal
+from keras_norms.statistics.arrays import residual_where
 from keras_norms.statistics.arrays import row_counts
 from keras_norms.statistics.merge import PoolingBlocks
 from keras_norms.statistics.merge import average_moments
@@ -71,20 +73,17 @@ class Moments:
         if blocks.have_one_entry:
             return self
         count, weight = blocks.pooling_weights(self.count)
+        tensors = self.mean, self.variance, self.residual
         pooled = merge_moments(
-            weight,
-            self.mean,
-            self.variance,
-            like(self.residual, self.mean),
-            axes=(1, 3),
-            split=blocks.split,
-            join=blocks.join,
+            weight, *tensors, (1, 3), blocks.split, blocks.join
         )
         examples = None if examples is None else self.examples
         return Moments(count, *pooled, examples)
 
     def minus(self, other: "Moments") -> Tensor:
         """The difference of the means, accurate for close large means."""
+        if self.residual is UNTRACKED:
+            return self.mean - other.mean
         return (self.mean - other.mean) + (self.residual - other.residual)
 
     def or_mean_of(self, other: "Moments") -> "Moments":
@@ -95,7 +94,7 @@ class Moments:
         return dataclasses.replace(
             self,
             mean=ops.where(present, self.mean, other.mean),
-            residual=ops.where(present, self.residual, other.residual),
+            residual=residual_where(present, self.residual, other.residual),
         )
 
     def only_if(self, condition: Tensor) -> "Moments":
@@ -108,7 +107,7 @@ class Moments:
             self,
             mean=ops.where(condition, self.mean, 0.0),
             variance=ops.where(condition, self.variance, 1.0),
-            residual=ops.where(condition, self.residual, 0.0),
+            residual=residual_where(condition, self.residual, 0.0),
         )
 
     def merge(self, other: "Moments") -> "Moments":
@@ -200,7 +199,10 @@ class Moments:
         """The mixture of these moments and `other`, entry by entry."""
         difference = other.minus(self)
         mean = materialized(self.mean + weight_of_other * difference)
-        residual = (self.mean - mean) + weight_of_other * difference
+        residual = UNTRACKED
+        if self.residual is not UNTRACKED:
+            residual = (self.mean - mean) + weight_of_other * difference
+            residual = ops.stop_gradient(residual + self.residual)
         product = weight_of_other * (1.0 - weight_of_other)
         return Moments(
             count,
@@ -208,7 +210,7 @@ class Moments:
             self.variance
             + weight_of_other * (other.variance - self.variance)
             + product * ops.square(difference),
-            ops.stop_gradient(residual + self.residual),
+            residual,
             self.examples,
         )
 
