@@ -110,7 +110,12 @@ running_variance: String, what `moving_variance` holds, or `None`.
 running_variance: String, what `moving_variance` holds.
     {{running_variances}}
     Defaults to `"within"`.
+{{frozen_statistics}}
 {{layer_kwargs}}""",
+    "frozen_statistics": """\
+frozen_statistics: Boolean, whether training, too, normalizes with the
+    running statistics, which then do not change, while gamma and beta
+    are trained. Defaults to `False`.""",
     "layer_kwargs": """\
 **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name` and
     `dtype`.""",

@@ -96,6 +96,7 @@ class BaseBatchNormalization(
         synchronized: bool = False,
         inference_weight: float = 0.0,
         running_variance: str = "within",
+        frozen_statistics: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -129,6 +130,9 @@ class BaseBatchNormalization(
         self.running_variance = validation.one_of(
             "running_variance", running_variance, "within", "total"
         )
+        self.frozen_statistics = validation.boolean(
+            "frozen_statistics", frozen_statistics
+        )
         self.moving_mean: Any = None
         self.moving_variance: Any = None
 
@@ -160,7 +164,8 @@ class BaseBatchNormalization(
         training: Tensor = None,
         mask: Tensor | None = None,
     ) -> Tensor:
-        training = self.trainable and validation.training(training)
+        moves = self.trainable and not self.frozen_statistics
+        training = moves and validation.training(training)
         may_train, may_infer = training is not False, training is not True
         params = dict(self.parameters)
         replaced: dict[str, Tensor] = {}
@@ -214,4 +219,5 @@ class BaseBatchNormalization(
             "synchronized": self.synchronized,
             "inference_weight": self.inference_weight,
             "running_variance": self.running_variance,
+            "frozen_statistics": self.frozen_statistics,
         }

@@ -49,6 +49,7 @@ class BatchGroupNormalization(BaseBatchNormalization):
         running_variance: String, what `moving_variance` holds.
             {{running_variances}}
             Defaults to `"total"`.
+        {{frozen_statistics}}
         {{axis}}
         {{parameter_args}}
         {{running_args}}

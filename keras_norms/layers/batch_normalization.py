@@ -57,6 +57,7 @@ class BatchNormalization(BaseBatchNormalization):
         {{ghost_statistics}}
         {{inference_weight}}
         {{running_variance}}
+        {{frozen_statistics}}
         {{layer_kwargs}}
 
     {{batch_call_sections}}

@@ -50,6 +50,7 @@ class CrossReplicaBatchNormalization(BatchNormalization):
         {{ghost_statistics}}
         {{inference_weight}}
         {{running_variance}}
+        {{frozen_statistics}}
         {{layer_kwargs}}
 
     {{batch_call_sections}}

@@ -53,6 +53,7 @@ class GhostBatchNormalization(BatchNormalization):
         {{synchronized}}
         {{inference_weight}}
         {{running_variance}}
+        {{frozen_statistics}}
         {{layer_kwargs}}
 
     {{batch_call_sections}}

@@ -33,6 +33,18 @@ def batches(dataset: Any) -> Callable[[], Iterable[Any]]:
     return lambda: dataset
 
 
+def inputs(dataset: Any) -> Iterable[Any]:
+    """The inputs of a model, batch by batch, without labels."""
+    if isinstance(dataset, tuple) and hasattr(dataset[0], "shape"):
+        dataset = dataset[0]
+    if isinstance(dataset, keras.utils.PyDataset) or hasattr(dataset, "shape"):
+        dataset = batches(
+            (dataset,) if hasattr(dataset, "shape") else dataset
+        )()
+    for batch in dataset:
+        yield batch[0] if isinstance(batch, tuple) else batch
+
+
 def _rows_from(arrays: Any, start: int) -> Any:
     rows = slice(start, start + _BATCH)
     return keras.tree.map_structure(lambda array: array[rows], arrays)

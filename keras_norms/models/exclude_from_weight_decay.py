@@ -3,19 +3,10 @@
 import keras
 
 from keras_norms import validation
-from keras_norms.layers.base_normalization import BaseNormalization
-from keras_norms.layers.enhanced_affine import EnhancedAffine
+from keras_norms.models.traversal import NORMALIZATIONS
 from keras_norms.models.traversal import forget_traces
 from keras_norms.models.traversal import layers_within
 
-_NORMALIZATIONS = (
-    BaseNormalization,
-    EnhancedAffine,
-    keras.layers.BatchNormalization,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.RMSNormalization,
-)
 _AFFINE = ("gamma", "beta", "scale", "bias")
 _CALIBRATIONS = ("center_weight", "scale_weight", "scale_bias")
 
@@ -120,7 +111,7 @@ def exclude_from_weight_decay(
             "`model.build(shape)`, or add an `Input`."
         )
     layers = layers_within(model)
-    normalizations = [la for la in layers if isinstance(la, _NORMALIZATIONS)]
+    normalizations = [la for la in layers if isinstance(la, NORMALIZATIONS)]
     if not normalizations:
         raise ValueError(
             "The model must contain a normalization layer of keras_norms or "

@@ -12,6 +12,7 @@ from keras_norms.validation.legacy import addons_instance
 from keras_norms.validation.legacy import contrib_instance
 from keras_norms.validation.legacy import remove_keras_2_arguments
 from keras_norms.validation.legacy import unified_of_version_0_1
+from keras_norms.validation.models import built_model
 from keras_norms.validation.settings import boolean
 from keras_norms.validation.settings import cosine
 from keras_norms.validation.settings import examples
@@ -45,6 +46,7 @@ __all__ = [
     "addons_instance",
     "axis",
     "boolean",
+    "built_model",
     "channels",
     "contrib_instance",
     "cosine",

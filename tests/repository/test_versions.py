@@ -1,7 +1,7 @@
 """Tests that run with every supported version, see the Makefile.
 
-Every layer is built, trained for a step, saved and loaded; the README's
-snippet changes the layers of a nested model. No fixture of conftest.py is
+Every layer is built, trained for a step, saved and loaded, and models of every
+form are converted. No fixture of conftest.py is
 used, since the stage runs without it.
 """
 
@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from keras_norms import layers
+from keras_norms import models
 from tests.conformance.descriptors import CHANNELS
 from tests.conformance.descriptors import DESCRIPTORS
 from tests.conformance.descriptors import public_layers
-from tests.support.pages import blocks
-from tests.support.pages import run
+from tests.models.architectures import ARCHITECTURES
+from tests.models.architectures import create
+from tests.models.architectures import inputs_of
+from tests.models.architectures import outputs_of
 
 COMPANIONS = {
     "EnhancedAffine": layers.EnhancedAffine,
@@ -50,44 +53,23 @@ def test_layer_trains_and_is_saved(name, tmp_path):
     np.testing.assert_array_equal(loaded.predict(X, verbose=0), want)
 
 
-def test_readme_snippet_converts_nested_models():
-    source = "\n".join(blocks("README.md"))
-    convert_layer = run(source, "readme")["convert_layer"]
-    shape = (4, 4, CHANNELS)
-    inner = keras.Sequential(
-        [
-            keras.Input(shape),
-            keras.layers.BatchNormalization(name="inner_norm"),
-        ],
-        name="inner",
-    )
-    inputs = keras.Input(shape)
-    x = keras.layers.GroupNormalization(2, name="middle_norm")(inputs)
-    middle = keras.Model(inputs, inner(x), name="middle")
-    inputs = keras.Input(shape)
-    x = keras.layers.Conv2D(CHANNELS, 3, padding="same")(inputs)
-    x = keras.layers.BatchNormalization(name="outer_norm")(middle(x))
-    model = keras.Model(inputs, x, name="outer")
-    random = np.random.default_rng(0)
-    model.set_weights([random.random(w.shape) for w in model.get_weights()])
-    converted = keras.models.clone_model(model, clone_function=convert_layer)
-    norms = [
-        layer
-        for layer in converted._flatten_layers()
-        if layer.name.endswith("_norm")
-    ]
-    assert {type(layer) for layer in norms} == {
-        layers.BatchNormalization,
-        layers.GroupNormalization,
-    }
-    assert all(type(n).__module__.startswith("keras_norms") for n in norms)
-    assert len(norms) == 3
-    assert [w.path for w in converted.weights] == [
-        w.path for w in model.weights
-    ]
-    converted.set_weights(model.get_weights())
-    x = random.normal(size=(2, *shape))
-    want = model.predict(x, verbose=0)
-    np.testing.assert_allclose(
-        converted.predict(x, verbose=0), want, atol=1e-5
-    )
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("to", ["keras_norms", "UnifiedBatchNormalization"])
+def test_converted_models_have_the_same_outputs(name, to):
+    model = create(name)
+    converted = models.convert_normalization(model, to)
+    x = inputs_of(name)
+    for have, want in zip(
+        outputs_of(converted, x), outputs_of(model, x), strict=True
+    ):
+        np.testing.assert_allclose(have, want, rtol=1e-5, atol=2e-5)
+
+
+def test_folded_model_has_the_same_outputs():
+    model = create("nested")
+    folded = models.fold_batch_normalization(model)
+    x = inputs_of("nested")
+    for have, want in zip(
+        outputs_of(folded, x), outputs_of(model, x), strict=True
+    ):
+        np.testing.assert_allclose(have, want, rtol=1e-4, atol=1e-4)
