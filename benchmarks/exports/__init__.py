@@ -1,0 +1,1 @@
+"""Exports of every layer, run in the runtimes of other formats."""
