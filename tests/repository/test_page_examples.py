@@ -1,9 +1,8 @@
-"""The examples of README.md and docs/architecture.md do what the pages say."""
+"""The examples of the pages do what the pages say."""
 
 import keras
 import numpy as np
 
-from keras_norms import layers
 from tests.support.pages import blocks
 from tests.support.pages import run
 
@@ -13,30 +12,27 @@ def test_readme():
     x = np.random.default_rng(0).normal(size=(2, 32, 32, 3))
     y = namespace["model"].predict(x, verbose=0)
     assert y.shape == (2, 10)
-    converted = namespace["converted"]
-    np.testing.assert_allclose(converted.predict(x, verbose=0), y, atol=1e-5)
+    have, want = namespace["converted"](x), namespace["trained"](x)
+    np.testing.assert_allclose(have, want, atol=1e-6)
 
 
-def test_a_model_of_keras_changes_its_layers():
-    source = "\n".join(blocks("README.md"))
-    convert_layer = run(source, "readme")["convert_layer"]
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 4)),
-            keras.layers.GroupNormalization(2),
-            keras.layers.BatchNormalization(),
-        ]
-    )
-    model.layers[1].moving_mean.assign([1, 2, 3, 4])
-    converted = keras.models.clone_model(model, clone_function=convert_layer)
-    converted.set_weights(model.get_weights())
-    kinds = [type(layer) for layer in converted.layers]
-    assert kinds == [layers.GroupNormalization, layers.BatchNormalization]
-    x = np.random.default_rng(0).normal(size=(2, 8, 8, 4))
-    want = model.predict(x, verbose=0)
-    np.testing.assert_allclose(
-        converted.predict(x, verbose=0), want, atol=1e-5
-    )
+def test_how_to(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace = run("\n".join(blocks("docs/how_to.md")), "how_to")
+    x = namespace["images"][:4].astype("float32")
+    want = namespace["model"].predict(x, verbose=0)
+    back, converted = namespace["back"], namespace["converted"]
+    np.testing.assert_allclose(back.predict(x, verbose=0), want, atol=1e-5)
+    want = converted.predict(x, verbose=0)
+    for name in ("folded", "loaded"):
+        have = namespace[name].predict(x, verbose=0)
+        np.testing.assert_allclose(have, want, atol=1e-5)
+    np.testing.assert_allclose(namespace["outputs"], want[:1], atol=1e-5)
+    (row,) = namespace["rows"]
+    assert row.layer == "keras_norms.BatchNormalization"
+    assert namespace["grouped"].layers[1].groups == 4
+    assert namespace["recalibrated"] == [converted.layers[1]]
+    assert namespace["layer"].compute_dtype == "bfloat16"
 
 
 def test_a_method_of_ones_own():
