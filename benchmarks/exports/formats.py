@@ -32,8 +32,13 @@ def saved_model(model, x, calibration, folder):
         cwd=folder,
         capture_output=True,
     )
-    definition = tf.saved_model.load(path).signatures["serving_default"]
-    return np.load(folder / "y.npy"), len(definition.graph.get_operations())
+    serving = tf.saved_model.load(path).signatures["serving_default"]
+    definition = serving.graph.as_graph_def()
+    bodies = [
+        definition.node,
+        *(f.node_def for f in definition.library.function),
+    ]
+    return np.load(folder / "y.npy"), sum(map(len, bodies))
 
 
 def _tflite(model, x, change=lambda converter: None):
