@@ -22,7 +22,8 @@ _HOOKS = {
 def hooks(layer_class):
     """Checks that every hook of a layer has the documented arguments.
 
-    An additional argument such as `gama=None` would never receive a value.
+    An additional argument such as `gama=None` would never receive a value, and
+    arguments in another order would receive each other's.
     """
     for name, expected in _HOOKS.items():
         function = getattr(layer_class, name, None)
@@ -35,13 +36,17 @@ def hooks(layer_class):
             for p in received
             if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty
         ]
-        if len(positional) == len(received) == len(expected):
+        if len(positional) == len(received) == len(expected) and all(
+            p.name == wanted or p.name.startswith("_")
+            for p, wanted in zip(positional, expected, strict=True)
+        ):
             continue
         raise ValueError(
             f"The hook `{name}` must have the arguments "
-            f"`(self, {', '.join(expected)})`. Received: "
-            f"`{function.__qualname__}{signature}`. Read a parameter of the "
-            "layer as an attribute, such as `params.gamma`."
+            f"`(self, {', '.join(expected)})`, in this order. Received: "
+            f"`{function.__qualname__}{signature}`. Correct the names; one "
+            "that the hook does not use may begin with an underscore. Read a "
+            "parameter of the layer as an attribute, such as `params.gamma`."
         )
 
 

@@ -37,6 +37,17 @@ HOOKED = {
         lambda self, instance: None,
         "instance, params",
     ),
+    # Arguments in another order, and a misspelt one.
+    "channel_groups": (
+        BaseBatchNormalization,
+        lambda self, moment: None,
+        "moments",
+    ),
+    "training_moments": (
+        BaseBatchNormalization,
+        lambda self, params, moments: None,
+        "moments, params",
+    ),
     "updated_state": (
         BaseBatchNormalization,
         lambda self, mean, variance, params=None: None,
@@ -51,10 +62,22 @@ def test_hooks_with_other_arguments_are_refused(hook):
     body.__qualname__ = f"Own.{hook}"
     layer = type("Own", (base,), {hook: body})()
     assert refusal(layer.build, (2, 3)) == (
-        f"The hook `{hook}` must have the arguments `(self, {arguments})`. "
-        f"Received: `Own.{hook}{inspect.signature(body)}`. Read a parameter "
-        "of the layer as an attribute, such as `params.gamma`."
+        f"The hook `{hook}` must have the arguments `(self, {arguments})`, in "
+        f"this order. Received: `Own.{hook}{inspect.signature(body)}`. "
+        "Correct the names; one that the hook does not use may begin with an "
+        "underscore. Read a parameter of the layer as an attribute, such as "
+        "`params.gamma`."
     )
+
+
+def test_unused_arguments_may_begin_with_an_underscore():
+    class Own(BaseBatchNormalization):
+        def algebra(self, moments, _instance, params):
+            return ops.affine(moments, params.gamma, epsilon=0.0)
+
+    layer = Own()
+    y = layer(np.array([[1.0], [3.0]]), training=True)
+    np.testing.assert_allclose(y, [[-1.0], [1.0]], rtol=1e-6)
 
 
 class Misspelling(BaseBatchNormalization):
