@@ -99,6 +99,7 @@ class BaseBatchNormalization(
         frozen_statistics: bool = False,
         **kwargs: Any,
     ) -> None:
+        validation.remove_disabled_renorm(kwargs)
         super().__init__(
             axis=axis,
             epsilon=epsilon,

@@ -98,6 +98,11 @@ class CrossReplicaBatchNormalization(BatchNormalization):
         )
         self.replicas_per_group = validation.replicas(replicas_per_group)
 
+    @classmethod
+    def from_config(cls, config: Config) -> "CrossReplicaBatchNormalization":
+        # That of Keras's layer says that it is not synchronized.
+        return super().from_config({**config, "synchronized": True})
+
     def get_config(self) -> Config:
         return {
             **super().get_config(),

@@ -123,9 +123,10 @@ class _Copier:
     def copy_state(self) -> None:
         """Copies weights, and which layers are trainable."""
         pairs = list(self._copies.values())
-        # The flag of a model sets those of its layers, so these come last.
-        for layer, copy in reversed(pairs):
-            copy.trainable = layer.trainable
+        # The flag of a model may set those of its layers, which come last.
+        for layer, copy in (*reversed(pairs), *self._replaced):
+            if copy.trainable != layer.trainable:
+                copy.trainable = layer.trainable
         for layer, copy in pairs:
             if layer.built and not copy.built:
                 copy.build_from_config(layer.get_build_config())

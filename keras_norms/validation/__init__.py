@@ -10,6 +10,7 @@ from keras_norms.validation.legacy import UNIFIED_OF_VERSION_0_1
 from keras_norms.validation.legacy import addons_filter_response
 from keras_norms.validation.legacy import addons_instance
 from keras_norms.validation.legacy import contrib_instance
+from keras_norms.validation.legacy import remove_disabled_renorm
 from keras_norms.validation.legacy import remove_keras_2_arguments
 from keras_norms.validation.legacy import unified_of_version_0_1
 from keras_norms.validation.models import built_model
@@ -68,6 +69,7 @@ __all__ = [
     "refuse_renorm_of_total",
     "refuse_sequential_renorm",
     "refuse_synchronized_blocks",
+    "remove_disabled_renorm",
     "remove_keras_2_arguments",
     "renorm_clipping",
     "replicas",

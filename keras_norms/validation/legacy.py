@@ -31,6 +31,16 @@ def remove_keras_2_arguments(arguments):
         )
 
 
+def remove_disabled_renorm(arguments):
+    """Removes the arguments of batch renormalization where it is disabled.
+
+    Configurations of Keras's layer have them.
+    """
+    if not arguments.get("renorm"):
+        for name in ("renorm", "renorm_clipping", "renorm_momentum"):
+            arguments.pop(name, None)
+
+
 def addons_filter_response(axis, learnable_epsilon, arguments):
     """Converts the arguments of TensorFlow Addons to those of this package.
 

@@ -26,6 +26,21 @@ def test_isinstance(descriptor):
         assert isinstance(layer, each) == (each is kind)
 
 
+@pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
+def test_configurations_of_keras(descriptor):
+    """Arguments that Keras's class has not keep their defaults."""
+    kind = KINDS.get(descriptor.name, BATCH)
+    if kind is None:
+        pytest.skip("Keras has no such layer")
+    special = {"groups": -1} if kind is GROUP else {"momentum": 0.7}
+    theirs = kind(epsilon=0.02, name="norm", scale=False, **special)
+    layer_class = type(descriptor.create())
+    layer = layer_class.from_config(theirs.get_config())
+    assert (layer.epsilon, layer.name, layer.scale) == (0.02, "norm", False)
+    assert getattr(layer, "momentum", 0.7) == 0.7
+    layer.build((None, 3, 32))
+
+
 def test_isinstance_of_base_classes():
     base = keras_norms.layers.BaseBatchNormalization
     assert issubclass(base, BATCH)
