@@ -26,15 +26,15 @@ def test_isinstance(descriptor):
         assert isinstance(layer, each) == (each is kind)
 
 
-@pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=IDS)
-def test_configurations_of_keras(descriptor):
+@pytest.mark.parametrize(
+    "name", sorted({d.name for d in DESCRIPTORS if KINDS.get(d.name, BATCH)})
+)
+def test_configurations_of_keras(name):
     """Arguments that Keras's class has not keep their defaults."""
-    kind = KINDS.get(descriptor.name, BATCH)
-    if kind is None:
-        pytest.skip("Keras has no such layer")
+    kind = KINDS.get(name, BATCH)
     special = {"groups": -1} if kind is GROUP else {"momentum": 0.7}
     theirs = kind(epsilon=0.02, name="norm", scale=False, **special)
-    layer_class = type(descriptor.create())
+    layer_class = getattr(keras_norms.layers, name)
     layer = layer_class.from_config(theirs.get_config())
     assert (layer.epsilon, layer.name, layer.scale) == (0.02, "norm", False)
     assert getattr(layer, "momentum", 0.7) == 0.7

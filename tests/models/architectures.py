@@ -8,6 +8,8 @@ from keras.layers import Dense
 from keras.layers import GlobalAveragePooling2D
 from keras.layers import ReLU
 
+from keras_norms.models.traversal import layers_by_path
+
 SHAPE = (8, 8, 3)
 FEATURES = 8
 
@@ -139,14 +141,27 @@ ARCHITECTURES = {
 def create(name, seed=0):
     """A model whose weights and running statistics are random."""
     keras.utils.set_random_seed(seed)
-    model = ARCHITECTURES[name]()
+    return randomize(ARCHITECTURES[name](), 0.0, 0.5, seed)
+
+
+def randomize(model, mean, stddev, seed=0):
+    """The model, with normal weights and positive variances."""
     random = np.random.default_rng(seed)
     for weight in model.weights:
-        value = random.normal(0.0, 0.5, weight.shape)
+        value = random.normal(mean, stddev, weight.shape)
         if "variance" in weight.name:
             value = np.exp(value)
         weight.assign(value)
     return model
+
+
+def norms_of(model):
+    """The normalization layers by path."""
+    return {
+        path: layer
+        for path, layer in layers_by_path(model)
+        if "Normalization" in type(layer).__name__
+    }
 
 
 def inputs_of(name, examples=5):
@@ -158,3 +173,11 @@ def inputs_of(name, examples=5):
 
 def outputs_of(model, x, **options):
     return [np.array(y) for y in keras.tree.flatten(model(x, **options))]
+
+
+def assert_same_outputs(name, model, converted, **options):
+    x = inputs_of(name)
+    want = outputs_of(model, x, **options)
+    have = outputs_of(converted, x, **options)
+    for h, w in zip(have, want, strict=True):
+        np.testing.assert_allclose(h, w, rtol=1e-5, atol=2e-5)

@@ -6,29 +6,13 @@ import pytest
 
 from keras_norms import layers
 from keras_norms.models import convert_normalization
-from keras_norms.models.traversal import layers_by_path
 from tests.models.architectures import ARCHITECTURES
 from tests.models.architectures import FEATURES
+from tests.models.architectures import assert_same_outputs
 from tests.models.architectures import create
 from tests.models.architectures import inputs_of
-from tests.models.architectures import outputs_of
+from tests.models.architectures import norms_of
 from tests.support.refusals import refusal
-
-
-def norms_of(model):
-    return {
-        path: layer
-        for path, layer in layers_by_path(model)
-        if "Normalization" in type(layer).__name__
-    }
-
-
-def assert_same_outputs(name, model, converted, **options):
-    x = inputs_of(name)
-    want = outputs_of(model, x, **options)
-    have = outputs_of(converted, x, **options)
-    for h, w in zip(have, want, strict=True):
-        np.testing.assert_allclose(h, w, rtol=1e-5, atol=2e-5)
 
 
 def test_group_norms_of_both_packages():

@@ -4,15 +4,15 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.models import application
 from keras_norms import layers
 from keras_norms.models import convert_normalization
 from keras_norms.models.convert_normalization import LayerConversion
-from keras_norms.models.traversal import layers_by_path
 from tests.models.architectures import ARCHITECTURES
 from tests.models.architectures import FEATURES
+from tests.models.architectures import assert_same_outputs
 from tests.models.architectures import create
-from tests.models.architectures import inputs_of
-from tests.models.architectures import outputs_of
+from tests.models.architectures import norms_of
 
 BATCH_NORMS = (
     "BatchNormalization",
@@ -24,22 +24,6 @@ BATCH_NORMS = (
     "UnifiedBatchNormalization",
     "DynamicNormalization",
 )
-
-
-def norms_of(model):
-    return {
-        path: layer
-        for path, layer in layers_by_path(model)
-        if "Normalization" in type(layer).__name__
-    }
-
-
-def assert_same_outputs(name, model, converted, **options):
-    x = inputs_of(name)
-    want = outputs_of(model, x, **options)
-    have = outputs_of(converted, x, **options)
-    for h, w in zip(have, want, strict=True):
-        np.testing.assert_allclose(h, w, rtol=1e-5, atol=2e-5)
 
 
 @pytest.mark.parametrize("to", ["keras_norms", *BATCH_NORMS])
@@ -129,15 +113,8 @@ def test_automatic_groups(channels, groups):
 )
 def test_applications(name):
     """Same inference with our layers, and finite outputs of group norms."""
-    keras.utils.set_random_seed(0)
-    create_model = getattr(keras.applications, name)
-    model = create_model(weights=None, input_shape=(64, 64, 3), classes=10)
-    random = np.random.default_rng(0)
-    for weight in model.weights:
-        if weight.name == "moving_mean":
-            weight.assign(random.normal(0.0, 0.1, weight.shape))
-        if weight.name == "moving_variance":
-            weight.assign(random.uniform(0.5, 2.0, weight.shape))
+    model = application(name, 64)
+    random = np.random.default_rng(1)
     x = random.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
     same = convert_normalization(model, "keras_norms")
     np.testing.assert_allclose(same(x), model(x), rtol=1e-4, atol=1e-6)

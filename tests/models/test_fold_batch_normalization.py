@@ -4,11 +4,13 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.models import application
 from keras_norms import layers
 from keras_norms.models import fold_batch_normalization
 from tests.models.architectures import create
 from tests.models.architectures import inputs_of
 from tests.models.architectures import outputs_of
+from tests.models.architectures import randomize
 from tests.support.refusals import refusal
 
 FEATURES = 6
@@ -61,16 +63,6 @@ NORMS = {
 }
 
 
-def randomize(model, seed=0):
-    random = np.random.default_rng(seed)
-    for weight in model.weights:
-        value = random.normal(0.5, 1.0, weight.shape)
-        if "variance" in weight.name:
-            value = np.exp(value)
-        weight.assign(value)
-    return model
-
-
 def norms_of(model):
     return [
         layer
@@ -98,7 +90,7 @@ def images(shape, examples=3):
 def test_into_the_layer_before(name, norm, use_bias):
     make, shape = LAYERS[name]
     pair = [make(use_bias=use_bias), NORMS[norm]()]
-    model = randomize(keras.Sequential([keras.Input(shape), *pair]))
+    model = randomize(keras.Sequential([keras.Input(shape), *pair]), 0.5, 1.0)
     before = [weight.numpy() for weight in model.weights]
     folded = fold_batch_normalization(model)
     assert norms_of(folded) == []
@@ -116,7 +108,7 @@ def test_into_the_layer_after(name):
         keras.layers.BatchNormalization(),
         make(activation="relu"),
     ]
-    model = randomize(keras.Sequential([keras.Input(shape), *pair]))
+    model = randomize(keras.Sequential([keras.Input(shape), *pair]), 0.5, 1.0)
     folded = fold_batch_normalization(model)
     assert norms_of(folded) == []
     assert_same(model, folded, images(shape))
@@ -124,7 +116,7 @@ def test_into_the_layer_after(name):
 
 def test_batch_group_norm_pools_channels():
     pair = [keras.layers.Dense(6), layers.BatchGroupNormalization(3)]
-    model = randomize(keras.Sequential([keras.Input((4,)), *pair]))
+    model = randomize(keras.Sequential([keras.Input((4,)), *pair]), 0.5, 1.0)
     folded = fold_batch_normalization(model)
     assert norms_of(folded) == []
     assert_same(model, folded, images((4,)))
@@ -223,16 +215,8 @@ def test_what_cannot_be_folded(build):
     ],
 )
 def test_applications(name, left):
-    keras.utils.set_random_seed(0)
-    model = getattr(keras.applications, name)(
-        weights=None, input_shape=(64, 64, 3), classes=10
-    )
-    random = np.random.default_rng(0)
-    for weight in model.weights:
-        if weight.name == "moving_mean":
-            weight.assign(random.normal(0.0, 0.1, weight.shape))
-        if weight.name == "moving_variance":
-            weight.assign(random.uniform(0.5, 2.0, weight.shape))
+    model = application(name, 64)
+    random = np.random.default_rng(1)
     folded = fold_batch_normalization(model)
     assert len(norms_of(folded)) == left
     x = random.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
