@@ -7,16 +7,17 @@ from keras import ops
 
 from keras_norms import validation
 from keras_norms.docstrings import insert_blocks
-from keras_norms.layers.kernel_layers import DEPTHWISE
+from keras_norms.layers.as_stored import AS_STORED
 from keras_norms.layers.kernel_layers import INTEGER_MODES
-from keras_norms.layers.kernel_layers import TRANSPOSED
 from keras_norms.layers.kernel_layers import check_kernel
 from keras_norms.layers.kernel_layers import check_wrapped
 from keras_norms.layers.kernel_layers import set_dtype
-from keras_norms.ops import Coefficients
-from keras_norms.ops import normalize
-from keras_norms.statistics.moments import Moments
+from keras_norms.layers.serialization import serialized
+from keras_norms.layers.standardized_kernel import outputs
+from keras_norms.layers.standardized_kernel import standardized_kernel
+from keras_norms.statistics.arrays import statistics_dtype
 from keras_norms.types import Config
+from keras_norms.types import Identifier
 from keras_norms.types import Shape
 from keras_norms.types import Tensor
 
@@ -28,16 +29,19 @@ class WeightStandardization(keras.layers.Wrapper):
 
     ```
     w'[..., o] = (w[..., o] - mean[o]) / (std[o] + epsilon)
+    w'[..., o] = gain[o] (w[..., o] - mean[o])
+                 / sqrt(max(K std[o]^2, epsilon))                 if scaled
     ```
 
-    The mean and the (biased) standard deviation are taken over all weights
+    The mean and the (biased) standard deviation are taken over all K weights
     that lead to output o. In a depthwise convolution, these are the weights of
     its one input channel. The wrapped layer holds w and computes with w'. A
-    normalization follows it and undoes the scale. w' is computed in float32
+    normalization follows it and undoes the scale. A scaled kernel needs none:
+    it preserves the variance of independent inputs. w' is computed in float32
     (in float64 for a float64 layer) and used in the compute dtype.
 
-    `model.quantize("int8")` or `"int4"` quantizes w', and the wrapped layer
-    holds w' from then on. Other modes are refused.
+    `model.quantize("int8")` or `"int4"` quantizes w', which the wrapped layer
+    holds from then on.
 
     Masking: As in the wrapped layer.
 
@@ -47,11 +51,15 @@ class WeightStandardization(keras.layers.Wrapper):
         layer: Layer whose kernel is standardized: `Conv1D`, `Conv2D`,
             `Conv3D`, one of their transposes, `DepthwiseConv1D`,
             `DepthwiseConv2D` or `Dense`.
-        epsilon: Float that is added to the standard deviation. Defaults to
-            `1e-5`.
+        epsilon: Float, see the formula. Defaults to `1e-5`.
         dtype: Dtype policy that the wrapped layer receives, if it is not built
             yet. With `None`, the layer keeps its own. The wrapper has the same
             policy. Defaults to `None`.
+        scaled: Boolean, whether the kernel is that of scaled weight
+            standardization, with a learnable gain per output. Defaults to
+            `False`.
+        gain_initializer: Initializer for the gain. 1.7139588594436646 undoes
+            what ReLU does to the variance. Defaults to `"ones"`.
         **kwargs: Keyword arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
@@ -89,6 +97,9 @@ class WeightStandardization(keras.layers.Wrapper):
       Weight Standardization, 2019,
       [arXiv 1903.10520](https://arxiv.org/abs/1903.10520), section 3. The
       biased standard deviation and epsilon are those of the authors' code.
+    - Brock, De and Smith, Characterizing Signal Propagation, 2021,
+      [arXiv 2101.08692](https://arxiv.org/abs/2101.08692), section 4.2, for
+      `scaled`. The gain is that of the authors' code, whose epsilon is 1e-4.
     """
 
     def __init__(
@@ -96,6 +107,8 @@ class WeightStandardization(keras.layers.Wrapper):
         layer: keras.layers.Layer,
         epsilon: float = 1e-5,
         dtype: Any = None,
+        scaled: bool = False,
+        gain_initializer: Identifier = "ones",
         **kwargs: Any,
     ) -> None:
         check_wrapped(layer)
@@ -105,7 +118,10 @@ class WeightStandardization(keras.layers.Wrapper):
         super().__init__(layer, dtype=layer.variable_dtype, **kwargs)
         self.autocast = False
         self.supports_masking = layer.supports_masking
+        self.scaled = validation.boolean("scaled", scaled)
         self.epsilon = validation.not_negative("epsilon", epsilon)
+        self.gain_initializer = keras.initializers.get(gain_initializer)
+        self.gain: keras.Variable | None = None
         # `Model.quantize` calls the wrapped layer, not this one.
         quantize = layer.quantize
 
@@ -116,6 +132,17 @@ class WeightStandardization(keras.layers.Wrapper):
             self._quantize(quantize, mode, config, **kwargs)
 
         layer.quantize = quantize_standardized
+
+    def build(self, input_shape: Shape | None = None) -> None:
+        super().build(input_shape)
+        if self.scaled:
+            self.gain = self.add_weight(
+                name="gain",
+                shape=(outputs(self.layer),),
+                initializer=self.gain_initializer,
+                dtype=statistics_dtype(self.variable_dtype),
+                autocast=False,
+            )
 
     # The wrapper has the policy of the wrapped layer, also after that layer is
     # quantized.
@@ -140,7 +167,7 @@ class WeightStandardization(keras.layers.Wrapper):
         check_kernel(self.layer)
         if self.layer.quantization_mode in INTEGER_MODES:
             return self.layer(inputs)
-        return _AS_STORED(inputs, function=self._call_standardized)
+        return AS_STORED(inputs, function=self._call_standardized)
 
     def _call_standardized(self, inputs: Tensor) -> Tensor:
         kernel = self.layer.kernel
@@ -187,19 +214,7 @@ class WeightStandardization(keras.layers.Wrapper):
             raise
 
     def _standardized(self, kernel: Tensor) -> Tensor:
-        kernel = ops.convert_to_tensor(kernel)
-        axis = -2 if isinstance(self.layer, TRANSPOSED) else -1
-        shape = kernel.shape
-        if isinstance(self.layer, DEPTHWISE):
-            kernel = ops.reshape(kernel, (*shape[:-2], -1))
-        result, _ = normalize(kernel[None], self._coefficients, axis=axis)
-        return ops.reshape(result, shape)
-
-    def _coefficients(self, moments: Moments) -> Coefficients:
-        # The root has no gradient at 0, where all weights are equal.
-        stddev = ops.sqrt(ops.maximum(moments.variance, 1e-30))
-        scale = 1.0 / (stddev + self.epsilon)
-        return Coefficients(moments.mean, scale, -moments.residual * scale)
+        return standardized_kernel(self.layer, kernel, self.epsilon, self.gain)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return self.layer.compute_output_shape(input_shape)
@@ -208,7 +223,12 @@ class WeightStandardization(keras.layers.Wrapper):
         return self.layer.compute_output_spec(inputs)
 
     def get_config(self) -> Config:
-        return {**super().get_config(), "epsilon": self.epsilon}
+        return {
+            **super().get_config(),
+            "epsilon": self.epsilon,
+            "scaled": self.scaled,
+            **serialized(self, "gain_initializer"),
+        }
 
     @classmethod
     def from_config(
@@ -225,24 +245,3 @@ class WeightStandardization(keras.layers.Wrapper):
         if keras.dtype_policies.get(dtype).name == layer.variable_dtype:
             dtype = None
         return cls(**{**config, "layer": layer, "dtype": dtype})
-
-
-class _AsStored(keras.layers.Layer):
-    """Calls a function that reads variables in the dtype they are stored in.
-
-    A layer with a mixed policy reads variables in its compute dtype. A call
-    from a layer without autocasting prevents that.
-    """
-
-    def call(
-        self, inputs: Tensor, function: Callable[[Tensor], Tensor]
-    ) -> Tensor:
-        return function(inputs)
-
-    def compute_mask(
-        self, inputs: Tensor, previous_mask: Tensor | None
-    ) -> None:
-        return None
-
-
-_AS_STORED = _AsStored(dtype="float32", autocast=False)

@@ -28,42 +28,55 @@ WRAPPED = {
     "pointwise": (keras.layers.Conv2D(5, 1), (2, 7, 7, 1), (0, 1, 2)),
 }
 every_wrapped = pytest.mark.parametrize("kind", WRAPPED)
+scaled_or_not = pytest.mark.parametrize("scaled", [False, True])
 
 
-def wrap(kind, **more):
+def wrap(kind, scaled=False, **more):
     layer, shape, axes = WRAPPED[kind]
     layer = type(layer).from_config({**layer.get_config(), **more})
-    wrapper = layers.WeightStandardization(layer)
+    wrapper = layers.WeightStandardization(layer, scaled=scaled)
     wrapper.build(shape)
-    kernel = np.random.default_rng(1).normal(100, 2, layer.kernel.shape)
+    random = np.random.default_rng(1)
+    kernel = random.normal(100, 2, layer.kernel.shape)
     layer.kernel.assign(kernel)
+    if scaled:
+        wrapper.gain.assign(random.uniform(0.5, 2, wrapper.gain.shape))
     x = np.random.default_rng(0).normal(size=shape)
     return wrapper, x, axes
 
 
-def standardized(kernel, axes):
+def standardized(kernel, axes, gain=None):
     mean = kernel.mean(axes, keepdims=True)
-    return (kernel - mean) / (kernel.std(axes, keepdims=True) + 1e-5)
+    stddev = kernel.std(axes, keepdims=True)
+    if gain is None:
+        return (kernel - mean) / (stddev + 1e-5)
+    fan_in = kernel.size / gain.numpy().size
+    gain = gain.numpy().reshape(stddev.shape)
+    return (
+        gain * (kernel - mean) / np.sqrt(np.maximum(fan_in * stddev**2, 1e-5))
+    )
 
 
 @every_wrapped
+@scaled_or_not
 @pytest.mark.parametrize("jit", [False, True])
-def test_layer_uses_the_standardized_kernel(kind, jit):
-    wrapper, x, axes = wrap(kind, dtype="float64")
+def test_layer_uses_the_standardized_kernel(kind, scaled, jit):
+    wrapper, x, axes = wrap(kind, scaled, dtype="float64")
     plain = type(wrapper.layer).from_config(wrapper.layer.get_config())
     plain.build(x.shape)
     kernel = wrapper.layer.kernel.numpy()
-    plain.kernel.assign(standardized(kernel, axes))
+    plain.kernel.assign(standardized(kernel, axes, wrapper.gain))
     y = tf.function(wrapper, jit_compile=jit)(tf.constant(x))
     np.testing.assert_allclose(y, plain(x), atol=1e-12)
     # The stored kernel does not change.
     np.testing.assert_array_equal(wrapper.layer.kernel, kernel)
-    assert len(wrapper.weights) == len(plain.weights)
+    assert len(wrapper.weights) == len(plain.weights) + scaled
 
 
 @every_wrapped
-def test_gradients_equal_finite_differences(kind):
-    wrapper, x, axes = wrap(kind, dtype="float64")
+@scaled_or_not
+def test_gradients_equal_finite_differences(kind, scaled):
+    wrapper, x, axes = wrap(kind, scaled, dtype="float64")
     kernel = wrapper.layer.kernel
     dy = np.random.default_rng(2).normal(size=wrapper(x).shape)
     with tf.GradientTape() as tape:
@@ -82,14 +95,33 @@ def test_gradients_equal_finite_differences(kind):
     np.testing.assert_allclose((have * direction).sum(), want, rtol=1e-5)
 
 
+def test_gain_has_the_gradient_of_its_outputs():
+    wrapper, x, _ = wrap("dense", scaled=True, dtype="float64")
+    with tf.GradientTape() as tape:
+        y = wrapper(x)
+    bias = wrapper.layer.bias.numpy()
+    want = (y.numpy() - bias).sum(0) / wrapper.gain.numpy()
+    have = tape.gradient(y, wrapper.gain.value)
+    np.testing.assert_allclose(have, want, rtol=1e-10)
+
+
+def test_scaled_layers_preserve_the_variance_of_independent_inputs():
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(2000, 256))
+    dense = keras.layers.Dense(64, use_bias=False)
+    y = layers.WeightStandardization(dense, scaled=True)(x)
+    assert abs(np.std(y) - 1) < 0.02
+
+
 @every_wrapped
+@scaled_or_not
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_kernels_are_standardized_in_float32(kind, policy):
-    wrapper, x, axes = wrap(kind, dtype=policy)
+def test_kernels_are_standardized_in_float32(kind, scaled, policy):
+    wrapper, x, axes = wrap(kind, scaled, dtype=policy)
     plain = type(wrapper.layer).from_config(wrapper.layer.get_config())
     plain.build(x.shape)
     kernel = wrapper.layer.kernel.numpy().astype("float64")
-    plain.kernel.assign(standardized(kernel, axes))
+    plain.kernel.assign(standardized(kernel, axes, wrapper.gain))
     y = wrapper(x)
     assert y.dtype == plain.compute_dtype
     np.testing.assert_allclose(
@@ -109,9 +141,12 @@ def test_equal_weights_return_zeros_with_finite_gradient():
     assert np.isfinite(tape.gradient(y, layer.kernel.value)).all()
 
 
-@pytest.mark.parametrize("kind", ["conv2d", "depthwise", "dense"])
-def test_wrapped_model_trains_and_is_saved(kind, tmp_path, strategy):
-    wrapper, x, _ = wrap(kind)
+@pytest.mark.parametrize(
+    ("kind", "scaled"),
+    [("conv2d", False), ("depthwise", True), ("dense", False)],
+)
+def test_wrapped_model_trains_and_is_saved(kind, scaled, tmp_path, strategy):
+    wrapper, x, _ = wrap(kind, scaled)
     config = wrapper.get_config()
     with strategy.scope():
         model = keras.Sequential(
