@@ -79,12 +79,10 @@ class ExportBackend(ComposedBackend):
         variance = ops.mean(ops.square(centered), axes, keepdims=True)
         y = centered * ops.rsqrt(variance + algebra.epsilon)
         y = ops.reshape(y, (-1, *sizes))
-        shape = [1] * len(y.shape)
-        shape[layout.axis] = layout.channels
         if params.gamma is not None:
-            y = y * ops.reshape(params.gamma, shape)
+            y = y * layout.expand(params.gamma)
         if params.beta is not None:
-            y = y + ops.reshape(params.beta, shape)
+            y = y + layout.expand(params.beta)
         return self._finished(y)
 
     def _finished(self, y: Tensor) -> Tensor:

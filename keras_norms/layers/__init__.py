@@ -9,8 +9,14 @@ from keras_norms.layers.batch_instance_normalization import (
     BatchInstanceNormalization,
 )
 from keras_norms.layers.batch_normalization import BatchNormalization
+from keras_norms.layers.conditional_normalization import (
+    ConditionalNormalization,
+)
 from keras_norms.layers.cross_replica_batch_normalization import (
     CrossReplicaBatchNormalization,
+)
+from keras_norms.layers.domain_specific_batch_normalization import (
+    DomainSpecificBatchNormalization,
 )
 from keras_norms.layers.dynamic_normalization import DynamicNormalization
 from keras_norms.layers.enhanced_affine import EnhancedAffine
@@ -41,7 +47,9 @@ __all__ = [
     "BatchGroupNormalization",
     "BatchInstanceNormalization",
     "BatchNormalization",
+    "ConditionalNormalization",
     "CrossReplicaBatchNormalization",
+    "DomainSpecificBatchNormalization",
     "DynamicNormalization",
     "EnhancedAffine",
     "FilterResponseNormalization",

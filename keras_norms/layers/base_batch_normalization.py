@@ -13,6 +13,7 @@ from keras_norms.layers import running_statistics
 from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.layers.batch_algebra import BatchAlgebra
 from keras_norms.layers.batch_hooks import BatchHooks
+from keras_norms.layers.conditional_algebra import conditioned
 from keras_norms.layers.serialization import serialized
 from keras_norms.types import Config
 from keras_norms.types import Identifier
@@ -165,29 +166,43 @@ class BaseBatchNormalization(
         training: Tensor = None,
         mask: Tensor | None = None,
     ) -> Tensor:
+        return self.normalized(inputs, self.parameters, mask, training)
+
+    def normalized(
+        self,
+        inputs: Tensor,
+        parameters: dict[str, Tensor],
+        mask: Tensor | None = None,
+        training: Tensor = None,
+        per_example: bool = False,
+    ) -> Tensor:
         moves = self.trainable and not self.frozen_statistics
         training = moves and validation.training(training)
         may_train, may_infer = training is not False, training is not True
-        params = dict(self.parameters)
+        tensors = dict(parameters)
         replaced: dict[str, Tensor] = {}
         if may_train:
-            params.update(self.extra_inputs(inputs, mask))
+            tensors.update(self.extra_inputs(inputs, mask))
             running_statistics.note_separate_updates(self)
         if may_infer:
             replaced = running_statistics.read_for_inference(self)
         if may_train and may_infer:
-            params["training"] = training
-            params.update({f"inference_{n}": v for n, v in replaced.items()})
+            tensors["training"] = training
+            tensors.update({f"inference_{n}": v for n, v in replaced.items()})
         else:
-            params.update(replaced)
-        per_example = self.per_example or (may_infer and self.weighs_examples)
-        block = self.examples_per_block if may_train else None
-        spec = self.norm_spec(
-            BatchAlgebra(self, training, tuple(replaced)),
-            examples_per_row=1 if per_example else block,
-            needs_moments=may_train or per_example,
+            tensors.update(replaced)
+        reads_examples = self.per_example or (
+            may_infer and self.weighs_examples
         )
-        y, updates, outputs = normalize(spec, inputs, Params(params), mask)
+        block = self.examples_per_block if may_train else None
+        params = Params(tensors)
+        algebra = BatchAlgebra(self, training, tuple(replaced))
+        spec = self.norm_spec(
+            conditioned(algebra, params),
+            examples_per_row=1 if reads_examples or per_example else block,
+            needs_moments=may_train or reads_examples,
+        )
+        y, updates, outputs = normalize(spec, inputs, params, mask)
         for name, value in updates.items():
             variable = getattr(self, name)
             variable.assign(ops.cast(value, variable.dtype))

@@ -11,6 +11,7 @@ from keras_norms.engine.normalize import normalize
 from keras_norms.engine.params import Params
 from keras_norms.engine.spec import Algebra
 from keras_norms.engine.spec import NormSpec
+from keras_norms.layers.conditional_algebra import conditioned
 from keras_norms.layers.serialization import serialized
 from keras_norms.statistics import replicas
 from keras_norms.statistics.affine import PooledAffine
@@ -190,8 +191,23 @@ class BaseNormalization(keras.layers.Layer):
         return PooledAffine(groups=-1, epsilon=self.epsilon)
 
     def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
-        params = Params(self.parameters)
-        spec = self.norm_spec(self.coefficients)
+        return self.normalized(inputs, self.parameters, mask)
+
+    def normalized(
+        self,
+        inputs: Tensor,
+        parameters: dict[str, Tensor],
+        mask: Tensor | None = None,
+        training: Tensor = None,
+        per_example: bool = True,
+    ) -> Tensor:
+        """The output with other tensors in the place of the weights.
+
+        `ConditionalNormalization` passes its condition along with them.
+        `per_example` is whether coefficients differ by example.
+        """
+        params = Params(parameters)
+        spec = self.norm_spec(conditioned(self.coefficients, params))
         return normalize(spec, inputs, params, mask)[0]
 
     def norm_spec(self, algebra: Algebra, **fields: Any) -> NormSpec:

@@ -9,6 +9,7 @@ from keras_norms import validation
 from keras_norms.engine.params import Params
 from keras_norms.statistics.affine import Coefficients
 from keras_norms.statistics.affine import choose
+from keras_norms.statistics.arrays import column
 from keras_norms.statistics.moments import Moments
 from keras_norms.types import Tensor
 
@@ -49,8 +50,13 @@ class BatchAlgebra:
 
     def _infer(self, moments: Moments, params: Params) -> Coefficients:
         layer = self.layer
-        mean, variance = params.moving_mean, params.moving_variance
-        used = layer.channel_groups(Moments(1, mean[None], variance[None]))
+        shape = (-1, params.moving_mean.shape[-1])
+        mean, variance = (
+            ops.reshape(each, shape)
+            for each in (params.moving_mean, params.moving_variance)
+        )
+        used = layer.channel_groups(Moments(1, mean, variance))
+        used = layer.rows_of_examples(used, params)
         if layer.weighs_examples:
             example = layer.example_statistics(moments, params)
             used = example.blend(used, layer.inference_weight)
@@ -86,7 +92,7 @@ class BatchAlgebra:
         layer = self.layer
         per_group = layer.replicas_per_group if layer.synchronized else 1
         total = layer.running_variance == "total"
-        batch = moments.pool(examples=None)
+        batch = layer.batch_moments(moments, params)
         if layer.examples_per_block is None:
             used = batch.across_replicas(per_group)
         else:
@@ -97,12 +103,14 @@ class BatchAlgebra:
         else:
             target = layer.running_target(batch, used, params)
             target = target.average_over_replicas(1, total)
-        mean = ops.squeeze(target.mean, axis=0)
-        variance = ops.squeeze(target.variance, axis=0)
-        valid = ops.isfinite(mean + variance)
+        valid = ops.isfinite(target.mean + target.variance)
         if not isinstance(target.count, int) or target.count == 0:
-            counted = ops.squeeze(ops.convert_to_tensor(target.count) > 0)
-            valid = ops.logical_and(valid, counted)
+            count = ops.convert_to_tensor(column(target.count))
+            valid = ops.logical_and(valid, count > 0)
+        mean, variance, valid = (
+            ops.reshape(each, params.moving_mean.shape)
+            for each in (target.mean, target.variance, valid)
+        )
         if training is not None:
             valid = ops.logical_and(valid, training)
         updates = layer.updated_state(mean, variance, params)
@@ -114,7 +122,7 @@ class BatchAlgebra:
             if training is not None:
                 value = ops.where(training, value, params[name])
             updates[name] = value
-        return used, updates
+        return layer.rows_of_examples(used, params), updates
 
     def _instance(self, moments: Moments) -> Any:
         """The moments of each example, for a layer that asks for them."""

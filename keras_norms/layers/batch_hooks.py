@@ -54,6 +54,10 @@ class BatchHooks:
         """The moments of each row, before training pools them."""
         return moments
 
+    def batch_moments(self, moments: Moments, params: Params) -> Moments:
+        """The moments of the batch, one row for each row of `moving_mean`."""
+        return moments.pool(examples=None)
+
     def running_target(
         self, batch: Moments, rows: Moments, params: Params
     ) -> Moments:
@@ -88,6 +92,14 @@ class BatchHooks:
     def step_state(self, params: Params) -> dict[str, Tensor]:
         """Like `updated_state`, but assigned after every training batch."""
         return {}
+
+    def rows_of_examples(self, moments: Moments, params: Params) -> Moments:
+        """The moments that normalize each example, or one row for all.
+
+        `moments` are those of the batch or of its blocks in training, and the
+        running ones at inference.
+        """
+        return moments
 
     def channel_groups(self, moments: Moments) -> Moments:
         """The moments pooled over groups of channels."""

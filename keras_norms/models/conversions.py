@@ -17,6 +17,8 @@ _LAYER = keras.layers.LayerNormalization
 
 def kind(layer_class: type) -> type | None:
     """The class of Keras whose parameters a normalization has, or `None`."""
+    if issubclass(layer_class, layers.DomainSpecificBatchNormalization):
+        return None
     # The layers of keras_norms inherit from Keras's, for `isinstance`.
     classes = (_BATCH, _GROUP, _LAYER)
     return next((k for k in classes if issubclass(layer_class, k)), None)

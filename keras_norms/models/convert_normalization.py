@@ -16,6 +16,9 @@ from keras_norms.models.conversions import dropped_weights
 from keras_norms.models.copying import copy_with
 from keras_norms.models.traversal import layers_by_path
 
+# What `ConditionalNormalization` can hold.
+_CONDITIONED = layers.BaseNormalization
+
 
 class LayerConversion(NamedTuple):
     """What `convert_normalization` did with one layer.
@@ -127,9 +130,17 @@ def convert_normalization(
     if groups != "auto":
         validation.groups(groups)
     pairs, report = [], []
-    for path, layer in layers_by_path(model):
+    found = layers_by_path(model)
+    conditional = [
+        layer.normalization
+        for _, layer in found
+        if isinstance(layer, layers.ConditionalNormalization)
+    ]
+    for path, layer in found:
         target = _target(to, path, layer, kwargs)
         if target is None or (predicate and not predicate(layer)):
+            continue
+        if layer in conditional and not issubclass(target, _CONDITIONED):
             continue
         new = converted(layer, target, groups, kwargs)
         pairs.append((layer, new))

@@ -104,7 +104,8 @@ class _Copier:
             listed = name in vars(keras.Model()) or name.startswith("_self_")
             if listed or name not in vars(copy):
                 continue
-            if not any(map(_is_layer, keras.tree.flatten(value))):
+            # What `build` creates is not there yet.
+            if not _has_layers(value) or not _has_layers(vars(copy)[name]):
                 continue
             copies = keras.tree.map_structure(
                 lambda each: self.copied(each) if _is_layer(each) else each,
@@ -152,6 +153,10 @@ def _call_without_mask(layer: Any, *args: Any, **kwargs: Any) -> Any:
 
 def _is_layer(value: Any) -> bool:
     return isinstance(value, keras.layers.Layer)
+
+
+def _has_layers(value: Any) -> bool:
+    return any(map(_is_layer, keras.tree.flatten(value)))
 
 
 def _has_graph(model: keras.Model) -> bool:

@@ -69,7 +69,8 @@ class Count:
     def add(self, moments: Moments) -> Tensor:
         """Counts a batch, and returns the momentum with which it is merged."""
         counts = like(column(moments.count), moments.mean)
-        added = ops.cast(ops.squeeze(counts, axis=0), "float32")
+        counts = ops.reshape(counts, self.positions.shape)
+        added = ops.cast(counts, "float32")
         finite = ops.isfinite(moments.mean + moments.variance)
         self.finite.assign(ops.logical_and(self.finite, ops.all(finite)))
         total = self.positions + added
@@ -79,7 +80,7 @@ class Count:
 
 
 def _changes(layer: BaseBatchNormalization, count: Count) -> dict[str, Any]:
-    call, target = layer.call, layer.running_target
+    normalized, target = layer.normalized, layer.running_target
 
     def running_target(*arguments: Any) -> Moments:
         moments = target(*arguments)
@@ -87,13 +88,17 @@ def _changes(layer: BaseBatchNormalization, count: Count) -> dict[str, Any]:
         layer.momentum = ops.cast(momentum, moments.mean.dtype)
         return moments
 
-    def training_call(
-        inputs: Tensor, training: Tensor = None, mask: Tensor | None = None
+    def training_output(
+        inputs: Tensor,
+        parameters: Any,
+        mask: Tensor | None = None,
+        training: Tensor = None,
+        per_example: bool = False,
     ) -> Tensor:
-        return call(inputs, True, mask)
+        return normalized(inputs, parameters, mask, True, per_example)
 
     return {
-        "call": training_call,
+        "normalized": training_output,
         "momentum": layer.momentum,
         "running_target": running_target,
         "running_variance": "total",

@@ -78,7 +78,8 @@ def _described(path: str, layer: Any) -> NormalizationDescription:
     axes = (
         layer.axis if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     )
-    shape = layer.get_build_config()["input_shape"]
+    built = layer.get_build_config()
+    shape = built.get("input_shape") or built["shapes_dict"]["inputs_shape"]
     channels = 1
     for axis in axes:
         channels *= shape[axis]
@@ -108,8 +109,9 @@ def _statistics(layer: Any) -> str:
         text = "the batch of all replicas"
         if getattr(layer, "replicas_per_group", None):
             text = f"the batch of {layer.replicas_per_group} replicas"
-    if hasattr(layer, "groups"):
-        text += f", {layer.groups} groups"
+    for name in ("groups", "domains"):
+        if hasattr(layer, name):
+            text += f", {getattr(layer, name)} {name}"
     return text
 
 

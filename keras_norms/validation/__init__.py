@@ -14,6 +14,11 @@ from keras_norms.validation.legacy import remove_disabled_renorm
 from keras_norms.validation.legacy import remove_keras_2_arguments
 from keras_norms.validation.legacy import unified_of_version_0_1
 from keras_norms.validation.models import built_model
+from keras_norms.validation.second_inputs import condition
+from keras_norms.validation.second_inputs import conditioned
+from keras_norms.validation.second_inputs import domain
+from keras_norms.validation.second_inputs import domains
+from keras_norms.validation.second_inputs import projection
 from keras_norms.validation.settings import boolean
 from keras_norms.validation.settings import cosine
 from keras_norms.validation.settings import examples
@@ -49,8 +54,12 @@ __all__ = [
     "boolean",
     "built_model",
     "channels",
+    "condition",
+    "conditioned",
     "contrib_instance",
     "cosine",
+    "domain",
+    "domains",
     "examples",
     "fraction",
     "groups",
@@ -64,6 +73,7 @@ __all__ = [
     "not_negative",
     "odd",
     "one_of",
+    "projection",
     "real_dtype",
     "reduction",
     "refuse_renorm_of_total",

@@ -8,6 +8,8 @@ _HOOKS = {
     "algebra": ("moments", "instance", "params"),
     "training_coefficients": ("moments", "instance", "params"),
     "training_moments": ("moments", "params"),
+    "batch_moments": ("moments", "params"),
+    "rows_of_examples": ("moments", "params"),
     "running_target": ("batch", "rows", "params"),
     "updated_state": ("mean", "variance", "params"),
     "step_state": ("params",),

@@ -1,0 +1,86 @@
+"""Models with a conditional normalization."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_norms import layers
+from keras_norms import models
+from tests.support.refusals import refusal
+
+SHAPE = (4, 3, 6)
+
+
+def model_of(norm, projection="dense"):
+    x = keras.Input(SHAPE)
+    condition = keras.Input((5,))
+    y = layers.ConditionalNormalization(norm, projection, name="c")(
+        keras.layers.Masking()(x), condition
+    )
+    return keras.Model([x, condition], y)
+
+
+@pytest.mark.parametrize("replicas", [False, True])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_model_trains_and_is_saved(tmp_path, strategy, replicas, policy):
+    strategy = strategy if replicas else tf.distribute.get_strategy()
+    random = np.random.default_rng(0)
+    x = random.normal(size=(8, *SHAPE)).astype("float32")
+    x[:, 2:] = 0  # masked
+    condition = random.normal(size=(8, 5)).astype("float32")
+    keras.config.set_dtype_policy(policy)
+    try:
+        with strategy.scope():
+            model = model_of(
+                layers.CrossReplicaBatchNormalization(activation="relu")
+            )
+            model.compile("sgd", "mse")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    layer = model.get_layer("c")
+    before = [w.numpy() for w in layer.weights]
+    model.fit([x, condition], 1 + 0 * x, verbose=0)
+    assert all(
+        (w.numpy() != b).any()
+        for w, b in zip(layer.weights, before, strict=True)
+    )
+    # The statistics are those of the positions that are not masked.
+    np.testing.assert_allclose(
+        layer.normalization.moving_mean,
+        0.01 * x[:, :2].mean((0, 1, 2)),
+        atol=1e-4 if policy == "float32" else 1e-3,
+    )
+    want = model.predict([x, condition], verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    have = loaded.predict([x, condition], verbose=0)
+    np.testing.assert_array_equal(have, want)
+    model.export(tmp_path / "export", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "export")
+    served = exported.serve([x, condition])
+    tolerance = 1e-5 if policy == "float32" else 0.1
+    np.testing.assert_allclose(
+        tf.cast(served, "float32"), want.astype("float32"), atol=tolerance
+    )
+
+
+def test_functions_on_models_reach_the_layer_inside():
+    model = model_of(layers.BatchNormalization(name="norm"))
+    x = np.random.default_rng(0).normal(3, 2, (16, *SHAPE))
+    inputs = [x.astype("float32"), np.ones((16, 5), "float32")]
+    models.recalibrate_statistics(model, [(inputs,)], verbose=0)
+    norm = model.get_layer("c").normalization
+    np.testing.assert_allclose(norm.moving_mean, x.mean((0, 1, 2)), atol=1e-5)
+    [row] = models.describe_normalization(model, len)
+    assert row.path == "c/norm"
+    want = model.predict(inputs, verbose=0)
+    copy = models.convert_normalization(model, "GhostBatchNormalization")
+    assert isinstance(
+        copy.get_layer("c").normalization, layers.GhostBatchNormalization
+    )
+    np.testing.assert_allclose(
+        copy.predict(inputs, verbose=0), want, atol=1e-6
+    )
+    message = refusal(models.convert_normalization, model, "keras")
+    assert "no such layer" in message
