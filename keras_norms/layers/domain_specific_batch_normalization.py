@@ -99,7 +99,7 @@ class DomainSpecificBatchNormalization(BaseBatchNormalization):
         **kwargs: Any,
     ) -> None:
         super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
-        self.domains = validation.domains(domains)
+        self.domains = validation.positive_integer("domains", domains)
 
     def build(self, inputs_shape: Shape, domain_shape: Shape = ()) -> None:
         super().build(inputs_shape)

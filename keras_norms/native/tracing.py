@@ -12,6 +12,15 @@ def in_graph():
     return not tf.executing_eagerly()
 
 
+def graph():
+    """The graph that operations are added to, or `None` in eager mode."""
+    if keras.backend.backend() != "tensorflow" or not in_graph():
+        return None
+    import tensorflow as tf
+
+    return tf.compat.v1.get_default_graph()
+
+
 def exporting():
     """Whether the current graph may be loaded without this package.
 

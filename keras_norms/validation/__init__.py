@@ -6,6 +6,7 @@ from keras_norms.validation.combinations import refuse_sequential_renorm
 from keras_norms.validation.combinations import refuse_synchronized_blocks
 from keras_norms.validation.hooks import UnavailableMoments
 from keras_norms.validation.hooks import hooks
+from keras_norms.validation.installations import installed
 from keras_norms.validation.legacy import UNIFIED_OF_VERSION_0_1
 from keras_norms.validation.legacy import addons_filter_response
 from keras_norms.validation.legacy import addons_instance
@@ -17,7 +18,6 @@ from keras_norms.validation.models import built_model
 from keras_norms.validation.second_inputs import condition
 from keras_norms.validation.second_inputs import conditioned
 from keras_norms.validation.second_inputs import domain
-from keras_norms.validation.second_inputs import domains
 from keras_norms.validation.second_inputs import projection
 from keras_norms.validation.settings import boolean
 from keras_norms.validation.settings import cosine
@@ -30,6 +30,7 @@ from keras_norms.validation.settings import multiple_of_row
 from keras_norms.validation.settings import not_negative
 from keras_norms.validation.settings import odd
 from keras_norms.validation.settings import one_of
+from keras_norms.validation.settings import positive_integer
 from keras_norms.validation.settings import reduction
 from keras_norms.validation.settings import renorm_clipping
 from keras_norms.validation.settings import replicas
@@ -59,7 +60,6 @@ __all__ = [
     "contrib_instance",
     "cosine",
     "domain",
-    "domains",
     "examples",
     "fraction",
     "groups",
@@ -68,11 +68,13 @@ __all__ = [
     "hooks",
     "inference_weights",
     "inputs",
+    "installed",
     "mask_shape",
     "multiple_of_row",
     "not_negative",
     "odd",
     "one_of",
+    "positive_integer",
     "projection",
     "real_dtype",
     "reduction",

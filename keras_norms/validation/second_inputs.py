@@ -7,16 +7,6 @@ from keras import ops
 from keras_norms.validation.kinds import is_integer
 
 
-def domains(value):
-    """Checks the number of domains."""
-    if not is_integer(value) or value < 1:
-        raise ValueError(
-            "`domains` must be a positive integer. Received: "
-            f"domains={value!r}. Pass the number of domains."
-        )
-    return int(value)
-
-
 def domain(value, domains):
     """Converts the domains of examples to a tensor of integers.
 

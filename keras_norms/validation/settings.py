@@ -179,6 +179,16 @@ def cosine(name, value):
     return float(value)
 
 
+def positive_integer(name, value):
+    """Checks a number of things of which there must be one."""
+    if not is_integer(value) or value < 1:
+        raise ValueError(
+            f"`{name}` must be a positive integer. Received: "
+            f"{name}={value!r}. Use 1 or more."
+        )
+    return int(value)
+
+
 def steps(name, value):
     """Checks a number of training steps: 0 or a positive integer."""
     if not is_integer(value) or value < 0:

@@ -17,6 +17,7 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 # What Keras cannot say: replicas, the way a graph is run, and a gradient that
 # keeps x alone.
 NAME_TENSORFLOW = {
+    "callbacks/summaries.py",
     "engine/autodiff.py",
     "engine/backend.py",
     "engine/native_backend.py",

@@ -113,6 +113,6 @@ def test_bad_domains_of_eager_tensors_are_refused():
 
 def test_number_of_domains_is_checked():
     assert refusal(layers.DomainSpecificBatchNormalization, 0) == (
-        "`domains` must be a positive integer. Received: domains=0. Pass the "
-        "number of domains."
+        "`domains` must be a positive integer. Received: domains=0. Use 1 "
+        "or more."
     )
