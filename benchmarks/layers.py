@@ -1,6 +1,6 @@
 """Layers against others: `python -m benchmarks.layers`.
 
-Times group norm and batch norm in training, forward and forward + backward,
+Times group, batch and layer norm in training, forward and forward + backward,
 as multiples of a copy of x by one thread (`numpy.copyto`). Each candidate is a
 stack of layers, as in a model, with the composed and with the native backend.
 The baselines are Keras, TensorFlow's fused batch norm and, where it is
@@ -32,7 +32,13 @@ SHAPES = [
     (1, 256, 256, 128),
     (16, 196, 768),
 ]
-CALLS = {"GroupNormalization": {}, "BatchNormalization": {"training": True}}
+# Layer norm is for tokens, with few channels or many.
+TOKENS = [(64, 256, 64), (64, 196, 256), (16, 196, 768), (8, 512, 1024)]
+CALLS = {
+    "GroupNormalization": {},
+    "BatchNormalization": {"training": True},
+    "LayerNormalization": {},
+}
 
 
 def ours(mode, name, shape, dtype, jit, backward):
@@ -67,7 +73,10 @@ def pytorch(name, shape, dtype, backward, channels_last):
 
     torch.set_num_threads(os.cpu_count())
     batch, *sizes, channels = shape
-    noise = torch.randn(batch, channels, *sizes, dtype=getattr(torch, dtype))
+    first = (batch, channels, *sizes)
+    if name == "LayerNormalization":
+        first = shape
+    noise = torch.randn(first, dtype=getattr(torch, dtype))
     if channels_last and len(sizes) == 2:
         noise = noise.contiguous(memory_format=torch.channels_last)
     x = noise.detach().requires_grad_(backward)
@@ -81,7 +90,9 @@ def pytorch(name, shape, dtype, backward, channels_last):
         y = x
         for i in range(0, len(weights), 2):
             pair = weights[i : i + 2]
-            if name == "GroupNormalization":
+            if name == "LayerNormalization":
+                y = torch.nn.functional.layer_norm(y, (channels,), *pair)
+            elif name == "GroupNormalization":
                 y = torch.nn.functional.group_norm(y, 32, *pair)
             else:
                 y = torch.nn.functional.batch_norm(
@@ -138,6 +149,7 @@ def main():
     parser.add_argument(
         "--shapes", type=int, default=len(SHAPES), help="number of shapes"
     )
+    parser.add_argument("--layers", nargs="+", default=list(CALLS))
     timing.add_arguments(parser, "layers.csv", rounds=7)
     options = parser.parse_args()
     timing.keep_memory()
@@ -145,8 +157,8 @@ def main():
     cases = [
         (name, shape, dtype, backward)
         for dtype in options.dtypes
-        for shape in SHAPES[: options.shapes]
-        for name in CALLS
+        for name in options.layers
+        for shape in (TOKENS if "Layer" in name else SHAPES)[: options.shapes]
         for backward in (False, True)
     ]
     for case in tqdm(cases, unit="case"):

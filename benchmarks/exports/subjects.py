@@ -14,9 +14,10 @@ ARGUMENTS = {
     "BatchGroupNormalization": {"groups": 8},
     "GhostBatchNormalization": {"ghost_batch_size": 4},
     "DynamicNormalization": {"reduction": 4},
+    "DomainSpecificBatchNormalization": {"domains": 2},
 }
 # Layers of Keras with the same name.
-OF_KERAS = ("BatchNormalization", "GroupNormalization")
+OF_KERAS = ("BatchNormalization", "GroupNormalization", "LayerNormalization")
 SKIPPED = ("WeightStandardization",)
 
 
@@ -36,7 +37,7 @@ def model(package, name):
     layer = getattr(module, name)(**ARGUMENTS.get(name, {}))
     inputs = keras.Input(SHAPE, name="x")
     x = keras.layers.Conv2D(FEATURES, 3, padding="same")(inputs)
-    outputs = keras.layers.ReLU()(layer(x))
+    outputs = keras.layers.ReLU()(layer(x, *_others(name, inputs)))
     result = keras.Model(inputs, outputs)
     random = np.random.default_rng(0)
     for weight in layer.weights:
@@ -50,6 +51,16 @@ def model(package, name):
             value = random.normal(0.0, 0.3, weight.shape)
         weight.assign(value)
     return result
+
+
+def _others(name, inputs):
+    """The other inputs of a layer, computed from those of the model."""
+    pooled = keras.layers.GlobalAveragePooling2D()(inputs)
+    if name == "ConditionalNormalization":
+        return [pooled]
+    if name == "DomainSpecificBatchNormalization":
+        return [keras.ops.cast(pooled[:, 0] > 0, "int32")]
+    return []
 
 
 def data():

@@ -142,7 +142,7 @@ def running_statistics(layer: Any) -> tuple[Tensor, Tensor] | None:
 
 def channel_axis(layer: Any) -> int:
     """The axis of a normalization, the last one if there are several."""
-    axis = layer.axis
+    axis = getattr(layer, "channel_axis", layer.axis)
     return axis[-1] if isinstance(axis, (list, tuple)) else axis
 
 

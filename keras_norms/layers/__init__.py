@@ -31,6 +31,7 @@ from keras_norms.layers.instance_enhancement_batch_normalization import (
     InstanceEnhancementBatchNormalization,
 )
 from keras_norms.layers.instance_normalization import InstanceNormalization
+from keras_norms.layers.layer_normalization import LayerNormalization
 from keras_norms.layers.representative_batch_normalization import (
     RepresentativeBatchNormalization,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "GroupNormalization",
     "InstanceEnhancementBatchNormalization",
     "InstanceNormalization",
+    "LayerNormalization",
     "RepresentativeBatchNormalization",
     "SwitchableNormalization",
     "ThresholdedLinearUnit",

@@ -21,6 +21,12 @@ from keras_norms.types import Identifier
 from keras_norms.types import Shape
 from keras_norms.types import Tensor
 
+_OF_KERAS = (
+    keras.layers.BatchNormalization,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+)
+
 
 @insert_blocks
 class BaseNormalization(keras.layers.Layer):
@@ -106,20 +112,18 @@ class BaseNormalization(keras.layers.Layer):
         self.gamma: keras.Variable | None = None
         self.beta: keras.Variable | None = None
 
+    @property
+    def channel_axis(self) -> int:
+        return self.axis
+
     def _super_of_keras(self) -> Any:
         """Returns the `super()` of Keras's normalization class.
 
-        Subclasses inherit from that class only to pass `isinstance`, so its
-        methods are skipped. The classes after it in the method resolution
-        order, such as a user's mixin, are called.
+        Subclasses inherit from it only to pass `isinstance`, so its methods
+        are skipped, and those of a user's mixin are called.
         """
-        for keras_class in (
-            keras.layers.BatchNormalization,
-            keras.layers.GroupNormalization,
-        ):
-            if isinstance(self, keras_class):
-                return super(keras_class, self)
-        return super()
+        found = [kind for kind in _OF_KERAS if isinstance(self, kind)]
+        return super(found[0], self) if found else super()
 
     def build(self, input_shape: Shape) -> None:
         validation.hooks(type(self))
@@ -129,13 +133,17 @@ class BaseNormalization(keras.layers.Layer):
         )
         self.build_affine(input_shape)
 
+    def affine_shape(self, input_shape: Shape) -> Shape:
+        """The shape of gamma and beta."""
+        return (input_shape[self.axis],)
+
     def build_affine(self, input_shape: Shape) -> None:
         """Adds gamma and beta, as far as the layer has them."""
-        channels = input_shape[self.axis]
+        shape = self.affine_shape(input_shape)
         if self.scale:
             self.gamma = self.add_parameter(
                 "gamma",
-                (channels,),
+                shape,
                 self.gamma_initializer,
                 regularizer=self.gamma_regularizer,
                 constraint=self.gamma_constraint,
@@ -143,7 +151,7 @@ class BaseNormalization(keras.layers.Layer):
         if self.center:
             self.beta = self.add_parameter(
                 "beta",
-                (channels,),
+                shape,
                 self.beta_initializer,
                 regularizer=self.beta_regularizer,
                 constraint=self.beta_constraint,
@@ -160,8 +168,7 @@ class BaseNormalization(keras.layers.Layer):
         """Adds a weight of the algebra, which is never stored in 16 bits.
 
         Under `MirroredStrategy`, a weight that is not trainable is read and
-        saved as the mean of the replicas' values. Other strategies and
-        synchronized layers keep the values of all replicas equal.
+        saved as the mean of the replicas' values, unless these stay equal.
         """
         stays_equal = trainable or getattr(self, "synchronized", False)
         averaging = replicas.averaging_when_read()
@@ -201,11 +208,7 @@ class BaseNormalization(keras.layers.Layer):
         training: Tensor = None,
         per_example: bool = True,
     ) -> Tensor:
-        """The output with other tensors in the place of the weights.
-
-        `ConditionalNormalization` passes its condition along with them.
-        `per_example` is whether coefficients differ by example.
-        """
+        """The output with other weights, which may differ by example."""
         params = Params(parameters)
         spec = self.norm_spec(conditioned(self.coefficients, params))
         return normalize(spec, inputs, params, mask)[0]

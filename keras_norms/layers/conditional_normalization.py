@@ -7,6 +7,7 @@ from keras_norms import validation
 from keras_norms.docstrings import insert_blocks
 from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.layers.batch_normalization import BatchNormalization
+from keras_norms.layers.condition_moments import ConditionMoments
 from keras_norms.layers.conditional_algebra import SCALE
 from keras_norms.layers.conditional_algebra import SHIFT
 from keras_norms.layers.domain_specific_batch_normalization import (
@@ -14,7 +15,7 @@ from keras_norms.layers.domain_specific_batch_normalization import (
 )
 from keras_norms.layers.group_normalization import GroupNormalization
 from keras_norms.layers.instance_normalization import InstanceNormalization
-from keras_norms.ops import instance_moments
+from keras_norms.layers.layer_normalization import LayerNormalization
 from keras_norms.statistics.arrays import statistics_dtype
 from keras_norms.types import Config
 from keras_norms.types import Shape
@@ -23,6 +24,7 @@ from keras_norms.types import Tensor
 _NAMED = {
     "instance": InstanceNormalization,
     "group": GroupNormalization,
+    "layer": LayerNormalization,
     "batch": BatchNormalization,
 }
 
@@ -43,8 +45,9 @@ class ConditionalNormalization(keras.layers.Layer):
     selects the method:
 
     ```
-    "dense"      dense layer: FiLM, adaptive group normalization (AdaGN) of
-                 diffusion models, conditional batch normalization
+    "dense"      dense layer: FiLM, adaptive group and layer normalization of
+                 diffusion models (AdaGN, adaLN), conditional batch
+                 normalization
     "moments"    1 + dgamma = sqrt(var[n, c] + epsilon), dbeta = mean[n, c]
                  of the condition, an image of the same number of channels:
                  adaptive instance normalization (AdaIN)
@@ -53,7 +56,7 @@ class ConditionalNormalization(keras.layers.Layer):
     ```
 
     The affine transformation is part of the second pass of the normalization,
-    so it takes no additional pass over x.
+    so it takes no additional pass over x, except after layer normalization.
 
     Masking: As in the normalization layer, by `inputs_mask`. Masked positions
     of the condition are excluded from its moments. The mask of the inputs is
@@ -66,8 +69,8 @@ class ConditionalNormalization(keras.layers.Layer):
     Args:
         normalization: Layer of this package, such as
             `CrossReplicaBatchNormalization()`, or one of `"instance"`,
-            `"group"` and `"batch"`, which have the default arguments, but no
-            gamma and beta. Defaults to `"instance"`.
+            `"group"`, `"layer"` and `"batch"`, which have the default
+            arguments, but no gamma and beta. Defaults to `"instance"`.
         projection: `"dense"`, `"moments"`, a layer, or `None`, see above.
             `"dense"` is `keras.layers.Dense(2 * channels)`. With
             `keras.layers.Dense(2 * channels, kernel_initializer="zeros")`, a
@@ -143,7 +146,7 @@ class ConditionalNormalization(keras.layers.Layer):
         if not layer.built:
             layer.build(inputs_shape)
         self.input_spec = layer.input_spec
-        channels = inputs_shape[layer.axis]
+        channels = validation.channels(layer.channel_axis, inputs_shape)
         self._projection = self._projection_layer(channels)
         projected = condition_shape
         if self._projection is not None:
@@ -159,7 +162,9 @@ class ConditionalNormalization(keras.layers.Layer):
             )
         if self.projection == "moments":
             layer = self.normalization
-            return _Moments(layer.axis, layer.epsilon, dtype=self.dtype_policy)
+            return ConditionMoments(
+                layer.channel_axis, layer.epsilon, dtype=self.dtype_policy
+            )
         return self.projection
 
     def call(
@@ -170,7 +175,7 @@ class ConditionalNormalization(keras.layers.Layer):
         inputs_mask: Tensor | None = None,
         condition_mask: Tensor | None = None,
     ) -> Tensor:
-        if isinstance(self._projection, _Moments):
+        if isinstance(self._projection, ConditionMoments):
             condition = self._projection(condition, mask=condition_mask)
         elif self._projection is not None:
             condition = self._projection(condition)
@@ -220,27 +225,3 @@ def _is_affine(layer: Any) -> bool:
         and not isinstance(layer, DomainSpecificBatchNormalization)
         and getattr(layer, "convolution", None) is None
     )
-
-
-class _Moments(keras.layers.Layer):
-    """The standard deviations, less 1, and the means of each example."""
-
-    def __init__(self, axis: int, epsilon: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.autocast = False
-        self.supports_masking = True
-        self.axis = axis
-        self.epsilon = epsilon
-
-    def call(self, inputs: Tensor, mask: Tensor | None = None) -> Tensor:
-        moments = instance_moments(inputs, mask, self.axis)
-        stddev = ops.sqrt(moments.variance + self.epsilon)
-        mean = moments.mean + moments.residual
-        return ops.concatenate([stddev - 1.0, mean], axis=1)
-
-    def compute_mask(self, inputs: Tensor, previous_mask: Any) -> None:
-        return None
-
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
-        channels = validation.channels(self.axis, input_shape)
-        return (input_shape[0], 2 * channels)

@@ -52,16 +52,17 @@ def converted(
     initializers, are those of the layer, unless `arguments` has them.
     """
     prototype = target(**arguments)
+    accepted = prototype.get_config()
     shape = layer.get_build_config()["input_shape"]
     config = layer.get_config()
     if type(layer) is not target:
         config = {name: config[name] for name in _shared(layer, config)}
-        config.setdefault("groups", _groups(layer, groups, shape))
+        if "groups" in accepted:
+            config.setdefault("groups", _groups(layer, groups, shape))
     if _differs(layer, prototype):
         config.update(center=True, scale=True)
     if getattr(prototype, "synchronized", False):
         config["synchronized"] = True
-    accepted = prototype.get_config()
     config = {name: config[name] for name in accepted if name in config}
     copy = target(**{**config, **arguments})
     copy.build(shape)

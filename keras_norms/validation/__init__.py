@@ -12,6 +12,7 @@ from keras_norms.validation.legacy import addons_filter_response
 from keras_norms.validation.legacy import addons_instance
 from keras_norms.validation.legacy import contrib_instance
 from keras_norms.validation.legacy import remove_disabled_renorm
+from keras_norms.validation.legacy import remove_disabled_rms_scaling
 from keras_norms.validation.legacy import remove_keras_2_arguments
 from keras_norms.validation.legacy import unified_of_version_0_1
 from keras_norms.validation.models import built_model
@@ -37,10 +38,12 @@ from keras_norms.validation.settings import replicas
 from keras_norms.validation.settings import steps
 from keras_norms.validation.settings import weight
 from keras_norms.validation.tensors import axis
+from keras_norms.validation.tensors import axis_or_axes
 from keras_norms.validation.tensors import channels
 from keras_norms.validation.tensors import has_channels
 from keras_norms.validation.tensors import inputs
 from keras_norms.validation.tensors import mask_shape
+from keras_norms.validation.tensors import normalized_axes
 from keras_norms.validation.tensors import real_dtype
 from keras_norms.validation.tensors import spatial_rank
 from keras_norms.validation.tensors import training
@@ -52,6 +55,7 @@ __all__ = [
     "addons_filter_response",
     "addons_instance",
     "axis",
+    "axis_or_axes",
     "boolean",
     "built_model",
     "channels",
@@ -71,6 +75,7 @@ __all__ = [
     "installed",
     "mask_shape",
     "multiple_of_row",
+    "normalized_axes",
     "not_negative",
     "odd",
     "one_of",
@@ -82,6 +87,7 @@ __all__ = [
     "refuse_sequential_renorm",
     "refuse_synchronized_blocks",
     "remove_disabled_renorm",
+    "remove_disabled_rms_scaling",
     "remove_keras_2_arguments",
     "renorm_clipping",
     "replicas",

@@ -41,6 +41,19 @@ def remove_disabled_renorm(arguments):
             arguments.pop(name, None)
 
 
+def remove_disabled_rms_scaling(arguments):
+    """Removes `rms_scaling` of Keras's layer normalization if it is `False`.
+
+    Configurations of Keras's layer have it.
+    """
+    if arguments.pop("rms_scaling", False):
+        raise ValueError(
+            "`rms_scaling` divides by the standard deviation without "
+            "subtracting the mean, and Keras has deprecated it. Received: "
+            "rms_scaling=True. Use `keras.layers.RMSNormalization`."
+        )
+
+
 def addons_filter_response(axis, learnable_epsilon, arguments):
     """Converts the arguments of TensorFlow Addons to those of this package.
 

@@ -43,8 +43,8 @@ def conditioned(layer, is_affine):
         received = getattr(layer, "name", layer)
         raise ValueError(
             "`normalization` must be a layer of keras_norms with one input "
-            "and without a convolution, or 'instance', 'group' or 'batch'. "
-            f"Received: {received!r}. For unified batch norm, pass "
+            "and without a convolution, or 'instance', 'group', 'layer' or "
+            f"'batch'. Received: {received!r}. For unified batch norm, pass "
             '`affine="channel"`.'
         )
 

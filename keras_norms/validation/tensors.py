@@ -27,6 +27,36 @@ def axis(value):
     return int(single)
 
 
+def axis_or_axes(value):
+    """Checks normalized axes: an integer, or a list of integers."""
+    axes = list(value) if is_sequence(value) else [value]
+    if not axes or not all(map(is_integer, axes)) or 0 in axes:
+        raise ValueError(
+            "`axis` must be an integer or a list of integers, without the "
+            f"batch axis, 0. Received: axis={value!r}. Use -1 for the last "
+            "axis."
+        )
+    axes = [int(each) for each in axes]
+    return axes if is_sequence(value) else axes[0]
+
+
+def normalized_axes(value, shape):
+    """The axes in ascending order, which must have known sizes."""
+    shape, rank = tuple(shape), len(shape)
+    axes = value if is_sequence(value) else [value]
+    known = [
+        a % rank for a in axes if 1 - rank <= a < rank and shape[a] is not None
+    ]
+    if len(known) < len(axes) or len(set(known)) < len(known):
+        raise ValueError(
+            "`axis` must name axes of the inputs between 1 and rank - 1, each "
+            f"once and of a known size. Received: axis={value!r} for inputs "
+            f"of shape {shape}. Correct the axes, or state their sizes in "
+            "`keras.Input`."
+        )
+    return tuple(sorted(known))
+
+
 def training(value):
     """Converts the argument `training` to a bool or a boolean tensor."""
     if value is None or isinstance(value, (bool, int, np.bool_)):

@@ -20,16 +20,20 @@ COMPANIONS = (
 )
 
 
-# Layers with a second input have separate tests.
-TWO_INPUTS = ("ConditionalNormalization", "DomainSpecificBatchNormalization")
+# Layers with a second input or with several axes have separate tests.
+OTHERS = (
+    "ConditionalNormalization",
+    "DomainSpecificBatchNormalization",
+    "LayerNormalization",
+)
 
 
 def public_layers():
-    """The names of the layers that are called with one input.
+    """The names of the layers that are called with one input and one axis.
 
     The base classes are for subclasses.
     """
-    names = set(keras_norms.layers.__all__).difference(TWO_INPUTS)
+    names = set(keras_norms.layers.__all__).difference(OTHERS)
     return sorted(name for name in names if not name.startswith("Base"))
 
 

@@ -20,6 +20,7 @@ from tests.models.architectures import inputs_of
 from tests.models.architectures import outputs_of
 
 COMPANIONS = {
+    "LayerNormalization": lambda: layers.LayerNormalization([1, -1]),
     "EnhancedAffine": layers.EnhancedAffine,
     "ThresholdedLinearUnit": layers.ThresholdedLinearUnit,
     "WeightStandardization": lambda: layers.WeightStandardization(
@@ -35,7 +36,7 @@ def created(name):
     return described or [COMPANIONS[name]()]
 
 
-@pytest.mark.parametrize("name", public_layers())
+@pytest.mark.parametrize("name", [*public_layers(), "LayerNormalization"])
 def test_layer_trains_and_is_saved(name, tmp_path):
     inputs = keras.Input(X.shape[1:])
     outputs = [layer(inputs) for layer in created(name)]
@@ -51,6 +52,24 @@ def test_layer_trains_and_is_saved(name, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.predict(X, verbose=0), want)
+
+
+def test_layers_with_two_inputs_train_and_are_saved(tmp_path):
+    x, condition = keras.Input(X.shape[1:]), keras.Input((3,))
+    domain = keras.Input((), dtype="int32")
+    y = layers.ConditionalNormalization("layer")(x, condition)
+    y = layers.DomainSpecificBatchNormalization(2)(y, domain)
+    model = keras.Model([x, condition, domain], y)
+    model.compile("sgd", "mse", jit_compile=False)
+    batch = [X, np.ones((4, 3)), np.arange(4) % 2]
+    before = model.get_weights()
+    model.fit(batch, 2 * X, batch_size=4, verbose=0)
+    after = model.get_weights()
+    assert all((b != a).any() for b, a in zip(before, after, strict=True))
+    want = model.predict(batch, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(batch, verbose=0), want)
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -16,21 +16,21 @@ BATCH, CHANNELS, DOMAINS = 6, 5, 4
     [
         (
             ("groups",),
-            "`normalization` must be one of ['instance', 'group', 'batch']. "
-            "Received: normalization='groups'. Use one of these.",
+            "`normalization` must be one of ['instance', 'group', 'layer', "
+            "'batch']. Received: normalization='groups'. Use one of these.",
         ),
         (
             (keras.layers.BatchNormalization(name="theirs"),),
             "`normalization` must be a layer of keras_norms with one input "
-            "and without a convolution, or 'instance', 'group' or 'batch'. "
-            "Received: 'theirs'. For unified batch norm, pass "
+            "and without a convolution, or 'instance', 'group', 'layer' or "
+            "'batch'. Received: 'theirs'. For unified batch norm, pass "
             '`affine="channel"`.',
         ),
         (
             (layers.UnifiedBatchNormalization(name="unified"),),
             "`normalization` must be a layer of keras_norms with one input "
-            "and without a convolution, or 'instance', 'group' or 'batch'. "
-            "Received: 'unified'. For unified batch norm, pass "
+            "and without a convolution, or 'instance', 'group', 'layer' or "
+            "'batch'. Received: 'unified'. For unified batch norm, pass "
             '`affine="channel"`.',
         ),
         (

@@ -10,6 +10,7 @@
 
 #include "gradient.h"
 #include "group_coefficients.h"
+#include "layer_norm.h"
 #include "moments.h"
 
 namespace {
@@ -18,6 +19,9 @@ template <class T, class S>
 void GroupNorm(const keras_norms::GroupNormArguments& arguments,
                const Workers& workers) {
   const View& view = arguments.view;
+  if (HasSegments(view, arguments.groups)) {
+    return LayerNorm<T, S>(arguments, workers);
+  }
   const T* const x = static_cast<const T*>(arguments.x);
   T* const y = static_cast<T*>(arguments.y);
   const GroupNormParams params = GroupNormParamsOf(arguments);
@@ -53,6 +57,9 @@ template <class T, class S>
 void GroupNormGradient(const keras_norms::GroupNormGradientArguments& arguments,
                        const Workers& workers) {
   const View& view = arguments.view;
+  if (HasSegments(view, arguments.groups)) {
+    return LayerNormGradient<T, S>(arguments, workers);
+  }
   const T* const x = static_cast<const T*>(arguments.x);
   const T* const dy = static_cast<const T*>(arguments.dy);
   T* const dx = static_cast<T*>(arguments.dx);

@@ -12,6 +12,7 @@
 //                           + offset
 //   GroupNorm          Moments, pooled by groups, and Apply     2R 1W [1R 1W]
 //   GroupNormGradient  GradientSums and GradientCombine         4R 1W [2R 1W]
+//                      both, for rows of one position    1R 1W, gradient 2R 1W
 //   Depthwise          y = sum of kernel[d] x[p + d], + shift   1R 1W
 //   DepthwiseGradient  the gradients of x, kernel and shift     2R 1W
 //

@@ -100,6 +100,10 @@ int main(int arguments, char** argument) {
       // Large enough for several threads: by rows, and by chunks of rows.
       {6, 150, 96, 1},
       {1, 12, 32, 256},
+      {700, 1, 20, 1},
+      {5, 1, 131, 1},
+      {70, 1, 192, 1},
+      {3, 1, 2064, 1},
   };
   const std::vector<DepthwiseCase> depthwise_cases = {
       {{3, 5, 4, 7}, 3, true},
