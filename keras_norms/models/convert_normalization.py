@@ -72,9 +72,10 @@ def convert_normalization(
     them, as the report says.
 
     A compiled model's copy is compiled with the same configuration and a new
-    optimizer. If Keras cannot create the class of a functional model from
-    other layers, as with models of KerasHub, the copy is a
-    `keras.Model`, and a warning says so.
+    optimizer. The class of a functional model is kept if its constructor
+    receives the layers that are converted, as a task of KerasHub receives its
+    backbone. Otherwise, as for the backbone, the copy is a `keras.Model`, and
+    a warning says so.
 
     Args:
         model: Built model.

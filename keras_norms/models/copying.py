@@ -63,6 +63,9 @@ class _Copier:
 
     def _graph(self, model: keras.Model) -> keras.Model:
         """The copy of a sequential or functional model."""
+        copy = self._of_same_class(model)
+        if copy is not None:
+            return copy
         functional = not isinstance(model, keras.Sequential)
         copy = keras.models.clone_model(
             model,
@@ -78,6 +81,40 @@ class _Copier:
                 f"{type(model).__name__}.",
                 stacklevel=2,
             )
+        return copy
+
+    def _of_same_class(self, model: keras.Model) -> keras.Model | None:
+        """A copy whose constructor receives copies of some layers, or `None`.
+
+        A task of KerasHub is a functional model, but its configuration has the
+        arguments of its constructor. One of them is the backbone, a layer.
+        """
+        try:
+            config = dict(model.get_config())
+        except NotImplementedError:
+            return None
+        inner = []
+        for name, value in config.items():
+            layer = getattr(model, name, None)
+            if isinstance(value, dict) and _is_layer(layer):
+                inner.append((name, layer))
+        within = {id(e) for _, layer in inner for e in layers_within(layer)}
+        replaced = [
+            id(each)
+            for each in layers_within(model)
+            if id(each) in self._replacements
+        ]
+        if not inner or not within.issuperset(replaced):
+            return None
+        config.update({name: self.copied(layer) for name, layer in inner})
+        try:
+            copy = type(model).from_config(config)
+        except (AttributeError, NotImplementedError, TypeError, ValueError):
+            return None
+        compiling = model.get_compile_config() if model.compiled else None
+        # As in `clone_model`. Keras warns if `compile` is overridden.
+        if compiling and type(model).compile is keras.Model.compile:
+            copy.compile_from_config(compiling)
         return copy
 
     def _object(self, layer: keras.layers.Layer) -> keras.layers.Layer:

@@ -42,7 +42,9 @@ def is_static(layer: Any) -> bool:
 
 def identity(layer: Any) -> keras.layers.Layer:
     """What is left of a batch normalization."""
-    copy = keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+    # Keras can only save this layer with the name of a policy.
+    dtype = layer.dtype_policy.name
+    copy = keras.layers.Identity(name=layer.name, dtype=dtype)
     copy.build(layer.get_build_config()["input_shape"])
     return copy
 

@@ -221,3 +221,20 @@ def test_applications(name, left):
     assert len(norms_of(folded)) == left
     x = random.uniform(0, 255, (2, 64, 64, 3)).astype("float32")
     np.testing.assert_allclose(folded(x), model(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_folded_models_are_saved(dtype, tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((7, 6)),
+            keras.layers.Conv1D(5, 3, dtype=dtype),
+            keras.layers.BatchNormalization(dtype=dtype),
+        ]
+    )
+    folded = fold_batch_normalization(model)
+    x = np.random.default_rng(0).normal(size=(3, 7, 6))
+    want = folded.predict(x, verbose=0)
+    folded.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), want)
