@@ -120,8 +120,11 @@ def measures(
         batch = target[0] if target else examples.pool(examples=None)
         drift = _drift(batch, *running, layer.epsilon)
         separate = _separate_batches(layer, replicas)
-        disagreement = _disagreement(examples, separate)
-        independent = _independent_values(layer, examples, separate)
+        # A frozen layer uses no statistics of the batch.
+        ours = isinstance(layer, BaseNormalization)
+        if target if ours else layer.trainable:
+            disagreement = _disagreement(examples, separate)
+            independent = _independent_values(layer, examples, separate)
     values = (
         *drift,
         feature_similarity(inputs, mask, axis),
@@ -192,13 +195,21 @@ def _independent_values(layer: Any, examples: Moments, separate: int) -> Any:
     size = getattr(layer, "examples_per_block", None) or count // separate
     if hasattr(layer, "groups"):
         examples = layer.channel_groups(examples)
-    mean = ops.mean(examples.mean, axis=0)
     within = ops.mean(examples.variance, axis=0)
+    mean = ops.mean(examples.mean, axis=0)
     # Two examples have one difference, so the sum is divided by one less.
     between = ops.sum(ops.square(examples.mean - mean), axis=0)
     between = between / ops.cast(ops.maximum(count - 1, 1), mean.dtype)
-    share = ops.mean(between / _positive(within + between))
-    return ops.cast(size, mean.dtype) / _positive(share)
+    # Nothing is known of a single example, and nothing varies in a constant
+    # channel.
+    between = ops.where(count > 1, between, 1.0)
+    within = ops.where(count > 1, within, 0.0)
+    varies = ops.cast(within + between > 0, mean.dtype)
+    shares = between / _positive(within + between)
+    share = ops.sum(varies * shares) / ops.sum(varies)
+    size = ops.cast(size, mean.dtype)
+    positions = ops.max(ops.cast(examples.count, mean.dtype))
+    return size / ops.maximum(share, 1.0 / positions)
 
 
 def _positive(value: Tensor) -> Tensor:

@@ -8,10 +8,10 @@ from keras import ops
 from keras_norms import validation
 from keras_norms.callbacks import records
 from keras_norms.callbacks import summaries
+from keras_norms.callbacks.first_batch import first_batch
 from keras_norms.callbacks.measurements import Observer
 from keras_norms.callbacks.records import NormalizationRecord
 from keras_norms.layers.enhanced_affine import EnhancedAffine
-from keras_norms.models import evaluation
 from keras_norms.models.traversal import NORMALIZATIONS
 from keras_norms.models.traversal import layers_by_path
 from keras_norms.native import tracing
@@ -47,19 +47,22 @@ class NormalizationMonitor(keras.callbacks.Callback):
                     positive
     replica_disagreement = rms(stddev over replicas of mean / sqrt(variance))
     independent_values = size of an independent sample with as exact a mean
-                       = examples / mean(variance of the examples' means
-                                        / variance)
+                       = examples / mean(between / (within + between))
     ```
 
+    Here, `between` is the unbiased variance of the examples' means, and
+    `within` the mean of their variances.
+
     `rms` is the root of the mean of squares. The first two and the last two
-    are measures of batch normalizations, and NaN for other layers. Those of
+    are measures of batch normalizations, and NaN for other layers. The last
+    two are NaN for frozen layers, too. The measures of
     layers with calibrated statistics, such as representative batch norm,
     compare what their running statistics approach. `similarity` near 1 means
     that the examples of the batch are almost alike (feature condensation).
     Replicas agree if the layer is synchronized. `independent_values` counts
     the examples of one replica, or of one ghost batch, and lies between their
-    number and that of their positions. If it is below 16 for a layer, the
-    monitor warns once.
+    number and that of their positions. Constant channels are left out. If it
+    is below 16 for a layer, the monitor warns once.
 
     Layers of nested models and of wrappers are included, and those of Keras.
     Of several calls of a layer, the first one is measured. Layers that are
@@ -71,12 +74,13 @@ class NormalizationMonitor(keras.callbacks.Callback):
     into as many parts as there are replicas.
 
     Args:
-        data: Batch of inputs as `fit` reads it, of all replicas: arrays `x` or
-            `(x, y)`, of which `batch_size` examples are read. Or a
-            `tf.data.Dataset` or another iterable of batches, each the inputs
-            or a tuple `(x, ...)`, whose first batch is read.
-        batch_size: Integer, how many examples of arrays are read. Defaults to
-            `32`, as in `fit`.
+        data: Inputs as `fit` takes them: `x` or `(x, y)`, where `x` is an
+            array or, for several inputs, a list or a dictionary of arrays. Or
+            a `tf.data.Dataset` or another iterable of batches `(x, ...)`,
+            whose first batch is read.
+        batch_size: Integer, how many examples of arrays are read. It must be
+            the `batch_size` of `fit`, because statistics depend on it.
+            Defaults to `32`, as in `fit`.
         frequency: Integer, the number of epochs between measurements. One of
             them takes about half the time of a training step, so the default
             takes 0.5% of epochs of 100 steps. The first one also traces the
@@ -94,8 +98,8 @@ class NormalizationMonitor(keras.callbacks.Callback):
             epoch, with the fields `epoch`, `path` and the measures.
 
     Raises:
-        ValueError: If the data is empty, if `batch_size` or `frequency` is
-            below 1, or if the model has no normalization layer.
+        ValueError: If the data has no example, if `batch_size` or `frequency`
+            is below 1, or if the model has no normalization layer.
         ImportError: If a package that writes the outputs is not installed.
 
     Example:
@@ -140,12 +144,7 @@ class NormalizationMonitor(keras.callbacks.Callback):
             validation.installed("plot_path", "matplotlib", "matplotlib")
         if log_dir is not None:
             validation.installed("log_dir", "tensorboard", "TensorBoard")
-        self._batch = next(iter(evaluation.inputs(data, batch_size)), None)
-        if self._batch is None:
-            raise ValueError(
-                "`data` must have a batch. Received: an empty dataset. Pass "
-                "a batch of the training data."
-            )
+        self._batch = first_batch(data, batch_size)
         self.csv_path, self.plot_path = csv_path, plot_path
         self.log_dir = log_dir
         self.records: list[NormalizationRecord] = []
@@ -155,6 +154,11 @@ class NormalizationMonitor(keras.callbacks.Callback):
         self._writer: Any = None
 
     def on_train_begin(self, logs: Any = None) -> None:
+        # The first step builds a subclassed model.
+        if self.model.built:
+            self._observe()
+
+    def _observe(self) -> None:
         layers = [
             (path, layer)
             for path, layer in layers_by_path(self.model)
@@ -177,6 +181,8 @@ class NormalizationMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if epoch % self.frequency:
             return
+        if self._observer is None:
+            self._observe()
         assert self._observer is not None
         values = ops.convert_to_numpy(self._measure(self._batch))
         new = [

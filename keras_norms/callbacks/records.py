@@ -52,12 +52,12 @@ def draw_heat_map(records: Sequence[NormalizationRecord], path: Any) -> None:
         for record in records:
             row, column = paths.index(record.path), epochs.index(record.epoch)
             values[row, column] = getattr(record, name)
-        is_count = name == "independent_values"
+        counts = name == "independent_values" and np.isfinite(values).any()
         image = panel.imshow(
             np.ma.masked_invalid(values),
             aspect="auto",
             interpolation="nearest",
-            norm="log" if is_count else "linear",
+            norm="log" if counts else "linear",
         )
         panel.set_title(name.replace("_", " "), fontsize=9)
         panel.set_xlabel("epoch")

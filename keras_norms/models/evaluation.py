@@ -13,9 +13,7 @@ from keras_norms.types import Tensor
 _BATCH = 32
 
 
-def batches(
-    dataset: Any, batch_size: int = _BATCH
-) -> Callable[[], Iterable[Any]]:
+def batches(dataset: Any) -> Callable[[], Iterable[Any]]:
     """A function that starts an iteration over the batches."""
     if isinstance(dataset, keras.utils.PyDataset):
         return lambda: (dataset[k] for k in range(dataset.num_batches))
@@ -23,8 +21,7 @@ def batches(
         arrays = tuple(array for array in dataset if array is not None)
         count = len(keras.tree.flatten(arrays)[0])
         return lambda: map(
-            functools.partial(_rows_from, arrays, batch_size),
-            range(0, count, batch_size),
+            functools.partial(_rows_from, arrays), range(0, count, _BATCH)
         )
     if iter(dataset) is dataset:
         raise ValueError(
@@ -36,20 +33,20 @@ def batches(
     return lambda: dataset
 
 
-def inputs(dataset: Any, batch_size: int = _BATCH) -> Iterable[Any]:
+def inputs(dataset: Any) -> Iterable[Any]:
     """The inputs of a model, batch by batch, without labels."""
     if isinstance(dataset, tuple) and hasattr(dataset[0], "shape"):
         dataset = dataset[0]
     if isinstance(dataset, keras.utils.PyDataset) or hasattr(dataset, "shape"):
         dataset = batches(
-            (dataset,) if hasattr(dataset, "shape") else dataset, batch_size
+            (dataset,) if hasattr(dataset, "shape") else dataset
         )()
     for batch in dataset:
         yield batch[0] if isinstance(batch, tuple) else batch
 
 
-def _rows_from(arrays: Any, batch_size: int, start: int) -> Any:
-    rows = slice(start, start + batch_size)
+def _rows_from(arrays: Any, start: int) -> Any:
+    rows = slice(start, start + _BATCH)
     return keras.tree.map_structure(lambda array: array[rows], arrays)
 
 

@@ -14,7 +14,6 @@ from keras_norms.callbacks import NormalizationRecord
 from tests.models.networks import SHAPE
 from tests.models.networks import data
 from tests.models.networks import many_norms
-from tests.support.refusals import refusal
 
 
 def compiled(model):
@@ -137,6 +136,30 @@ def test_layers_inside_loops_are_measured_at_the_first_step():
     np.testing.assert_allclose(inside.similarity, cosines.mean(), atol=1e-4)
 
 
+def test_subclassed_models_are_built_by_the_first_step():
+    class Late(keras.Model):
+        def build(self, input_shape):
+            self.norm = layers.BatchNormalization(name="norm")
+            self.norm.build(input_shape)
+
+        def call(self, inputs):
+            return self.norm(inputs)
+
+    x, _ = data(8)
+    monitor = NormalizationMonitor(x)
+    compiled(Late()).fit(x, x, callbacks=[monitor], verbose=0)
+    assert [record.path for record in monitor.records] == ["norm"]
+
+
+def test_models_without_batch_norm_are_drawn(tmp_path):
+    path = tmp_path / "m.png"
+    model = compiled(
+        keras.Sequential([keras.Input(SHAPE), layers.LayerNormalization()])
+    )
+    fitted(model, [NormalizationMonitor(data()[0], plot_path=path)])
+    assert path.read_bytes().startswith(b"\x89PNG")
+
+
 def test_small_batches_are_warned_of_once():
     def warned(examples):
         # Positions of an example are alike.
@@ -173,36 +196,3 @@ def test_small_batches_are_warned_of_once():
     )
     assert count < 16
     assert warned(64)[0] == []
-
-
-def test_bad_arguments_are_refused():
-    x, _ = data(4)
-    assert refusal(NormalizationMonitor, x, frequency=0) == (
-        "`frequency` must be a positive integer. Received: frequency=0. Use "
-        "1 or more."
-    )
-    assert refusal(NormalizationMonitor, x, batch_size=0) == (
-        "`batch_size` must be a positive integer. Received: batch_size=0. "
-        "Use 1 or more."
-    )
-    assert refusal(NormalizationMonitor, []) == (
-        "`data` must have a batch. Received: an empty dataset. Pass a batch "
-        "of the training data."
-    )
-    model = keras.Sequential([keras.Input(SHAPE)], name="empty")
-    monitor = NormalizationMonitor(x)
-    monitor.set_model(model)
-    assert refusal(monitor.on_train_begin) == (
-        "The model must contain a normalization layer. Received: 'empty', "
-        "which contains none. Remove the callback."
-    )
-
-
-def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ImportError) as error:
-        NormalizationMonitor(data(4)[0], plot_path="figure.png")
-    assert str(error.value) == (
-        "`plot_path` needs matplotlib. Received: `plot_path` without the "
-        "package. Run `pip install matplotlib`, or omit the argument."
-    )

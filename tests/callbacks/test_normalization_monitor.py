@@ -98,6 +98,10 @@ def test_measures_equal_their_formulas(name):
         have, drift(x, mean, variance, norm.epsilon), **TOLERANCE
     )
     np.testing.assert_allclose(record.similarity, similarity(x), **TOLERANCE)
+    if name == "frozen":
+        assert np.isnan(record.independent_values)
+        assert np.isnan(record.replica_disagreement)
+        return
     size = 2 if name == "ghost" else EXAMPLES
     np.testing.assert_allclose(
         record.independent_values, independent_values(x, size), **TOLERANCE
@@ -115,6 +119,16 @@ def test_independent_values_lie_between_examples_and_positions():
         for x in (same, noise)
     )
     np.testing.assert_allclose(like.independent_values, EXAMPLES, rtol=1e-4)
+    # A constant channel says nothing about the others.
+    constant = same.copy()
+    constant[..., 1:] = 0
+    for x, count in ((constant, EXAMPLES), (same[:1], 1)):
+        [record] = monitored(model_of(layers.BatchNormalization()), x)
+        np.testing.assert_allclose(record.independent_values, count, rtol=1e-4)
+    # Another normalization before it removes the means of the examples.
+    norms = layers.InstanceNormalization(), layers.BatchNormalization()
+    _, record = monitored(model_of(*norms), data())
+    assert record.independent_values == data()[..., 0].size
     positions = noise[..., 0].size
     np.testing.assert_allclose(unlike.independent_values, positions, rtol=0.2)
 
