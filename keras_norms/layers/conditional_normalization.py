@@ -79,7 +79,8 @@ class ConditionalNormalization(keras.layers.Layer):
 
     Call arguments:
         {{inputs}}
-        condition: Tensor `[batch, features]`, or as the projection reads it.
+        condition: Tensor `[batch, features]`, or as the projection reads it,
+            or with one row for all examples.
         {{training}}
         inputs_mask: Boolean tensor, as `mask` of the other layers, or `None`.
             Defaults to `None`.
@@ -128,6 +129,11 @@ class ConditionalNormalization(keras.layers.Layer):
         projection: Any = "dense",
         **kwargs: Any,
     ) -> None:
+        # It concerns the outputs, which are those of this layer.
+        kwargs.setdefault(
+            "activity_regularizer",
+            getattr(normalization, "activity_regularizer", None),
+        )
         super().__init__(**kwargs)
         self.autocast = False
         self.supports_masking = True
@@ -179,6 +185,7 @@ class ConditionalNormalization(keras.layers.Layer):
             condition = self._projection(condition, mask=condition_mask)
         elif self._projection is not None:
             condition = self._projection(condition)
+        validation.condition_rows(condition.shape[0], inputs.shape[0])
         dtype = statistics_dtype(self.variable_dtype)
         change, shift = ops.split(ops.cast(condition, dtype), 2, axis=1)
         parameters = {
@@ -211,7 +218,7 @@ class ConditionalNormalization(keras.layers.Layer):
     def from_config(cls, config: Config) -> "ConditionalNormalization":
         config = dict(config)
         for name in ("normalization", "projection"):
-            if isinstance(config[name], dict):
+            if isinstance(config.get(name), dict):
                 config[name] = keras.saving.deserialize_keras_object(
                     config[name]
                 )

@@ -54,8 +54,9 @@ class DomainSpecificBatchNormalization(BaseBatchNormalization):
     Call arguments:
         {{inputs}}
         domain: Integer tensor `[batch]` or `[batch, 1]`, the domain of each
-            example, from 0 to `domains - 1`. Or, as a keyword argument, one
-            integer for all examples.
+            example, from 0 to `domains - 1`. In a graph, an example of
+            another domain gives NaN. Or, as a keyword argument, one integer
+            for all examples.
         {{training}}
         inputs_mask: Boolean tensor, as `mask` of the other layers, or `None`.
             Defaults to `None`.

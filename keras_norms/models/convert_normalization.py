@@ -16,9 +16,6 @@ from keras_norms.models.conversions import dropped_weights
 from keras_norms.models.copying import copy_with
 from keras_norms.models.traversal import layers_by_path
 
-# What `ConditionalNormalization` can hold.
-_CONDITIONED = layers.BaseNormalization
-
 
 class LayerConversion(NamedTuple):
     """What `convert_normalization` did with one layer.
@@ -141,9 +138,14 @@ def convert_normalization(
         target = _target(to, path, layer, kwargs)
         if target is None or (predicate and not predicate(layer)):
             continue
-        if layer in conditional and not issubclass(target, _CONDITIONED):
-            continue
-        new = converted(layer, target, groups, kwargs)
+        arguments = kwargs
+        if layer in conditional:
+            if not issubclass(target, layers.BaseNormalization):
+                continue
+            # A convolution has no scale and shift to condition.
+            if "affine" in target().get_config():
+                arguments = {**kwargs, "affine": "channel"}
+        new = converted(layer, target, groups, arguments)
         pairs.append((layer, new))
         before, dropped = type(layer).__name__, dropped_weights(layer, new)
         report.append(LayerConversion(path, before, target.__name__, dropped))

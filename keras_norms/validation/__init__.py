@@ -17,6 +17,7 @@ from keras_norms.validation.legacy import remove_keras_2_arguments
 from keras_norms.validation.legacy import unified_of_version_0_1
 from keras_norms.validation.models import built_model
 from keras_norms.validation.second_inputs import condition
+from keras_norms.validation.second_inputs import condition_rows
 from keras_norms.validation.second_inputs import conditioned
 from keras_norms.validation.second_inputs import domain
 from keras_norms.validation.second_inputs import projection
@@ -60,6 +61,7 @@ __all__ = [
     "built_model",
     "channels",
     "condition",
+    "condition_rows",
     "conditioned",
     "contrib_instance",
     "cosine",

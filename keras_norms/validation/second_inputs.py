@@ -73,6 +73,17 @@ def condition(shape, channels):
         )
 
 
+def condition_rows(rows, examples):
+    """Checks that there is a condition for each example, or one for all."""
+    known = rows is not None and examples is not None
+    if known and rows not in (1, examples):
+        raise ValueError(
+            "The condition must have a row for each example, or one for all. "
+            f"Received: {rows} rows for {examples} examples. Pass as many "
+            "rows as examples."
+        )
+
+
 def _is_known(value):
     # Only an eager tensor has this method.
     known = (list, tuple, np.ndarray)

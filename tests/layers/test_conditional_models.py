@@ -65,7 +65,7 @@ def test_model_trains_and_is_saved(tmp_path, strategy, replicas, policy):
     )
 
 
-def test_functions_on_models_reach_the_layer_inside():
+def test_functions_on_models_reach_the_layer_inside(tmp_path):
     model = model_of(layers.BatchNormalization(name="norm"))
     x = np.random.default_rng(0).normal(3, 2, (16, *SHAPE))
     inputs = [x.astype("float32"), np.ones((16, 5), "float32")]
@@ -82,5 +82,35 @@ def test_functions_on_models_reach_the_layer_inside():
     np.testing.assert_allclose(
         copy.predict(inputs, verbose=0), want, atol=1e-6
     )
+    unified = models.convert_normalization(model, "UnifiedBatchNormalization")
+    assert unified.get_layer("c").normalization.affine == "channel"
+    np.testing.assert_allclose(
+        unified.predict(inputs, verbose=0), want, atol=1e-5
+    )
+    unified.save(tmp_path / "m.keras")
+    keras.saving.load_model(tmp_path / "m.keras")
     message = refusal(models.convert_normalization, model, "keras")
     assert "no such layer" in message
+
+
+def test_short_configurations_and_regularizers_of_outputs():
+    layer = layers.ConditionalNormalization.from_config({})
+    assert layer.get_config()["projection"] == "dense"
+    norm = layers.BatchNormalization(activity_regularizer="l2")
+    layer = layers.ConditionalNormalization(norm)
+    y = layer(np.ones((2, 3)), np.ones((2, 4)))
+    expected = keras.regularizers.get("l2")(y) / 2
+    np.testing.assert_allclose(layer.losses, [expected], rtol=1e-6)
+
+
+def test_one_condition_is_for_all_examples():
+    x = np.random.default_rng(0).normal(size=(4, 5))
+    layer = layers.ConditionalNormalization("batch", None)
+    one = np.random.default_rng(1).normal(size=(1, 10))
+    np.testing.assert_allclose(
+        layer(x, one), layer(x, np.repeat(one, 4, 0)), atol=1e-6
+    )
+    assert refusal(layer.call, x, tf.zeros((2, 10))) == (
+        "The condition must have a row for each example, or one for all. "
+        "Received: 2 rows for 4 examples. Pass as many rows as examples."
+    )

@@ -195,6 +195,17 @@ def test_infinite_examples_spoil_their_domain_only():
     np.testing.assert_array_equal(layer.moving_mean, state)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_other_domains_in_graphs_give_nan(training):
+    layer = layers.DomainSpecificBatchNormalization(DOMAINS)
+    run = tf.function(lambda x, d: layer(x, d, training=training))
+    x = images(np.zeros(3, int)).astype("float32")
+    y = run(x, tf.constant([0, DOMAINS, 0])).numpy()
+    assert np.isnan(y[1]).all()
+    assert np.isfinite(y[[0, 2]]).all()
+    assert np.isfinite(layer.moving_mean).all()
+
+
 @pytest.mark.parametrize("value", [2, np.int64(2), [[2]], np.full(4, 2)])
 def test_domains_may_be_one_integer_or_a_column(value):
     x = images(np.full(4, 2)).astype("float32")
