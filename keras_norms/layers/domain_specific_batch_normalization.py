@@ -1,3 +1,4 @@
+import dataclasses
 from typing import Any
 
 import keras
@@ -155,7 +156,10 @@ class DomainSpecificBatchNormalization(BaseBatchNormalization):
             None if each is None else rows_of_sets(each, params.members)
             for each in (params.gamma, params.beta)
         )
-        return affine(moments, gamma, beta, self.epsilon)
+        coefficients = affine(moments, gamma, beta, self.epsilon)
+        exists = ops.any(params.members, axis=0)[:, None]
+        shift = ops.where(exists, coefficients.shift, float("nan"))
+        return dataclasses.replace(coefficients, shift=shift)
 
     def compute_output_shape(
         self, inputs_shape: Shape, domain_shape: Shape = ()

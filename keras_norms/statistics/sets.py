@@ -49,12 +49,11 @@ def moments_of_sets(moments: Moments, members: Tensor) -> Moments:
 def rows_of_sets(tensor: Tensor, members: Tensor) -> Tensor:
     """For each row, the values of its set: `[rows, channels]`.
 
-    The gradient is dense, unlike that of a gather. A row without a set is NaN.
+    The gradient is dense, unlike that of a gather.
 
     Args:
         tensor: `[sets, channels]`.
         members: a boolean tensor `[sets, rows]`.
     """
     chosen = ops.where(members[:, :, None], tensor[:, None], 0.0)
-    has_set = ops.any(members, axis=0)[:, None]
-    return ops.where(has_set, ops.sum(chosen, axis=0), float("nan"))
+    return ops.sum(chosen, axis=0)
