@@ -109,7 +109,8 @@ def tflite_int8(model, x, calibration, folder):
     return _tflite(model, x, change)
 
 
-def _onnx(path, x, folder):
+def onnx_session(path, folder):
+    """A session of ONNX Runtime, and the operations that it has left."""
     import onnx
     import onnxruntime
 
@@ -117,9 +118,14 @@ def _onnx(path, x, folder):
     optimized = str(folder / "optimized.onnx")
     options.optimized_model_filepath = optimized
     session = onnxruntime.InferenceSession(path, options)
+    return session, len(onnx.load(optimized).graph.node)
+
+
+def _onnx(path, x, folder):
+    session, operations = onnx_session(path, folder)
     [source] = session.get_inputs()
     outputs = [session.run(None, {source.name: e[None]})[0] for e in x]
-    return np.concatenate(outputs), len(onnx.load(optimized).graph.node)
+    return np.concatenate(outputs), operations
 
 
 def onnx_keras(model, x, calibration, folder):
