@@ -144,15 +144,15 @@ def test_dead_channels_are_constant_or_never_positive():
     assert record.dead_channels == 0.5
 
 
-@pytest.mark.parametrize("descriptor", DESCRIPTORS, ids=lambda d: d.id)
-def test_every_layer_is_measured(descriptor):
-    model = model_of(descriptor.create(name="norm"))
-    [record] = monitored(model, data())
-    values = np.array(record[2:])
-    measured = [True, True, True, True, True, True]
-    if not descriptor.running:
-        measured = [False, False, True, True, False, False]
-    np.testing.assert_array_equal(np.isfinite(values), measured)
+def test_every_layer_is_measured():
+    norms = [d.create(name=f"norm{k}") for k, d in enumerate(DESCRIPTORS)]
+    records = monitored(model_of(*norms), data())
+    assert [record.path for record in records] == [n.name for n in norms]
+    for record, descriptor in zip(records, DESCRIPTORS, strict=True):
+        running = descriptor.running
+        measured = [running, running, True, True, running, running]
+        values = np.array(record[2:])
+        np.testing.assert_array_equal(np.isfinite(values), measured)
 
 
 def test_masked_positions_are_excluded():

@@ -52,8 +52,7 @@ def single_layers(layer, arguments):
     return singles
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize(("axis", "masked"), [(-1, False), (1, True)])
 @pytest.mark.parametrize("name", SETTINGS)
 def test_equals_one_batch_norm_per_domain(name, axis, masked):
     arguments = {
