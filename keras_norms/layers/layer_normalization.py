@@ -6,7 +6,9 @@ from keras import ops
 
 from keras_norms import validation
 from keras_norms.docstrings import insert_blocks
+from keras_norms.engine.layer_norm import LayerNormSpec
 from keras_norms.engine.layer_norm import layer_normalize
+from keras_norms.engine.params import Params
 from keras_norms.layers.base_normalization import BaseNormalization
 from keras_norms.layers.conditional_algebra import SCALE
 from keras_norms.layers.conditional_algebra import SHIFT
@@ -140,18 +142,16 @@ class LayerNormalization(BaseNormalization, keras.layers.LayerNormalization):
         per_example: bool = True,
     ) -> Tensor:
         conditional = SCALE in parameters
+        own = {name: parameters[name] for name in ("gamma", "beta")}
         is_linear = self.activation is keras.activations.linear
         activation = None if is_linear else self.activation
-        y = layer_normalize(
-            inputs,
-            parameters["gamma"],
-            parameters["beta"],
+        spec = LayerNormSpec(
             validation.normalized_axes(self.axis, inputs.shape),
             self.epsilon,
             None if conditional else activation,
             None if conditional else self.compute_dtype,
-            mask,
         )
+        y = layer_normalize(spec, inputs, Params(own), mask)
         if not conditional:
             return y
         scale, shift = (
