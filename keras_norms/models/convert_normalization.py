@@ -143,7 +143,7 @@ def convert_normalization(
             if not issubclass(target, layers.BaseNormalization):
                 continue
             # A convolution has no scale and shift to condition.
-            if "affine" in target().get_config():
+            if "affine" in target(**kwargs).get_config():
                 arguments = {**kwargs, "affine": "channel"}
         new = converted(layer, target, groups, arguments)
         pairs.append((layer, new))

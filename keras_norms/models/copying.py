@@ -109,6 +109,7 @@ class _Copier:
         config.update({name: self.copied(layer) for name, layer in inner})
         try:
             copy = type(model).from_config(config)
+        # The constructor may need a layer of another class.
         except (AttributeError, NotImplementedError, TypeError, ValueError):
             return None
         compiling = model.get_compile_config() if model.compiled else None
