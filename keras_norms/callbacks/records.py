@@ -52,12 +52,15 @@ def draw_heat_map(records: Sequence[NormalizationRecord], path: Any) -> None:
         for record in records:
             row, column = paths.index(record.path), epochs.index(record.epoch)
             values[row, column] = getattr(record, name)
-        counts = name == "independent_values" and np.isfinite(values).any()
+        shown_values = np.ma.masked_invalid(values)
+        limits: Any = {"norm": "log"}
+        if name != "independent_values" or not shown_values.count():
+            # 0 has the darkest color, also where nothing is larger.
+            highest = np.ma.filled(shown_values.max(), 0) or 1
+            lowest = np.ma.filled(shown_values.min(), 0)
+            limits = {"vmin": min(0, lowest), "vmax": highest}
         image = panel.imshow(
-            np.ma.masked_invalid(values),
-            aspect="auto",
-            interpolation="nearest",
-            norm="log" if counts else "linear",
+            shown_values, aspect="auto", interpolation="nearest", **limits
         )
         panel.set_title(name.replace("_", " "), fontsize=9)
         panel.set_xlabel("epoch")
