@@ -115,19 +115,20 @@ class Trial:
             gamma, beta = self.table(channels), self.table(channels)
             inputs |= {"gamma": gamma, "beta": beta}
         how = {"groups": groups, "epsilon": case.epsilon}
-        saved = dict.fromkeys(
-            ("mean", "residual", "rstd"), (case.view.rows, groups)
-        )
+        saved, table = ("mean", "residual", "rstd"), (case.view.rows, groups)
+        outputs = dict.fromkeys((*saved, "variance"), table)
         got = self.run(
             "group_norm",
             inputs,
-            {"result": self.x_shape} | saved,
+            {"result": self.x_shape} | outputs,
             over="x",
             **how,
         )
         norm = oracles.GroupNorm(self.x, *how.values(), gamma, beta)
         mean = got["mean"] + got["residual"]
         self.close("group_norm: mean", mean, norm.mean, TABLE)
+        variance = got["variance"]
+        self.close("group_norm: variance", variance, norm.variance, 3 * TABLE)
         rstd = got["rstd"] / norm.rstd
         self.close("group_norm: rstd", rstd, 1, 3 * TABLE)
         narrow = NARROW[case.dtype]

@@ -48,7 +48,7 @@ class Large:
         )
         self.saved = {
             name: torch.full((view.rows, GROUPS), math.nan, **floats)
-            for name in ("mean", "residual", "rstd")
+            for name in ("mean", "residual", "rstd", "variance")
         }
         self.affine = {
             name: torch.full((view.channels,), math.nan, **floats)
@@ -107,9 +107,12 @@ class Large:
         squares = self.sums(
             (x - self.each(mean)) ** 2 for (x,) in self.pieces(self.x)
         )
-        rstd = (self.pooled(squares) + EPSILON).rsqrt()
+        variance = self.pooled(squares)
+        rstd = (variance + EPSILON).rsqrt()
         got = self.saved["mean"].double() + self.saved["residual"].double()
         self.close("mean", got - mean, 5 * TABLE)
+        got = self.saved["variance"].double() / variance
+        self.close("variance", got - 1, 5 * TABLE)
         got = self.saved["rstd"].double() / rstd
         self.close("rstd", got - 1, 5 * TABLE)
         self.forward(y, mean, rstd)

@@ -81,7 +81,7 @@ def gradient_combine(affine, g, slope, offset, mask):
 
 
 class GroupNorm:
-    """A group norm: `mean` and `rstd` are [rows, groups]."""
+    """A group norm: mean, variance and rstd are [rows, groups]."""
 
     def __init__(self, x, groups, epsilon, gamma, beta):
         rows, outer, channels, inner = x.shape
@@ -91,8 +91,8 @@ class GroupNorm:
         n = max(self.count, 1)
         self.mean = grouped.sum((1, 3, 4)) / n
         deviation = grouped - self.mean[:, None, :, None, None]
-        variance = (deviation**2).sum((1, 3, 4)) / n
-        self.rstd = 1 / np.sqrt(variance + epsilon)
+        self.variance = (deviation**2).sum((1, 3, 4)) / n
+        self.rstd = 1 / np.sqrt(self.variance + epsilon)
         self.over = self.each(self.rstd)
         self.hat = (x - self.each(self.mean)) * self.over
         self.gamma = gamma[:, None]

@@ -79,7 +79,7 @@ def group_norm(work, kernels, layout=LAST):
     what = (work.view(layout), work.dtype)
     passes = Directions([], [])
     for x, dy in work.inputs[layout]:
-        names = ("mean", "residual", "rstd")
+        names = ("mean", "residual", "rstd", "variance")
         saved = {name: work.floats(n, GROUPS) for name in names}
         how = shared | saved | {"x": x, "result": work.torch.empty_like(x)}
         forward = kernels.prepared("group_norm", *what, **how)

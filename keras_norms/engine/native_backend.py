@@ -1,10 +1,5 @@
 """The passes as kernels of the native library."""
 
-import numbers
-from collections.abc import Mapping
-from collections.abc import Sequence
-from typing import Any
-
 import tensorflow as tf
 
 from keras_norms.engine.backend import Backend
@@ -13,7 +8,6 @@ from keras_norms.engine.params import Params
 from keras_norms.engine.spec import NormSpec
 from keras_norms.native import ops as native
 from keras_norms.statistics.affine import Coefficients
-from keras_norms.statistics.affine import PooledAffine
 from keras_norms.statistics.arrays import statistics_dtype
 from keras_norms.statistics.moments import Moments
 from keras_norms.types import Tensor
@@ -35,8 +29,10 @@ class NativeBackend(Backend):
         cls, spec: NormSpec, x: Tensor, mask: Tensor | None, params: Params
     ) -> type["NativeBackend"]:
         """The class with a kernel for the whole algebra, if there is one."""
-        fused = FusedGroupNorm.supports(spec, x, mask, params)
-        return FusedGroupNorm if fused else cls
+        # That class is a subclass of this one.
+        from keras_norms.engine.fused_norm import FusedNorm
+
+        return FusedNorm if FusedNorm.supports(spec, x, mask, params) else cls
 
     @staticmethod
     def cast_input(spec: NormSpec, x: Tensor) -> Tensor:
@@ -101,64 +97,3 @@ class NativeBackend(Backend):
         return native.apply(
             x, self.mask, coefficients, activation, self.layout
         )
-
-
-class FusedGroupNorm(NativeBackend):
-    """Group normalization as one kernel.
-
-    An example fits into the cache, so x is read from memory only once.
-    """
-
-    @staticmethod
-    def supports(spec: NormSpec, x: Tensor, mask: Any, params: Params) -> bool:
-        """Whether the kernel computes this normalization."""
-        return (
-            isinstance(spec.algebra, PooledAffine)
-            and mask is None
-            and spec.examples_per_row == 1
-            # Without positions, only the composed algebra has finite
-            # gradients.
-            and 0 not in x.shape
-            and isinstance(spec.algebra.epsilon, numbers.Real)
-            and set(params.present()) <= {"gamma", "beta"}
-            and all(
-                weight.shape == [x.shape[spec.axis]]
-                for weight in params.present().values()
-            )
-            and native.activation(spec.activation) is not None
-        )
-
-    def forward(
-        self, x: Tensor, params: Params
-    ) -> tuple[Tensor, Any, Mapping[str, Tensor], Any]:
-        present = params.present()
-        affine = present.get("gamma"), present.get("beta")
-        y, *statistics = native.group_norm(x, *affine, **self._attributes())
-        # The graph would differentiate the saved tensors. They are constants,
-        # because the composed backend computes second derivatives.
-        statistics = [tf.stop_gradient(each) for each in statistics]
-        saved = affine, statistics, list(present)
-        return tf.cast(y, self.spec.dtype), {}, {}, saved
-
-    def backward(
-        self, x: Tensor, dy: Tensor, d_outputs: Sequence[Tensor], saved: Any
-    ) -> tuple[Tensor, list[Tensor]]:
-        affine, statistics, names = saved
-        dx, d_gamma, d_beta = native.group_norm_gradient(
-            x,
-            tf.cast(dy, x.dtype),
-            *affine,
-            *statistics,
-            **self._attributes(),
-        )
-        gradients = {"gamma": d_gamma, "beta": d_beta}
-        return dx, [gradients[name] for name in names]
-
-    def _attributes(self) -> dict[str, Any]:
-        algebra: Any = self.spec.algebra
-        return {
-            "groups": algebra.groups,
-            "epsilon": algebra.epsilon,
-            "activation": self.activation,
-            "axis": self.layout.axis,
-        }

@@ -14,6 +14,7 @@ from keras_norms.layers.base_calibrated_batch_normalization import (
 from keras_norms.layers.running_statistics import moving_average
 from keras_norms.ops.feature_similarity import similarity_and_count
 from keras_norms.statistics import replicas
+from keras_norms.statistics.affine import PooledAffine
 from keras_norms.statistics.moments import Moments
 from keras_norms.types import Config
 from keras_norms.types import Shape
@@ -83,6 +84,11 @@ class BaseSimilarityBatchNormalization(BaseCalibratedBatchNormalization):
         if self.bound == -1:
             return True
         return self.average_similarity(params) > self.bound
+
+    @property
+    def pooled_affine(self) -> PooledAffine | None:
+        plain = self.bound == -1 and not self.calibrates
+        return self._pooled_affine(BaseSimilarityBatchNormalization, plain)
 
     def running_target(
         self, batch: Moments, rows: Moments, params: Params

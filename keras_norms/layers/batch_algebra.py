@@ -8,6 +8,7 @@ from keras import ops
 from keras_norms import validation
 from keras_norms.engine.params import Params
 from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.affine import PooledAffine
 from keras_norms.statistics.affine import choose
 from keras_norms.statistics.arrays import column
 from keras_norms.statistics.moments import Moments
@@ -47,6 +48,15 @@ class BatchAlgebra:
             ),
         )
         return choose(training, trained, inferred)
+
+    @property
+    def pooled_affine(self) -> PooledAffine | None:
+        """The `PooledAffine` with the same coefficients, if there is one."""
+        return self.layer.pooled_affine if self.training is True else None
+
+    def updates(self, moments: Moments, params: Params) -> dict[str, Tensor]:
+        """The updates in training without the coefficients."""
+        return self._update(moments, params, None)[1]
 
     def _infer(self, moments: Moments, params: Params) -> Coefficients:
         layer = self.layer

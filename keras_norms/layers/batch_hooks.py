@@ -6,10 +6,23 @@ from keras import ops
 
 from keras_norms.engine.params import Params
 from keras_norms.layers.running_statistics import moving_average
+from keras_norms.statistics import replicas
 from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.affine import PooledAffine
 from keras_norms.statistics.affine import affine
 from keras_norms.statistics.moments import Moments
 from keras_norms.types import Tensor
+
+# The hooks that the coefficients in training follow from.
+_TRAINING = (
+    "uses_batch",
+    "training_moments",
+    "batch_moments",
+    "rows_of_examples",
+    "channel_groups",
+    "training_coefficients",
+    "algebra",
+)
 
 
 class BatchHooks:
@@ -28,6 +41,7 @@ class BatchHooks:
     epsilon: float
     momentum: float
     running_variance: str
+    synchronized: bool
 
     @property
     def per_example(self) -> bool:
@@ -139,3 +153,29 @@ class BatchHooks:
         set.
         """
         return affine(moments, params.gamma, params.beta, self.epsilon)
+
+    @property
+    def pooled_affine(self) -> PooledAffine | None:
+        """The algebra in training as a `PooledAffine`, if it is one.
+
+        The native library has it as one kernel. It is one unless a hook is
+        overridden or replicas exchange moments.
+        """
+        return self._pooled_affine(BatchHooks)
+
+    def _pooled_affine(
+        self, owner: type, plain: bool = True
+    ) -> PooledAffine | None:
+        """`pooled_affine`, if the hooks are those of the class `owner`.
+
+        `plain` is whether these compute what the defaults compute.
+        """
+        inherits = all(
+            getattr(type(self), name) is getattr(owner, name)
+            and name not in vars(self)
+            for name in _TRAINING
+        )
+        exchanges = self.synchronized and replicas.count() > 1
+        if not (plain and inherits) or exchanges or self.per_example:
+            return None
+        return PooledAffine(groups=-1, epsilon=self.epsilon)

@@ -10,6 +10,7 @@ from keras_norms.layers.base_batch_normalization import BaseBatchNormalization
 from keras_norms.layers.square_root import SquareRoot
 from keras_norms.statistics import ghost
 from keras_norms.statistics.affine import Coefficients
+from keras_norms.statistics.affine import PooledAffine
 from keras_norms.statistics.moments import Moments
 from keras_norms.types import Config
 from keras_norms.types import Identifier
@@ -192,12 +193,15 @@ class BatchNormalization(BaseBatchNormalization):
     def training_coefficients(
         self, moments: Moments, instance: Moments, params: Params
     ) -> Coefficients:
-        if not self.renorm:
-            return self.algebra(moments, instance, params)
-        params = batch_renorm.corrected(
-            moments, params, self.renorm_clipping, self.epsilon
-        )
+        if self.renorm:
+            params = batch_renorm.corrected(
+                moments, params, self.renorm_clipping, self.epsilon
+            )
         return self.algebra(moments, instance, params)
+
+    @property
+    def pooled_affine(self) -> PooledAffine | None:
+        return self._pooled_affine(BatchNormalization, not self.renorm)
 
     def running_target(
         self, batch: Moments, rows: Moments, params: Params
@@ -225,19 +229,12 @@ class BatchNormalization(BaseBatchNormalization):
         self, mean: Tensor, variance: Tensor, params: Params
     ) -> dict[str, Tensor]:
         state = super().updated_state(mean, variance, params)
-        if not self.renorm:
-            return state
-        return {
-            **state,
-            **batch_renorm.updated_state(
-                mean,
-                variance,
-                params,
-                self.momentum,
-                self.renorm_momentum,
-                self.epsilon,
-            ),
-        }
+        if self.renorm:
+            settings = self.momentum, self.renorm_momentum, self.epsilon
+            state |= batch_renorm.updated_state(
+                mean, variance, params, *settings
+            )
+        return state
 
     def get_config(self) -> Config:
         return {

@@ -109,11 +109,10 @@ def _launch(tf, operations, x, axis, activation):
         x, y, *inputs, *sums, **options
     )
     gamma, beta = tf.ones([2, x.shape[axis]])
-    options = {"activation": activation, "axis": axis, "groups": 2}
-    options["epsilon"] = "0.001"
-    y, *moments = operations.keras_norms_group_norm(x, gamma, beta, **options)
+    options.update(groups=2, epsilon="0.001")
+    y, *saved, _ = operations.keras_norms_group_norm(x, gamma, beta, **options)
     gradients = operations.keras_norms_group_norm_gradient(
-        x, y, gamma, beta, *moments, **options
+        x, y, gamma, beta, *saved, **options
     )
     # A GPU runs kernels asynchronously. Reading the results raises errors.
     for result in (dx, *gradients):

@@ -56,9 +56,10 @@ def register(library):
     def group_norm(operation, dy, *_):
         x, *affine = operation.inputs
         dx, *d_affine = library.keras_norms_group_norm_gradient(
-            *(x, dense(dy), *affine, *operation.outputs[1:]),
+            *(x, dense(dy), *affine, *operation.outputs[1:4]),
             **_attributes(
-                operation, "groups", "epsilon", "activation", "axis"
+                operation,
+                *("groups", "epsilon", "activation", "axis", "examples"),
             ),
         )
         # The gradient of an empty gamma or beta must be empty.

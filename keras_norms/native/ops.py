@@ -94,17 +94,17 @@ def gradient_combine(
     )
 
 
-def group_norm(x, gamma, beta, groups, epsilon, activation, axis):
-    """y, and mean, residual and rstd of each group, by one read of x."""
+def group_norm(x, gamma, beta, groups, epsilon, activation, layout):
+    """y, and mean, residual, rstd and variance of each row and group."""
     dtype = statistics_dtype(x.dtype)
     return load().keras_norms_group_norm(
         x,
         _empty(gamma, dtype),
         _empty(beta, dtype),
-        groups=x.shape[axis] if groups == -1 else groups,
+        groups=layout.channels if groups == -1 else groups,
         epsilon=repr(float(epsilon)),
         activation=activation,
-        axis=axis,
+        **_layout(layout),
     )
 
 
@@ -144,7 +144,7 @@ def group_norm_gradient(
     groups,
     epsilon,
     activation,
-    axis,
+    layout,
 ):
     """The gradients of x, gamma and beta."""
     dtype = statistics_dtype(x.dtype)
@@ -156,8 +156,8 @@ def group_norm_gradient(
         mean,
         residual,
         rstd,
-        groups=x.shape[axis] if groups == -1 else groups,
+        groups=layout.channels if groups == -1 else groups,
         epsilon=repr(float(epsilon)),
         activation=activation,
-        axis=axis,
+        **_layout(layout),
     )

@@ -121,6 +121,15 @@ class PooledAffine:
         moments = moments.pool(groups=self.groups)
         return affine(moments, params.gamma, params.beta, self.epsilon)
 
+    @property
+    def pooled_affine(self) -> "PooledAffine":
+        """What the kernel computes: this algebra."""
+        return self
+
+    def updates(self, moments: Moments, params: Any) -> dict[str, Tensor]:
+        """The updates of the coefficients."""
+        return {}
+
 
 def where_present(
     moments: Moments, coefficients: Coefficients

@@ -81,7 +81,7 @@ def test_slices_for_single_operations():
     rows = [0, 2, 2]
 
     def loss(x, select):
-        settings = (3, 1e-3, "relu", 2)
+        settings = (3, 1e-3, "relu", layout)
         y = native_ops.group_norm(x, None, None, *settings)[0]
         z = native_ops.apply(x, None, (means, means, means), "silu", layout)
         _, mean, variance, _ = native_ops.moments(x, None, layout)

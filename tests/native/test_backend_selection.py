@@ -3,6 +3,7 @@
 import dataclasses
 import os
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +17,9 @@ from tests.support.native_library import built
 from tests.support.native_library import operations
 from tests.support.refusals import refusal
 
+FUSED = ["GroupNorm", "GroupNormGradient"]
+PASSES = ["Apply", "GradientCombine", "GradientSums", "Moments"]
+
 
 def gradients(layer, **call):
     def both(x):
@@ -28,22 +32,96 @@ def gradients(layer, **call):
 
 
 @built
-def test_group_norm_is_one_kernel_and_batch_norm_the_two_passes():
+def test_group_norm_is_one_kernel():
     x = tf.constant(X)
+    group = layers.GroupNormalization(groups=4, activation="silu")
     with ops.using_native("always"):
-        group = layers.GroupNormalization(groups=4, activation="silu")
-        assert operations(gradients(group), x) == [
-            "GroupNorm",
-            "GroupNormGradient",
-        ]
-        four = ["Apply", "GradientCombine", "GradientSums", "Moments"]
+        assert operations(gradients(group), x) == FUSED
         masked = gradients(group, mask=np.ones((5, 6), bool))
-        assert operations(masked, x) == four
-        batch = layers.BatchNormalization()
-        assert operations(gradients(batch, training=True), x) == four
-        assert operations(batch, x) == ["Apply"]
+        assert operations(masked, x) == PASSES
     with ops.using_native("never"):
         assert operations(gradients(group), x) == []
+
+
+class Shifted(layers.BatchNormalization):
+    def algebra(self, moments, instance, params):
+        return super().algebra(moments, instance, params)
+
+
+@built
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (layers.BatchNormalization, FUSED),
+        # There is one replica.
+        (layers.CrossReplicaBatchNormalization, FUSED),
+        (lambda: layers.GhostBatchNormalization(5), FUSED),
+        (lambda: layers.GhostBatchNormalization(1), FUSED),
+        # The last ghost batch is smaller.
+        (lambda: layers.GhostBatchNormalization(2), PASSES),
+        (lambda: layers.BatchNormalization(renorm=True), PASSES),
+        # Its running statistics are those of channels.
+        (lambda: layers.BatchGroupNormalization(groups=4), PASSES),
+        (Shifted, PASSES),
+    ],
+)
+def test_batch_norm_is_one_kernel_in_training(make, expected):
+    x, layer = tf.constant(X), make()
+    mask = np.ones((5, 6), bool)
+    with ops.using_native("always"):
+        training = gradients(layer, training=True)
+        assert operations(training, x) == expected
+        masked = gradients(layer, training=True, mask=mask)
+        assert operations(masked, x) == PASSES
+        assert operations(layer, x) == ["Apply"]
+        chosen = gradients(layer, training=tf.constant(True))
+        assert operations(chosen, x) == PASSES
+
+
+@built
+def test_batches_of_any_size_are_one_kernel():
+    layer = layers.BatchNormalization()
+    ghosts = layers.GhostBatchNormalization(5)
+    layer.build(X.shape)
+    ghosts.build(X.shape)
+    for each, compiled, expected in (
+        (layer, False, ["GroupNorm"]),
+        # XLA pads a batch whose size depends on values.
+        (layer, True, ["Apply", "Moments"]),
+        (ghosts, False, ["Apply", "Moments"]),
+    ):
+
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, *X.shape[1:]])],
+            jit_compile=compiled,
+        )
+        def train(x, each=each):
+            return each(x, training=True)
+
+        with ops.using_native("always"):
+            assert operations(train, tf.constant(X)) == expected
+
+
+def nodes(layer):
+    """The number of operations of a training step of a layer."""
+
+    @tf.function
+    def step(x, dy):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+        return y, tape.gradient(y, [x, *layer.trainable_variables], dy)
+
+    layer.build(X.shape)
+    step(X, X)
+    return len(step.get_concrete_function(X, X).graph.get_operations())
+
+
+@built
+def test_a_training_step_has_fewer_nodes_than_keras_s():
+    with ops.using_native("always"):
+        ours = nodes(layers.BatchNormalization())
+    assert ours <= nodes(keras.layers.BatchNormalization())
 
 
 @built

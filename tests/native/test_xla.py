@@ -104,6 +104,15 @@ def test_batches_that_depend_on_values_are_compiled(masked):
                 np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+_VALUE_DEPENDENT = (
+    "Under XLA, the batch size is the only size of an input of the native "
+    "library that may depend on values, and only without ghost batches, in "
+    "functions that are first called under XLA. Received: dimension 0 has a "
+    "dynamic size. Trace the function within "
+    "keras_norms.ops.using_native('never')."
+)
+
+
 @built
 def test_ghost_batches_of_a_batch_that_depends_on_values_are_refused():
     layer = layers.GhostBatchNormalization(ghost_batch_size=2)
@@ -117,9 +126,27 @@ def test_ghost_batches_of_a_batch_that_depends_on_values_are_refused():
     refusing = pytest.raises(tf.errors.InvalidArgumentError)
     with ops.using_native("always"), refusing as refused:
         some(*arguments)
-    assert (
-        "Under XLA, the batch size is the only size of an input of the native "
-        "library that may depend on values, and only without ghost batches. "
-        "Received: dimension 0 has a dynamic size. Trace the function within "
-        "keras_norms.ops.using_native('never')."
-    ) in str(refused.value)
+    assert _VALUE_DEPENDENT in str(refused.value)
+
+
+@built
+def test_a_batch_that_depends_on_values_in_a_function_traced_before():
+    """The kernel of a whole batch would count the padding."""
+    layer = layers.BatchNormalization()
+    layer.build(X.shape)
+    shape = tf.TensorSpec([None, *X.shape[1:]])
+    inner = tf.function(
+        lambda x: layer(x, training=True), input_signature=[shape]
+    )
+
+    @tf.function(jit_compile=True)
+    def some(x, selected):
+        return inner(tf.boolean_mask(x, selected))
+
+    arguments = tf.constant(X), tf.constant([True, False, True, True, False])
+    refusing = pytest.raises(tf.errors.InvalidArgumentError)
+    with ops.using_native("always"):
+        inner(tf.constant(X))
+        with refusing as refused:
+            some(*arguments)
+    assert _VALUE_DEPENDENT in str(refused.value)

@@ -20,6 +20,7 @@ NAME_TENSORFLOW = {
     "callbacks/summaries.py",
     "engine/autodiff.py",
     "engine/backend.py",
+    "engine/fused_norm.py",
     "engine/native_backend.py",
     "engine/native_depthwise.py",
     "statistics/replicas.py",

@@ -32,8 +32,10 @@ X = np.random.default_rng(0).normal(3, 2, (5, 6, 7, 12)).astype("float32")
 
 
 def operations(function, *arguments):
-    """The native operations in a function's graph."""
-    traced = tf.function(function)
+    """The native operations in the graph of a function, or `tf.function`."""
+    traced = function
+    if not hasattr(function, "get_concrete_function"):
+        traced = tf.function(function)
     traced(*arguments)
     graph = traced.get_concrete_function(*arguments).graph
     names = (operation.type for operation in graph.get_operations())

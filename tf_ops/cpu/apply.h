@@ -122,7 +122,7 @@ inline void ApplyChunk(const View& view, const Chunk& chunk, const T* x,
       const AffineParams<V> affine = LoadAffineParams<V>(coefficients, i);
       for (int r = 0; r < run_count.value; ++r) {
         const int64_t at = runs.begin + r * runs.stride + i;
-        Prefetch(x + at + runs.prefetch, streams);
+        __builtin_prefetch(x + at + runs.prefetch);
         const V centered = LoadMasked<V>(x + at, runs, i) - affine.center;
         Put(f(affine.Apply(centered)), y + at, streams);
       }

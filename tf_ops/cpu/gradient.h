@@ -64,8 +64,8 @@ inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
       const V offset = through_moments ? Load<V>(coefficients.offset + i) : V();
       for (int r = 0; r < run_count.value; ++r) {
         const int64_t at = runs.begin + r * runs.stride + i;
-        Prefetch(x + at + runs.prefetch, streams);
-        Prefetch(dy + at + runs.prefetch, streams);
+        __builtin_prefetch(x + at + runs.prefetch);
+        __builtin_prefetch(dy + at + runs.prefetch);
         const V centered = LoadMasked<V>(x + at, runs, i) - affine.center;
         const V g = f.Gradient(affine.Apply(centered), Load<V>(dy + at));
         V of_moments = V();
@@ -80,8 +80,8 @@ inline void ChunkCombine(const View& view, const Chunk& chunk, const T* x,
   if (streams) EndStreams();
 }
 
-// Calls use(row, sum_g, sum_g_centered) with the sums of each row, in float64.
-// coefficients_of(row) returns the row's coefficients.
+// Calls use(row, &coefficients, sum_g, sum_g_centered) with the sums of each
+// row, in float64. coefficients_of(row) returns the row's coefficients.
 template <class T, class S, class F, class R>
 inline void ForEachRowSums(const View& view, const T* x, const T* dy,
                            Activation activation, const MaskByte* mask,
@@ -96,31 +96,36 @@ inline void ForEachRowSums(const View& view, const T* x, const T* dy,
       for (int64_t c = 0; c < 2 * channels; ++c) partials[c] += partial[c];
     }
   };
-  const auto sum_chunk = [&](int64_t row, int64_t k, double* partial) {
-    auto coefficients = coefficients_of(row);
-    ChunkSums<T, S>(view, chunks.at(row, k), x, dy, coefficients.row(),
-                    activation, mask, partial, partial + channels);
+  const auto sum_chunk = [&](int64_t row, int64_t k,
+                             const RowCoefficients<S>& coefficients,
+                             double* partial) {
+    ChunkSums<T, S>(view, chunks.at(row, k), x, dy, coefficients, activation,
+                    mask, partial, partial + channels);
   };
   if (chunks.by_rows(workers)) {
     ParallelFor(workers, view.rows, [&](int64_t row) {
       Buffer<double> partials(row_chunks * 2 * channels);
+      auto coefficients = coefficients_of(row);
       for (int64_t k = 0; k < row_chunks; ++k) {
-        sum_chunk(row, k, partials.get() + k * 2 * channels);
+        sum_chunk(row, k, coefficients.row(),
+                  partials.get() + k * 2 * channels);
       }
       merge(partials.get(), row_chunks);
-      use(row, partials.get(), partials.get() + channels);
+      use(row, &coefficients, partials.get(), partials.get() + channels);
     });
     return;
   }
   Buffer<double> partials(view.rows * row_chunks * 2 * channels);
   ParallelFor(workers, view.rows * row_chunks, [&](int64_t i) {
-    sum_chunk(i / row_chunks, i % row_chunks,
+    auto coefficients = coefficients_of(i / row_chunks);
+    sum_chunk(i / row_chunks, i % row_chunks, coefficients.row(),
               partials.get() + i * 2 * channels);
   });
   ParallelFor(workers, view.rows, [&](int64_t row) {
     double* partial = partials.get() + row * row_chunks * 2 * channels;
     merge(partial, row_chunks);
-    use(row, partial, partial + channels);
+    auto coefficients = coefficients_of(row);
+    use(row, &coefficients, partial, partial + channels);
   });
 }
 
@@ -135,7 +140,7 @@ void GradientSums(const keras_norms::GradientSumsArguments& arguments,
       static_cast<const T*>(arguments.dy), arguments.activation,
       static_cast<const MaskByte*>(arguments.mask), workers,
       [&](int64_t row) { return CoefficientsOf<S>(arguments, row); },
-      [&](int64_t row, double* sum_g, double* sum_g_centered) {
+      [&](int64_t row, auto*, double* sum_g, double* sum_g_centered) {
         for (int64_t c = 0; c < channels; ++c) {
           sums_g[row * channels + c] = S(sum_g[c]);
           sums_g_centered[row * channels + c] = S(sum_g_centered[c]);

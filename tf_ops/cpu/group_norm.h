@@ -25,31 +25,32 @@ void GroupNorm(const keras_norms::GroupNormArguments& arguments,
   const T* const x = static_cast<const T*>(arguments.x);
   T* const y = static_cast<T*>(arguments.y);
   const GroupNormParams params = GroupNormParamsOf(arguments);
-  const SavedMoments<S> saved = {static_cast<S*>(arguments.mean),
-                                 static_cast<S*>(arguments.residual),
-                                 static_cast<S*>(arguments.rstd)};
+  const GroupMoments<S> moments = {
+      static_cast<S*>(arguments.mean), static_cast<S*>(arguments.residual),
+      static_cast<S*>(arguments.rstd), static_cast<S*>(arguments.variance)};
   const Chunks chunks(view, sizeof(T));
   const int64_t row_chunks = chunks.row_chunks(), channels = view.channels;
   const bool by_rows = chunks.by_rows(workers);
+  const GroupCoefficientRows<S> shared(by_rows ? 0 : view.rows, channels);
   const auto apply = [&](int64_t row, int64_t k,
-                         GroupCoefficients<S>* row_coefficients) {
-    ApplyChunk(view, chunks.at(row, k), x, row_coefficients->row(),
-               arguments.activation, nullptr, y, chunks.exceed_cache(2));
+                         const RowCoefficients<S>& coefficients) {
+    ApplyChunk(view, chunks.at(row, k), x, coefficients, arguments.activation,
+               nullptr, y, chunks.exceed_cache(2));
   };
   ForEachRowMoments<T, S>(
       view, x, nullptr, workers,
       [&](int64_t row, MomentsPartials* partials, int64_t slot) {
-        PoolGroups(params, channels, partials, slot, row, saved);
-        if (!by_rows) return;
-        GroupCoefficients<S> row_coefficients(params, channels, row, saved);
+        PoolGroups(params, channels, partials, slot, row, moments);
+        if (!by_rows) return shared[row].Compute(params, row, moments);
+        GroupCoefficients<S> coefficients(params, channels, row, moments);
         for (int64_t k = row_chunks - 1; k >= 0; --k)
-          apply(row, k, &row_coefficients);
+          apply(row, k, coefficients.row());
       });
   if (by_rows) return;
-  ParallelFor(workers, view.rows * row_chunks, [&](int64_t i) {
-    GroupCoefficients<S> row_coefficients(params, channels, i / row_chunks,
-                                          saved);
-    apply(i / row_chunks, i % row_chunks, &row_coefficients);
+  // Backwards, as in Apply.
+  ParallelFor(workers, view.rows * row_chunks, [&](int64_t item) {
+    const int64_t i = view.rows * row_chunks - 1 - item;
+    apply(i / row_chunks, i % row_chunks, shared[i / row_chunks].row());
   });
 }
 
@@ -66,51 +67,49 @@ void GroupNormGradient(const keras_norms::GroupNormGradientArguments& arguments,
   S* const d_gamma = static_cast<S*>(arguments.d_gamma);
   S* const d_beta = static_cast<S*>(arguments.d_beta);
   const GroupNormParams params = GroupNormParamsOf(arguments);
-  const SavedMoments<const S> saved = {
+  const GroupMoments<const S> moments = {
       static_cast<const S*>(arguments.mean),
       static_cast<const S*>(arguments.residual),
       static_cast<const S*>(arguments.rstd)};
   const Chunks chunks(view, sizeof(T));
   const int64_t row_chunks = chunks.row_chunks(), channels = view.channels;
   const bool by_rows = chunks.by_rows(workers);
-  // The summands of d_beta and d_gamma of each row. The slope and offset of
-  // each row, if several threads read them.
+  // The summands of d_beta and d_gamma of each row.
   Buffer<S> row_gradients(view.rows * 2 * channels);
-  Buffer<S> slopes_and_offsets(by_rows ? 0 : view.rows * 2 * channels);
+  const GroupCoefficientRows<S> shared(by_rows ? 0 : view.rows, channels);
+  if (!by_rows) {
+    for (int64_t row = 0; row < view.rows; ++row)
+      shared[row].Compute(params, row, moments);
+  }
   const auto combine = [&](int64_t row, int64_t k,
-                           GroupCoefficients<S>* row_coefficients) {
-    ChunkCombine(view, chunks.at(row, k), x, dy, row_coefficients->row(),
+                           const RowCoefficients<S>& coefficients) {
+    ChunkCombine(view, chunks.at(row, k), x, dy, coefficients,
                  arguments.activation, nullptr, dx, chunks.exceed_cache(3));
   };
   ForEachRowSums<T, S>(
       view, x, dy, arguments.activation, nullptr, workers,
       [&](int64_t row) {
-        return GroupCoefficients<S>(params, channels, row, saved);
+        if (!by_rows) return shared[row];
+        return GroupCoefficients<S>(params, channels, row, moments);
       },
-      [&](int64_t row, double* sum_g, double* sum_g_centered) {
-        GroupCoefficients<S> row_coefficients(params, channels, row, saved);
-        row_coefficients.ComputeSlopeAndOffset(
-            params, row, saved, view.positions(), sum_g, sum_g_centered);
+      [&](int64_t row, GroupCoefficients<S>* coefficients, double* sum_g,
+          double* sum_g_centered) {
+        coefficients->ComputeSlopeAndOffset(
+            params, row, moments, view.positions(), sum_g, sum_g_centered);
         S* row_gradient = row_gradients.get() + row * 2 * channels;
         for (int64_t c = 0; c < channels; ++c) {
           row_gradient[c] = S(sum_g[c]);
           row_gradient[channels + c] = S(sum_g_centered[c]);
         }
-        if (by_rows) {
-          for (int64_t k = row_chunks - 1; k >= 0; --k)
-            combine(row, k, &row_coefficients);
-        } else {
-          row_coefficients.SaveSlopeAndOffset(slopes_and_offsets.get() +
-                                              row * 2 * channels);
-        }
+        if (!by_rows) return;
+        for (int64_t k = row_chunks - 1; k >= 0; --k)
+          combine(row, k, coefficients->row_with_slope());
       });
   if (!by_rows) {
-    ParallelFor(workers, view.rows * row_chunks, [&](int64_t i) {
-      GroupCoefficients<S> row_coefficients(params, channels, i / row_chunks,
-                                            saved);
-      row_coefficients.RestoreSlopeAndOffset(slopes_and_offsets.get() +
-                                             i / row_chunks * 2 * channels);
-      combine(i / row_chunks, i % row_chunks, &row_coefficients);
+    ParallelFor(workers, view.rows * row_chunks, [&](int64_t item) {
+      const int64_t i = view.rows * row_chunks - 1 - item;
+      combine(i / row_chunks, i % row_chunks,
+              shared[i / row_chunks].row_with_slope());
     });
   }
   ParallelFor(workers, CeilDiv(channels, kTile), [&](int64_t i) {

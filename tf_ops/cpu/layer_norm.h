@@ -42,6 +42,7 @@ void LayerNorm(const keras_norms::GroupNormArguments& arguments,
         const SegmentMoments<S> moments =
             MomentsOfSegment<S>(from, size, params.epsilon);
         static_cast<S*>(arguments.mean)[k] = moments.mean;
+        static_cast<S*>(arguments.variance)[k] = moments.variance;
         static_cast<S*>(arguments.residual)[k] = moments.residual;
         static_cast<S*>(arguments.rstd)[k] = moments.rstd;
         const int64_t channel = k % params.groups * size;

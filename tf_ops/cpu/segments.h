@@ -21,7 +21,6 @@ inline bool HasSegments(const View& view, int64_t groups) {
          view.channels / groups >= kMinSegment;
 }
 
-template <class S>
 struct SegmentSums {
   double a;
   double b;
@@ -45,8 +44,8 @@ KERAS_NORMS_INLINE inline S AddLanes(Vector<S, bytes> vector) {
 // Sums a pair of values over the elements of a segment. f(V(), i, &a, &b)
 // computes those of the elements from i on.
 template <class S, class F>
-inline SegmentSums<S> SumSegment(int64_t size, const F& f) {
-  SegmentSums<S> total = {0, 0};
+inline SegmentSums SumSegment(int64_t size, const F& f) {
+  SegmentSums total = {0, 0};
   constexpr int64_t kStep = kFlushVectors * kVectorSize<S>;
   for (int64_t begin = 0; begin < size; begin += kStep) {
     Vector<S> vector_a = {}, vector_b = {};
@@ -69,10 +68,11 @@ inline SegmentSums<S> SumSegment(int64_t size, const F& f) {
   return total;
 }
 
-// The mean and 1 / stddev of a segment, and the rounding error of the mean.
+// The moments of a segment, with the rounding error of the mean and 1 / stddev.
 template <class S>
 struct SegmentMoments {
   S mean;
+  S variance;
   S residual;
   S rstd;
 };
@@ -94,9 +94,9 @@ inline SegmentMoments<S> MomentsOfSegment(const T* x, int64_t size,
         const auto centered = Load<decltype(*a + 0)>(x + i) - mean;
         *a = centered * centered;
       }).a * share;
-  const double variance = square - residual * residual;
-  const S biased = S((variance > 0 ? variance : 0) + epsilon);
-  return {mean, S(residual), 1 / std::sqrt(biased)};
+  const double unclamped = square - residual * residual;
+  const double variance = unclamped > 0 ? unclamped : 0;
+  return {mean, S(variance), S(residual), 1 / std::sqrt(S(variance + epsilon))};
 }
 
 // gamma and beta of all channels, also where the operation has none.

@@ -100,9 +100,12 @@ KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolMomentsTask& task) {
   const double variance = unclamped < 0 ? 0.0 : unclamped;
   const float rounded = static_cast<float>(mean);
   task.mean[thread.result] = rounded;
+  task.variance[thread.result] = static_cast<float>(variance);
   task.residual[thread.result] = static_cast<float>(mean - rounded);
-  task.variance_or_rstd[thread.result] = static_cast<float>(
-      task.epsilon < 0 ? variance : 1.0 / sqrt(variance + task.epsilon));
+  if (task.rstd != nullptr) {
+    task.rstd[thread.result] =
+        static_cast<float>(1.0 / sqrt(variance + task.epsilon));
+  }
   if (task.count != nullptr && group.channel == 0) {
     task.count[group.row] = static_cast<float>(all.count);
   }

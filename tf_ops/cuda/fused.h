@@ -110,6 +110,7 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
     const long long i =
         map.row * (g.channels / group_size) + first_channel / group_size + t;
     task.mean[i] = statistics[t].mean;
+    task.variance[i] = static_cast<float>(variance);
     task.residual[i] = statistics[t].residual;
     task.rstd[i] = statistics[t].rstd;
   }

@@ -140,8 +140,9 @@ std::string RunOnDevice(const MomentsArguments& a, Device& device) {
   launcher.Pass("moments", MomentsTask{g, a.x, Mask(a.mask), partials});
   launcher.Pool("pool_moments", g.rows * g.channels,
                 PoolMomentsTask{MakePoolGeometry(g, 1, g.chunks), partials,
-                                -1.0, Floats(a.count), Floats(a.mean),
-                                Floats(a.residual), Floats(a.variance)});
+                                0.0, Floats(a.count), Floats(a.mean),
+                                Floats(a.variance), Floats(a.residual),
+                                nullptr});
   return launcher.error();
 }
 
@@ -186,6 +187,7 @@ std::string RunOnDevice(const GroupNormArguments& a, Device& device) {
                                  a.y,
                                  a.epsilon,
                                  Floats(a.mean),
+                                 Floats(a.variance),
                                  Floats(a.residual),
                                  Floats(a.rstd)})) {
     return launcher.error();
@@ -196,7 +198,7 @@ std::string RunOnDevice(const GroupNormArguments& a, Device& device) {
       "pool_moments", g.rows * a.groups,
       PoolMomentsTask{MakePoolGeometry(g, group_size, group_size * g.chunks),
                       partials, a.epsilon, nullptr, Floats(a.mean),
-                      Floats(a.residual), Floats(a.rstd)});
+                      Floats(a.variance), Floats(a.residual), Floats(a.rstd)});
   launcher.AffinePass("apply", ApplyTask{g, affine, a.x, nullptr, a.y});
   return launcher.error();
 }

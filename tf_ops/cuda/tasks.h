@@ -81,6 +81,7 @@ struct FusedTask {
   void* y;
   double epsilon;
   float* mean;  // [rows, groups]
+  float* variance;
   float* residual;
   float* rstd;
 };
@@ -100,11 +101,12 @@ struct PoolGeometry {
 struct PoolMomentsTask {
   PoolGeometry geometry;
   const MomentsPartial* partials;
-  double epsilon;  // negative to write the variance in place of rstd
-  float* count;    // [rows], or null; the others are [rows, groups]
+  double epsilon;
+  float* count;  // [rows], or null; the others are [rows, groups]
   float* mean;
+  float* variance;
   float* residual;
-  float* variance_or_rstd;
+  float* rstd;  // or null
 };
 
 // Combines sums over chunks and groups of channels; or computes from them slope

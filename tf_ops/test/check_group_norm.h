@@ -29,10 +29,12 @@ void KernelChecks<T>::CheckGroupNorm(int64_t groups) {
   gamma.resize(view_.channels);
   beta.resize(view_.channels);
   const kn::CommonArguments common = data_.common(groups, 1e-3);
-  std::vector<S> mean(view_.rows * groups), residual(mean), rstd(mean);
+  std::vector<S> mean(view_.rows * groups), variance(mean), residual(mean),
+      rstd(mean);
   Results<T> y(data_.x.size()), dx(data_.x.size());
   kernels_.group_norm({common, data_.x.data(), gamma.data(), beta.data(),
-                       y.data(), mean.data(), residual.data(), rstd.data()},
+                       y.data(), mean.data(), residual.data(), rstd.data(),
+                       variance.data()},
                       workers_);
   std::vector<S> d_gamma(view_.channels), d_beta(view_.channels);
   kernels_.group_norm_gradient(
@@ -51,12 +53,14 @@ void KernelChecks<T>::CheckGroupNorm(int64_t groups) {
       };
       long double m = 0, v = 0, sum = 0, product = 0;
       for_each([&](int64_t c, int64_t p) { m += data_.value(r, p, c); });
-      m = n ? m / (n * size) : 0;
+      m = n * size ? m / (n * size) : 0;
       for_each([&](int64_t c, int64_t p) {
         v += (data_.value(r, p, c) - m) * (data_.value(r, p, c) - m);
       });
-      v = n ? v / (n * size) : 0;
+      v = n * size ? v / (n * size) : 0;
       const long double want_rstd = 1 / std::sqrt(v + 1e-3L);
+      Close(variance[r * groups + group], double(v), 1, 3 * kClose,
+            "group variance");
       const auto normalized = [&](int64_t c, int64_t p) {
         return double((data_.value(r, p, c) - m) * want_rstd);
       };

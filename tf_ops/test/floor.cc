@@ -1,5 +1,5 @@
-// Measures the lower bound that memory bandwidth sets: times each kernel, and the
-// same reads and writes with almost no arithmetic. Run it with
+// Measures the lower bound that memory bandwidth sets: times each kernel, and
+// the same reads and writes with almost no arithmetic. Run it with
 // `make -C tf_ops floor`.
 //
 // Times are relative to a copy of x by one thread: medians of interleaved
@@ -87,6 +87,7 @@ int main() {
   };
   const kn::CommonArguments group = common(examples, 32);
   const kn::CommonArguments affine = common(batch, 1);
+  const kn::CommonArguments batch_norm = common(batch, batch.channels);
   kn::CommonArguments window = group;
   window.spatial = {1, 56, 56, 1, 3, 3};
   const kn::Kernels& kernels = kn::BestKernels();
@@ -118,7 +119,20 @@ int main() {
       {"GroupNorm",
        [&] {
          kernels.group_norm({group, x, statistic(0), statistic(0), y,
-                             statistic(1), statistic(2), statistic(3)},
+                             statistic(1), statistic(2), statistic(3),
+                             statistic(4)},
+                            workers);
+       }},
+      {"read x, then x and write y",
+       [&] {
+         rows([&](int64_t i) { Read(x + i); })();
+         rows([&](int64_t i) { Write(x + i, x + i, y + i); })();
+       }},
+      {"GroupNorm as batch norm",
+       [&] {
+         kernels.group_norm({batch_norm, x, statistic(0), statistic(0), y,
+                             statistic(1), statistic(2), statistic(3),
+                             statistic(4)},
                             workers);
        }},
       {"read x and dy", rows([&](int64_t i) {
@@ -141,6 +155,21 @@ int main() {
        [&] {
          kernels.group_norm_gradient(
              {group, x, dy, statistic(0), statistic(0), statistic(1),
+              statistic(2), statistic(3), y, statistic(4), statistic(5)},
+             workers);
+       }},
+      {"read x and dy, then both and write dx",
+       [&] {
+         rows([&](int64_t i) {
+           Read(x + i);
+           Read(dy + i);
+         })();
+         rows([&](int64_t i) { Write(x + i, dy + i, y + i); })();
+       }},
+      {"GroupNormGradient as batch norm",
+       [&] {
+         kernels.group_norm_gradient(
+             {batch_norm, x, dy, statistic(0), statistic(0), statistic(1),
               statistic(2), statistic(3), y, statistic(4), statistic(5)},
              workers);
        }},

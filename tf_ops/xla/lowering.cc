@@ -133,11 +133,15 @@ class Lowering : public XlaOpKernel {
     TF_ASSIGN_OR_RETURN(const xla::Shape shape, x.builder()->GetShape(x));
     for (size_t i = 0; i < shape.dimensions().size(); ++i) {
       if (!shape.is_dynamic_dimension(i)) continue;
-      if (i > 0 || attributes_.examples > 1) {
+      // GroupNorm has no mask to exclude the padding by.
+      const bool counts_padding =
+          operation_.has(kGroups) && attributes_.examples < 0;
+      if (i > 0 || attributes_.examples > 1 || counts_padding) {
         return tensorflow::errors::InvalidArgument(
             "Under XLA, the batch size is the only size of an input of the "
             "native library that may depend on values, and only without ghost "
-            "batches. Received: dimension ",
+            "batches, in functions that are first called under XLA. Received: "
+            "dimension ",
             i,
             " has a dynamic size. Trace the function within "
             "keras_norms.ops.using_native('never').");

@@ -13,6 +13,7 @@ from keras_norms.layers.base_calibrated_batch_normalization import (
 from keras_norms.layers.earlier.condensation import is_condensed
 from keras_norms.layers.earlier.condensation import warn_if_condensed_all_along
 from keras_norms.ops import feature_similarity
+from keras_norms.statistics.affine import PooledAffine
 from keras_norms.statistics.moments import Moments
 from keras_norms.types import Config
 from keras_norms.types import Shape
@@ -147,11 +148,20 @@ class UnifiedBatchNormalization(BaseCalibratedBatchNormalization):
         )
         return {"current": current}
 
-    def uses_batch(self, params: Params) -> Tensor:
+    @property
+    def _always_uses_batch(self) -> bool:
         never = self.condensation_threshold == 1
-        if never or self.when_condensed != "use_running":
+        return never or self.when_condensed != "use_running"
+
+    def uses_batch(self, params: Params) -> Tensor:
+        if self._always_uses_batch:
             return True
         return ops.logical_not(is_condensed(self, params))
+
+    @property
+    def pooled_affine(self) -> PooledAffine | None:
+        plain = self._always_uses_batch and not self.calibrates
+        return self._pooled_affine(UnifiedBatchNormalization, plain)
 
     def running_target(
         self, batch: Moments, rows: Moments, params: Params
