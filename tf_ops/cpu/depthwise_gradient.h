@@ -64,7 +64,7 @@ inline void AddTaps(const Tap<S>* taps, const WindowLines<T, S>& lines,
     for (int64_t i = c; i < n * channels; i += channels) {
       KeepInMemory(weights);
       if (first) {
-        Prefetch(x + n * channels + i, false);
+        __builtin_prefetch(x + n * channels + i);
         lines.Fetch(i);
       }
       const V input = Load<V>(x + i);

@@ -101,15 +101,6 @@ KERAS_NORMS_INLINE inline void KeepInMemory(V (&values)[N]) {
   asm("" : "+m"(values));
 }
 
-// If `last`, the memory is read for the last time and need not stay in caches.
-inline void Prefetch(const void* from, bool last) {
-  if (last) {
-    __builtin_prefetch(from, 0, 0);
-  } else {
-    __builtin_prefetch(from);
-  }
-}
-
 // Replaces each element by f(element, i), if there is no vector instruction.
 template <class V, class F>
 inline V ForEachLane(V value, const F& f) {

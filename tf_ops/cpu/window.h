@@ -64,7 +64,7 @@ class WindowLines {
   }
 
   // Prefetches element i of the line that the next call of MoveTo copies.
-  void Fetch(int64_t i) const { Prefetch(next_ + i, false); }
+  void Fetch(int64_t i) const { __builtin_prefetch(next_ + i); }
 
   // What the first tap of the first position reads, in line i of the window.
   const S* operator[](int64_t i) const { return lines_[i]; }
