@@ -20,6 +20,7 @@ from keras_norms.types import Tensor
 if keras.backend.backend() == "tensorflow":
     from keras_norms.engine import autodiff
     from keras_norms.engine import native_backend
+    from keras_norms.native import gpu_layout
 
 
 def normalize(
@@ -58,9 +59,18 @@ def normalize(
         )
     backend_class = backend_class.specialized(spec, x, mask, params)
     x = backend_class.cast_input(spec, x)
-    return autodiff.normalize_with_gradient(
+    # With the channels first, a mask could be read in two ways.
+    moves = mask is None and gpu_layout.moves_channels(x, spec.axis)
+    if moves:
+        rank = len(x.shape)
+        x = ops.transpose(x, (0, rank - 1, *range(1, rank - 1)))
+        spec = dataclasses.replace(spec, axis=1)
+    y, updates, outputs = autodiff.normalize_with_gradient(
         backend_class, spec, x, mask, params, ComposedBackend
     )
+    if moves:
+        y = ops.transpose(y, (0, *range(2, rank), 1))
+    return y, updates, outputs
 
 
 def select_backend(x: Tensor, mask: Tensor | None, axis: int) -> Any:

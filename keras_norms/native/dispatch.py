@@ -97,7 +97,7 @@ def load_if_supported(
         return False
     try:
         # There are no kernels for GPUs in float64.
-        if _gpus() and (dtype == "float64" or not on_gpus):
+        if gpus() and (dtype == "float64" or not on_gpus):
             return False
         _prepare()
     except UnusableError as error:
@@ -132,8 +132,8 @@ def _prepare():
     Raises: `UnusableError`.
     """
     loader.load()
-    if _gpus():
-        check_gpus(_gpus())
+    if gpus():
+        check_gpus(gpus())
     if tracing.compiling():
         loader.load(XLA_LIBRARY)
     elif tracing.in_graph():
@@ -157,7 +157,7 @@ def _warn(reason):
     "TensorFlow cannot list the GPUs",
     "Update TensorFlow and the GPU's driver.",
 )
-def _gpus():
+def gpus():
     """The compute capabilities of the GPUs that TensorFlow uses."""
     import tensorflow as tf
 

@@ -51,7 +51,7 @@ def test_operations_for_cpus_are_not_registered_for_gpus():
 
 @built
 def test_operations_for_cpus_do_not_run_where_there_are_gpus(monkeypatch):
-    monkeypatch.setattr(dispatch, "_gpus", lambda: ((9, 0),))
+    monkeypatch.setattr(dispatch, "gpus", lambda: ((9, 0),))
     monkeypatch.setattr(dispatch, "check_gpus", lambda gpus: None)
     assert dispatch.load_if_supported((2, 3), "float32")
     assert not dispatch.load_if_supported((2, 3), "float32", on_gpus=False)
@@ -117,7 +117,7 @@ def test_kernels_for_gpus_spill_no_registers_and_fit_twice():
 def test_where_there_are_gpus_the_library_must_serve_them(
     monkeypatch, capability, served, refused
 ):
-    monkeypatch.setattr(dispatch, "_gpus", lambda: (capability,))
+    monkeypatch.setattr(dispatch, "gpus", lambda: (capability,))
     monkeypatch.setattr(cache, "gpus", lambda: served)
     with ops.using_native("always"):
         # Composed there: TensorFlow would have it leave the GPU.

@@ -103,7 +103,7 @@ def gpu(monkeypatch):
     """Has the CPU taken for a GPU; gives what its operations can be set by."""
     devices = tf.config.list_logical_devices("CPU")[:1]
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda _: devices)
-    monkeypatch.setattr(dispatch, "_gpus", lambda: ((9, 0),))
+    monkeypatch.setattr(dispatch, "gpus", lambda: ((9, 0),))
     monkeypatch.setattr(cache, "gpus", lambda: SERVED)
     dispatch._warn.cache_clear()
     known = {}
@@ -152,7 +152,7 @@ def test_gpus_that_cannot_be_listed_are_reported(monkeypatch):
     def refuse(_):
         raise RuntimeError("no such driver")
 
-    dispatch._gpus.cache_clear()
+    dispatch.gpus.cache_clear()
     dispatch._warn.cache_clear()
     monkeypatch.setattr(tf.config, "list_logical_devices", refuse)
     with pytest.warns(UserWarning, match="cannot list the GPUs") as caught:
