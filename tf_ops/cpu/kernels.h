@@ -42,6 +42,15 @@ class Workers {
                    void* context) const = 0;
 };
 
+class OneThread : public Workers {
+ public:
+  int threads() const override { return 1; }
+  void Run(int64_t items, void (*work)(void*, int64_t),
+           void* context) const override {
+    for (int64_t i = 0; i < items; ++i) work(context, i);
+  }
+};
+
 // A function for each operation of ../contract/operations.def.
 struct Kernels {
   const char* name;
@@ -50,10 +59,23 @@ struct Kernels {
 #include "../contract/operations.def"
 };
 
+// Whether one thread is done with x before another one would be awake.
+inline bool IsSmall(const CommonArguments& arguments) {
+  constexpr int64_t kMinElements = 1 << 17;
+  const View& view = arguments.view;
+  const int64_t window = arguments.spatial.window_positions();
+  const int64_t elements = view.rows * view.positions() * view.channels;
+  return elements * (window > 1 ? window : 1) < kMinElements;
+}
+
 #define KERAS_NORMS_OPERATION(Name, name, ...)                              \
   inline void Run(const Kernels& kernels, const Name##Arguments& arguments, \
                   const Workers& workers) {                                 \
-    kernels.name(arguments, workers);                                       \
+    if (IsSmall(arguments)) {                                               \
+      kernels.name(arguments, OneThread());                                 \
+    } else {                                                                \
+      kernels.name(arguments, workers);                                     \
+    }                                                                       \
   }
 #include "../contract/operations.def"
 

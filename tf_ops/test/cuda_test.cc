@@ -41,7 +41,7 @@ const kn::Kernels kEmulated = {
 // barrier is missing.
 template <class T, class F>
 void CheckInOrders(const Case& test, const F& run) {
-  const kn::ThreadPool one_thread(1, nullptr);
+  const kn::OneThread one_thread;
   order = emulation::Order::kForwards;
   KernelChecks<T> first_run(kEmulated, test, one_thread, true);
   run(&first_run);

@@ -29,7 +29,7 @@ namespace {
 // run(workers, compare) returns all results, and compares them if asked to.
 template <class F>
 void CheckWithThreads(const char* isa, const F& run) {
-  const kn::ThreadPool one_thread(1, nullptr);
+  const kn::OneThread one_thread;
   const auto first = run(one_thread, true);
   const size_t bytes = first.size() * sizeof(first[0]);
   for (const int count : {2, 3}) {
