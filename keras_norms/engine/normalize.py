@@ -45,7 +45,7 @@ def normalize(
         dtype = keras.backend.standardize_dtype(x.dtype)
         spec = dataclasses.replace(spec, dtype=dtype)
     params = _cast(params, statistics_dtype(x.dtype))
-    backend_class = select_backend(x, mask, spec.axis)
+    backend_class = select_backend(x, mask, spec.axis, spec.needs_moments)
     if keras.backend.backend() != "tensorflow" or (
         backend_class is ExportBackend
     ):
@@ -73,13 +73,18 @@ def normalize(
     return y, updates, outputs
 
 
-def select_backend(x: Tensor, mask: Tensor | None, axis: int) -> Any:
+def select_backend(
+    x: Tensor, mask: Tensor | None, axis: int, needs_moments: bool = True
+) -> Any:
     """Selects the `Backend` class that computes the passes over x.
 
     The first selection of the native backend loads the library.
     """
-    # The kernels apply the same mask to all channels.
-    kernels_fit = not validation.has_channels(mask, x.shape, axis)
+    # The kernels apply the same mask to all channels. XLA fuses pass 2 with
+    # its neighbors, if it is not a kernel.
+    kernels_fit = not validation.has_channels(mask, x.shape, axis) and (
+        needs_moments or not tracing.compiling()
+    )
     if kernels_fit and dispatch.load_if_supported(x.shape, x.dtype):
         return native_backend.NativeBackend
     if keras.backend.backend() == "tensorflow" and tracing.exporting():

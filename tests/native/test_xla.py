@@ -9,6 +9,7 @@ from keras_norms import ops
 from keras_norms.native import cache
 from tests.support.native_library import X
 from tests.support.native_library import built
+from tests.support.native_library import operations
 from tests.support.native_library import process
 
 
@@ -38,6 +39,25 @@ np.testing.assert_allclose(y, layer(x), atol=1e-6)
 print("good")
 """
     assert "good" in process(code, KERAS_NORMS_CACHE=str(copied.parents[1]))
+
+
+@built
+def test_inference_is_composed():
+    """XLA then fuses it with its neighbors."""
+    layer, x = layers.BatchNormalization(), tf.constant(X)
+
+    @tf.function(jit_compile=True)
+    def infer(x):
+        return layer(x)
+
+    @tf.function(jit_compile=True)
+    def train(x):
+        return layer(x, training=True)
+
+    with ops.using_native("always"):
+        assert operations(train, x) == ["GroupNorm"]
+        assert operations(infer, x) == []
+    np.testing.assert_allclose(infer(x), tf.function(layer)(x), atol=1e-6)
 
 
 DYNAMIC = {

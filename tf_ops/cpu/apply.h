@@ -140,7 +140,7 @@ void Apply(const keras_norms::ApplyArguments& arguments,
   const MaskByte* const mask = static_cast<const MaskByte*>(arguments.mask);
   const Chunks chunks(view, sizeof(T));
   const int64_t row_chunks = chunks.row_chunks();
-  const bool streams = chunks.exceed_cache(2);
+  const bool streams = chunks.streams(y, x);
   // Backwards, because the cache holds most of the end if x was read before.
   ParallelFor(workers, view.rows * row_chunks, [&](int64_t item) {
     const int64_t i = view.rows * row_chunks - 1 - item;

@@ -114,12 +114,15 @@ class Chunks {
             Min(inner + inner_step_, view_.inner)};
   }
 
-  // Whether this number of tensors of the size of x exceeds two thirds of the
-  // last-level cache, which holds other data too.
-  bool exceed_cache(int64_t tensors) const {
+  // Whether stores should bypass the caches: the tensors that a pass reads and
+  // writes exceed two thirds of the last-level cache, which holds other data
+  // too. A tensor that is overwritten is in the caches when it is stored.
+  bool streams(const void* to, const void* x, const void* dy = nullptr) const {
+    const int64_t tensors = dy == nullptr ? 2 : 3;
     const int64_t bytes =
         view_.rows * view_.positions() * view_.channels * bytes_;
-    return bytes * tensors > keras_norms::CacheBytes() / 3 * 2;
+    return to != x && to != dy &&
+           bytes * tensors > keras_norms::CacheBytes() / 3 * 2;
   }
 
   static int64_t Repeats(const View& view) {

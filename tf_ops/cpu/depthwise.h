@@ -29,10 +29,11 @@ KERAS_NORMS_INLINE inline void ForEachChannelBlock(int64_t channels,
 
 // Whether stores of a tensor should be non-temporal, see Traversal::aligned.
 template <class T>
-inline bool StreamsTo(const T* y, const View& view, int64_t tensors) {
+inline bool StreamsTo(const T* y, const View& view, const T* x,
+                      const T* dy = nullptr) {
   const auto address = reinterpret_cast<uintptr_t>(y);
   const bool aligned = (address | view.channels * sizeof(T)) % 64 == 0;
-  return kStreams && aligned && Chunks(view, sizeof(T)).exceed_cache(tensors);
+  return kStreams && aligned && Chunks(view, sizeof(T)).streams(y, x, dy);
 }
 
 // Writes kCount positions of a line of y, from position w on.
@@ -101,7 +102,7 @@ void Depthwise(const keras_norms::DepthwiseArguments& arguments,
   const S* const kernel = static_cast<const S*>(arguments.kernel);
   const S* const shift = static_cast<const S*>(arguments.shift);
   T* const y = static_cast<T*>(arguments.y);
-  const bool streams = StreamsTo(y, view, 2);
+  const bool streams = StreamsTo(y, view, static_cast<const T*>(arguments.x));
   const Sections sections(view, spatial);
   ParallelFor(workers, sections.count, [&](int64_t section) {
     WindowLines<T, S> lines(spatial, channels);

@@ -197,7 +197,7 @@ void DepthwiseGradient(const keras_norms::DepthwiseGradientArguments& arguments,
   const S* const kernel = static_cast<const S*>(arguments.kernel);
   T* const dx = static_cast<T*>(arguments.dx);
   S* const d_shift = static_cast<S*>(arguments.d_shift);
-  const bool streams = StreamsTo(dx, view, 3);
+  const bool streams = StreamsTo(dx, view, x, dy);
   const int64_t kernel_size = spatial.window_positions() * channels;
   const Sections sections(view, spatial);
   const int64_t example_size =

@@ -158,7 +158,7 @@ void GradientCombine(const keras_norms::GradientCombineArguments& arguments,
   const MaskByte* const mask = static_cast<const MaskByte*>(arguments.mask);
   const Chunks chunks(view, sizeof(T));
   const int64_t row_chunks = chunks.row_chunks();
-  const bool streams = chunks.exceed_cache(3);
+  const bool streams = chunks.streams(dx, x, dy);
   // Backwards, as in Apply.
   ParallelFor(workers, view.rows * row_chunks, [&](int64_t item) {
     const int64_t i = view.rows * row_chunks - 1 - item;

@@ -35,7 +35,7 @@ void GroupNorm(const keras_norms::GroupNormArguments& arguments,
   const auto apply = [&](int64_t row, int64_t k,
                          const RowCoefficients<S>& coefficients) {
     ApplyChunk(view, chunks.at(row, k), x, coefficients, arguments.activation,
-               nullptr, y, chunks.exceed_cache(2));
+               nullptr, y, chunks.streams(y, x));
   };
   ForEachRowMoments<T, S>(
       view, x, nullptr, workers,
@@ -84,7 +84,7 @@ void GroupNormGradient(const keras_norms::GroupNormGradientArguments& arguments,
   const auto combine = [&](int64_t row, int64_t k,
                            const RowCoefficients<S>& coefficients) {
     ChunkCombine(view, chunks.at(row, k), x, dy, coefficients,
-                 arguments.activation, nullptr, dx, chunks.exceed_cache(3));
+                 arguments.activation, nullptr, dx, chunks.streams(dx, x, dy));
   };
   ForEachRowSums<T, S>(
       view, x, dy, arguments.activation, nullptr, workers,

@@ -32,7 +32,7 @@ void LayerNorm(const keras_norms::GroupNormArguments& arguments,
   const int64_t segments = view.rows * params.groups;
   const int64_t step = CeilDiv(kChunkBytes, size * int64_t(sizeof(T)));
   const bool streams =
-      Streams<S>(y, size, Chunks(view, sizeof(T)).exceed_cache(2));
+      Streams<S>(y, size, Chunks(view, sizeof(T)).streams(y, x));
   WithActivation(arguments.activation, [&](auto activation) {
     ParallelFor(workers, CeilDiv(segments, step), [&](int64_t item) {
       const int64_t end = Min((item + 1) * step, segments);
@@ -118,7 +118,7 @@ void LayerNormGradient(const keras_norms::GroupNormGradientArguments& arguments,
   const int64_t blocks = CeilDiv(view.rows, block_rows);
   Buffer<double> totals(blocks * 2 * channels);
   const bool streams =
-      Streams<S>(dx, size, Chunks(view, sizeof(T)).exceed_cache(3));
+      Streams<S>(dx, size, Chunks(view, sizeof(T)).streams(dx, x, dy));
   WithActivation(arguments.activation, [&](auto activation) {
     ParallelFor(workers, blocks, [&](int64_t block) {
       AffineGradients<S> sums(channels, totals.get() + block * 2 * channels);

@@ -126,9 +126,9 @@ class SegmentAffine {
 // Whether stores of every segment can bypass the caches: these need aligned
 // addresses.
 template <class S, class T>
-inline bool Streams(const T* to, int64_t size, bool exceeds_cache) {
+inline bool Streams(const T* to, int64_t size, bool streams) {
   constexpr int64_t kBytes = kVectorSize<S> * sizeof(T);
-  return kStreams && exceeds_cache && size * int64_t(sizeof(T)) % kBytes == 0 &&
+  return kStreams && streams && size * int64_t(sizeof(T)) % kBytes == 0 &&
          reinterpret_cast<uintptr_t>(to) % kBytes == 0;
 }
 
