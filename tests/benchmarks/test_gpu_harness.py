@@ -65,13 +65,16 @@ def built():
         )
 
 
-def python(*arguments, driver=BUILD / "emulated", capability=90):
+def python(
+    *arguments, driver=BUILD / "emulated", capability=90, clusters=1
+):
     """What Python prints, with a driver of CUDA for a GPU of a capability."""
     paths = [driver, os.environ.get("LD_LIBRARY_PATH")]
     environment = {
         **os.environ,
         "LD_LIBRARY_PATH": ":".join(str(path) for path in paths if path),
         "EMULATED_CAPABILITY": str(capability),
+        "EMULATED_CLUSTERS": str(clusters),
     }
     result = subprocess.run(
         [sys.executable, *arguments],
@@ -92,13 +95,17 @@ def called(kernel="moments", dtype="float32", grows=True, **how):
 
 
 @pytest.mark.usefixtures("built")
-# Without and with what Hopper brought.
-@pytest.mark.parametrize("capability", [80, 90])
-def test_the_kernels_are_right(capability):
+# Without and with what Hopper brought, and on a part of it that has no room
+# for clusters.
+@pytest.mark.parametrize(
+    ("capability", "clusters"), [(80, 1), (90, 1), (90, 0)]
+)
+def test_the_kernels_are_right(capability, clusters):
     printed = python(
         *("-m", "benchmarks.gpu", "--only", "check", "--few", "--no-jax"),
         *("--memory", "numpy", "--library", str(LIBRARY)),
         capability=capability,
+        clusters=clusters,
     )
     assert " results checked, 0 failures, seed " in printed
 

@@ -113,31 +113,43 @@ KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolMomentsTask& task) {
 
 // Writes sums over chunks and groups of channels. If rstd is not null, it
 // writes the slope and offset of (x - mean) slope + offset, the gradient of x
-// through the group's moments.
+// through the group's moments. If d_gamma is not null, a group is a channel, so
+// gamma is a factor of the sums, and the sums without it are the gradients of
+// gamma and beta.
 KERAS_NORMS_DEVICE void PoolSums(const keras_norms::PoolSumsTask& task) {
   KERAS_NORMS_SHARED(DoubleSums, shared, kReduceSize<1>);
   const PoolGeometry& g = task.geometry;
   const ResultThread thread(g);
   const GroupPartials group(g, thread.result);
   DoubleSums sums[1] = {};
+  const float* const weights = task.d_gamma == nullptr ? task.gamma : nullptr;
   const auto index = [&](int i) { return group.Index(g, i); };
   ForEachPartial(g, thread, group.count, task.partials, index,
                  [&](int i, const SumsPartial& partial) {
-                   const double gamma = task.gamma == nullptr
+                   const double gamma = weights == nullptr
                                             ? 1.0
-                                            : task.gamma[group.Channel(g, i)];
+                                            : weights[group.Channel(g, i)];
                    Merge(&sums[0], {gamma * partial.sum_g,
                                     gamma * partial.sum_g_centered});
                  });
   BlockReduce(sums, thread.thread_in_result, g.result_threads, g.block_results,
               shared);
   if (thread.thread_in_result != 0 || group.count == 0) return;
-  const double sum_g = sums[0].sum_g, sum_g_centered = sums[0].sum_g_centered;
+  double sum_g = sums[0].sum_g;
+  const double sum_g_centered = sums[0].sum_g_centered;
   double sum_g_or_slope = sum_g, sum_g_centered_or_offset = sum_g_centered;
   if (task.rstd != nullptr) {
     const double rstd = task.rstd[thread.result];
     const double residual = task.residual[thread.result];
-    const double sum_g_normalized = (sum_g_centered - residual * sum_g) * rstd;
+    double sum_g_normalized = (sum_g_centered - residual * sum_g) * rstd;
+    if (task.d_gamma != nullptr) {
+      task.d_beta[group.channel] = static_cast<float>(sum_g);
+      task.d_gamma[group.channel] = static_cast<float>(sum_g_normalized);
+      const double gamma =
+          task.gamma == nullptr ? 1.0 : task.gamma[group.channel];
+      sum_g *= gamma;
+      sum_g_normalized *= gamma;
+    }
     const double slope = -rstd * rstd * sum_g_normalized / task.group_elements;
     sum_g_centered_or_offset =
         -rstd * sum_g / task.group_elements - slope * residual;

@@ -1,106 +1,18 @@
 #include "driver.h"
 
-#include <dlfcn.h>
-
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "cubins.h"
-#include "plan.h"
+#include "driver_api.h"
+#include "fused_plan.h"
 
 namespace keras_norms {
 namespace {
-
-// The structures of CUDA's driver API that are used, as its manual defines
-// them.
-struct LaunchAttribute {
-  int id;
-  char pad[4];
-  union {
-    char value[64];
-    unsigned cluster[3];
-  };
-};
-constexpr int kClusterDimension = 4;
-
-struct LaunchConfig {
-  unsigned blocks[3];
-  unsigned threads[3];
-  unsigned shared;
-  void* stream;
-  LaunchAttribute* attributes;
-  unsigned count;
-};
-
-// Attributes of devices, and of functions.
-constexpr int kMajor = 75, kMinor = 76, kSharedOfBlock = 97;
-constexpr int kDynamicShared = 8;
-
-class Driver {
- public:
-  using Result = int;
-  using Handle = void*;
-
-  // Returns null, and the reason in `error`, if there is no driver.
-  static const Driver* Get(std::string* error) {
-    static const Driver driver;
-    *error = driver.error_;
-    return driver.error_.empty() ? &driver : nullptr;
-  }
-
-  // The error of a call, or an empty string.
-  std::string ErrorOf(const char* what, Result result) const {
-    if (result == 0) return "";
-    const char* text = nullptr;
-    error_string(result, &text);
-    return std::string(what) + ": " + (text ? text : "unknown error") +
-           " (CUDA error " + std::to_string(result) + ")";
-  }
-
-  Result (*error_string)(Result, const char**);
-  Result (*stream_context)(Handle stream, Handle* context);
-  Result (*push)(Handle context);
-  Result (*pop)(Handle* context);
-  Result (*device)(int* device);
-  Result (*attribute)(int* value, int attribute, int device);
-  Result (*load)(Handle* module, const void* cubin);
-  Result (*function)(Handle* function, Handle module, const char* name);
-  Result (*set)(Handle function, int attribute, int value);
-  Result (*launch)(const LaunchConfig* config, Handle function,
-                   void** parameters, void** extra);
-
- private:
-  Driver() {
-    void* const library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-    if (library == nullptr) {
-      error_ = "CUDA's driver cannot be loaded: " + std::string(dlerror());
-      return;
-    }
-    Find(library, "cuGetErrorString", &error_string);
-    Find(library, "cuStreamGetCtx", &stream_context);
-    Find(library, "cuCtxPushCurrent_v2", &push);
-    Find(library, "cuCtxPopCurrent_v2", &pop);
-    Find(library, "cuCtxGetDevice", &device);
-    Find(library, "cuDeviceGetAttribute", &attribute);
-    Find(library, "cuModuleLoadData", &load);
-    Find(library, "cuModuleGetFunction", &function);
-    Find(library, "cuFuncSetAttribute", &set);
-    Find(library, "cuLaunchKernelEx", &launch);
-  }
-
-  template <class F>
-  void Find(void* library, const char* name, F* function) {
-    *function = reinterpret_cast<F>(dlsym(library, name));
-    if (*function == nullptr && error_.empty()) {
-      error_ = std::string("CUDA's driver is too old: it lacks ") + name;
-    }
-  }
-
-  std::string error_;
-};
 
 // The kernels in one context of the driver. They are loaded on first use. A
 // failure is not remembered, because it may be temporary: too little memory, or
@@ -136,6 +48,26 @@ class LoadedModule {
     return error;
   }
 
+  // Whether a multiprocessor has room for the clusters of a launch. A part of
+  // a GPU (MIG) may have none.
+  std::string Fits(const char* name, const LaunchShape& shape, bool* fits) {
+    Driver::Handle function = nullptr;
+    const std::string error = Find(name, &function);
+    if (!error.empty()) return error;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto [found, is_new] = fits_.try_emplace(
+        {name, shape.threads, shape.cluster, shape.shared}, false);
+    if (is_new) {
+      int clusters = 0;
+      const DriverLaunch launch(shape, nullptr);
+      const auto result =
+          driver_.max_clusters(&clusters, function, launch.config());
+      found->second = result == 0 && clusters > 0;
+    }
+    *fits = found->second;
+    return "";
+  }
+
  private:
   std::string Load() {
     if (module_ != nullptr) return "";
@@ -164,6 +96,7 @@ class LoadedModule {
   Limits limits_ = {};
   Driver::Handle module_ = nullptr;
   std::map<std::string, Driver::Handle> functions_;
+  std::map<std::tuple<std::string, int, int, int>, bool> fits_;
 };
 
 // Makes a context current for its own lifetime.
@@ -220,25 +153,25 @@ Limits Stream::limits() {
   return limits;
 }
 
+bool Stream::Fits(const char* kernel, const LaunchShape& shape) {
+  // An error here occurs again at the launch of another kernel.
+  bool fits = false;
+  WithModule(stream_, [&](const Driver&, LoadedModule& module) {
+    return module.Fits(kernel, shape, &fits);
+  });
+  return fits;
+}
+
 std::string Stream::Launch(const char* kernel, const LaunchShape& shape,
                            const void* task) {
   return WithModule(stream_, [&](const Driver& driver, LoadedModule& module) {
     Driver::Handle function = nullptr;
     const std::string error = module.Find(kernel, &function);
     if (!error.empty()) return error;
-    LaunchAttribute cluster = {};
-    cluster.id = kClusterDimension;
-    cluster.cluster[0] = static_cast<unsigned>(shape.cluster);
-    cluster.cluster[1] = cluster.cluster[2] = 1;
-    const LaunchConfig config = {{shape.blocks, 1, 1},
-                                 {static_cast<unsigned>(shape.threads), 1, 1},
-                                 static_cast<unsigned>(shape.shared),
-                                 stream_,
-                                 &cluster,
-                                 shape.cluster > 1 ? 1u : 0u};
+    const DriverLaunch launch(shape, stream_);
     void* parameters[] = {const_cast<void*>(task)};
     return driver.ErrorOf(
-        kernel, driver.launch(&config, function, parameters, nullptr));
+        kernel, driver.launch(launch.config(), function, parameters, nullptr));
   });
 }
 

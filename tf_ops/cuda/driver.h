@@ -21,6 +21,7 @@ class Stream : public Device {
 
   void* Scratch(size_t bytes) override { return allocate_(bytes); }
   Limits limits() override;
+  bool Fits(const char* kernel, const LaunchShape& shape) override;
   std::string Launch(const char* kernel, const LaunchShape& shape,
                      const void* task) override;
 

@@ -15,6 +15,9 @@
 
 namespace {
 
+// The most blocks of a cluster that every GPU with clusters supports.
+constexpr int kMaxCluster = 8;
+
 struct GroupStatistics {
   float mean;
   float residual;
@@ -95,9 +98,16 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
   BarrierOfBlocks(g.chunks);
 
   for (int t = Thread(); t < block_groups; t += threads) {
-    MomentsPartial all = *Peer(&groups[t], 0);
-    for (int rank = 1; rank < g.chunks; ++rank) {
-      Merge(&all, *Peer(&groups[t], rank));
+    // All reads are in flight at once.
+    MomentsPartial ranks[kMaxCluster];
+    KERAS_NORMS_UNROLL
+    for (int rank = 0; rank < kMaxCluster; ++rank) {
+      if (rank < g.chunks) ranks[rank] = *Peer(&groups[t], rank);
+    }
+    MomentsPartial all = ranks[0];
+    KERAS_NORMS_UNROLL
+    for (int rank = 1; rank < kMaxCluster; ++rank) {
+      if (rank < g.chunks) Merge(&all, ranks[rank]);
     }
     const double mean = static_cast<double>(all.pivot) + all.centered_mean;
     const double variance = static_cast<double>(all.squares) / all.count;

@@ -11,7 +11,7 @@
 //   moments, pool_moments, apply    GroupNorm           2R 1W
 //   fused                           GroupNorm           1R 1W
 //   sums, pool_sums, combine,       GroupNormGradient   4R 1W
-//       affine_gradient
+//       affine_gradient (not of batch norm, where pool_sums has these sums)
 //
 // Partials add 16 bytes (moments) or 8 bytes (sums) for each channel of a
 // chunk. A chunk has at least 64 vectors of each channel if the row is that

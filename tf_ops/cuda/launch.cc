@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "plan.h"
+#include "fused_plan.h"
 
 namespace keras_norms {
 namespace {
@@ -60,11 +60,18 @@ class Launcher {
     const FusedPlan plan =
         MakeFusedPlan(view, width_, task.affine.group_size, device_.limits());
     if (plan.cluster == 0) return false;
+    const std::string name = "fused_" + kernel_suffix_ +
+                             (task.affine.activation ? "_any" : "_identity");
+    const int64_t blocks = BlockCount(plan.geometry);
+    const int threads = ThreadCount(plan.geometry);
+    if (plan.cluster > 1 &&
+        !device_.Fits(("keras_norms_" + name).c_str(),
+                      {static_cast<unsigned>(blocks), threads, plan.cluster,
+                       plan.shared})) {
+      return false;
+    }
     task.geometry = plan.geometry;
-    Launch("fused_" + kernel_suffix_ +
-               (task.affine.activation ? "_any" : "_identity"),
-           BlockCount(plan.geometry), ThreadCount(plan.geometry), &task,
-           plan.cluster, plan.shared);
+    Launch(name, blocks, threads, &task, plan.cluster, plan.shared);
     return true;
   }
 
@@ -163,7 +170,8 @@ std::string RunOnDevice(const GradientSumsArguments& a, Device& device) {
   launcher.Pool(
       "pool_sums", g.rows * g.channels,
       PoolSumsTask{MakePoolGeometry(g, 1, g.chunks), partials, nullptr, nullptr,
-                   nullptr, 0.0, Floats(a.sum_g), Floats(a.sum_g_centered)});
+                   nullptr, 0.0, Floats(a.sum_g), Floats(a.sum_g_centered),
+                   nullptr, nullptr});
   return launcher.error();
 }
 
@@ -211,6 +219,8 @@ std::string RunOnDevice(const GroupNormGradientArguments& a, Device& device) {
   // The slope and offset of each group follow the partials. Together, they have
   // the size of one partial.
   const int64_t row_groups = g.rows * a.groups;
+  // In batch norm, the sums of groups are the gradients of gamma and beta.
+  const bool of_channels = g.rows == 1 && group_size == 1;
   SumsPartial* const partials = launcher.Partials<SumsPartial>(row_groups);
   float* const slope = reinterpret_cast<float*>(partials + PartialCount(g));
   float* const offset = slope + row_groups;
@@ -221,9 +231,11 @@ std::string RunOnDevice(const GroupNormGradientArguments& a, Device& device) {
       PoolSumsTask{MakePoolGeometry(g, group_size, group_size * g.chunks),
                    partials, affine.scale, affine.shift, affine.gamma,
                    static_cast<double>(group_size * a.view.positions()), slope,
-                   offset});
+                   offset, of_channels ? Floats(a.d_gamma) : nullptr,
+                   of_channels ? Floats(a.d_beta) : nullptr});
   launcher.AffinePass("combine", CombineTask{g, affine, a.x, a.dy, nullptr,
                                              slope, offset, a.dx});
+  if (of_channels) return launcher.error();
   launcher.Pool(
       "affine_gradient", g.channels,
       AffineGradientTask{MakePoolGeometry(g, group_size, g.rows * g.chunks),

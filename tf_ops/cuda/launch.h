@@ -20,7 +20,7 @@ struct LaunchShape {
 
 struct Limits {
   int shared;   // bytes a block
-  int cluster;  // blocks
+  int cluster;  // blocks; see Device::Fits
 };
 
 // The stream of a GPU, or the emulation of the tests.
@@ -31,6 +31,8 @@ class Device {
   // done, or null if there is none left. An operation calls it at most once.
   virtual void* Scratch(size_t bytes) = 0;
   virtual Limits limits() = 0;
+  // Whether the clusters of a launch can run.
+  virtual bool Fits(const char* kernel, const LaunchShape& shape) = 0;
   // Returns the error, or an empty string.
   virtual std::string Launch(const char* kernel, const LaunchShape& shape,
                              const void* task) = 0;

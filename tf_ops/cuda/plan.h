@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
-#include <numeric>
 
 #include "../contract/arguments.h"
 #include "launch.h"
@@ -16,20 +15,17 @@ namespace keras_norms {
 
 // The number of blocks that keeps large GPUs busy, and bounds of the steps of a
 // thread. With too few steps, combining partials takes longer than reading x;
-// with too many, float sums lose digits.
+// with too many, float sums lose digits. A thread takes kFullSteps if there are
+// kWave blocks nevertheless, which large GPUs run at once: three on each of 132
+// multiprocessors.
 constexpr int64_t kBlocks = 1024;
+constexpr int64_t kWave = 396;
 constexpr int64_t kMinSteps = 4;
+constexpr int64_t kFullSteps = 8;
 constexpr int64_t kMaxSteps = 128;
 // The least number of vectors in a chunk, if the row has as many: the partials,
 // 16 bytes a channel, are then small compared with the chunk.
 constexpr int64_t kChunkVectors = 64;
-
-// If x is small, the clusters of the fused kernel are doubled until there are
-// as many blocks, about one for each multiprocessor of a large GPU.
-constexpr int64_t kFusedMinBlocks = 128;
-// A bound of the static shared memory of the fused kernel. It is 11 KB for
-// every type and shape.
-constexpr int64_t kFusedStaticBytes = 12 << 10;
 
 inline int64_t CeilDiv(int64_t value, int64_t step) {
   return (value + step - 1) / step;
@@ -79,6 +75,10 @@ inline void SetChunks(Geometry* g, int64_t steps, int64_t multiple) {
   g->chunks = static_cast<int>(std::max<int64_t>(spans, 1) * g->span_chunks);
 }
 
+inline int64_t BlockCount(const Geometry& g) {
+  return CeilDiv(g.rows, g.block_rows) * g.chunks * g.column_tiles;
+}
+
 inline Geometry MakeGeometry(const View& view, int width) {
   Geometry g = {};
   g.rows = view.rows;
@@ -99,6 +99,12 @@ inline Geometry MakeGeometry(const View& view, int width) {
     columns = CeilDiv(columns, std::max(g.column_tiles, 1));
     threads = std::min<int64_t>(kThreads / std::max<int64_t>(columns, 1),
                                 g.span_vectors);
+    // If rows are short and many, a thread takes more of a row, and a block
+    // more rows.
+    const bool short_rows = g.span_vectors < threads * kMinSteps;
+    if (short_rows && view.rows * g.column_tiles >= kBlocks) {
+      threads = std::min<int64_t>(threads, g.span_vectors / kFullSteps);
+    }
   } else {
     g.column_channels = 1;
     g.spans = view.outer;
@@ -119,97 +125,17 @@ inline Geometry MakeGeometry(const View& view, int width) {
   g.columns = static_cast<int>(columns);
   g.column_threads = static_cast<int>(threads);
   const int64_t steps = g.spans * CeilDiv(g.span_vectors, threads);
-  int64_t block_rows = 1;
-  if (steps <= kMinSteps) {
-    // Rows are short: a block takes several.
-    block_rows = kThreads / std::max<int64_t>(columns * threads, 1);
-    block_rows = std::min<int64_t>(block_rows, view.rows);
-    block_rows = std::max<int64_t>(block_rows, 1);
-  }
+  int64_t block_rows = kThreads / std::max<int64_t>(columns * threads, 1);
+  block_rows = std::min<int64_t>(block_rows, view.rows);
+  block_rows = std::max<int64_t>(block_rows, 1);
   g.block_rows = static_cast<int>(block_rows);
   const int64_t total_steps =
       CeilDiv(view.rows, block_rows) * g.column_tiles * steps;
   const int64_t chunk_steps =
-      std::max(total_steps / kBlocks, CeilDiv(kChunkVectors, threads));
+      std::max({total_steps / kBlocks, CeilDiv(kChunkVectors, threads),
+                std::min(total_steps / kWave, kFullSteps)});
   SetChunks(&g, std::min(std::max(chunk_steps, kMinSteps), kMaxSteps), 4);
   return g;
-}
-
-// The launch of the fused group norm. It is not used, and `cluster` is 0, if
-// vectors are single elements, if x is empty, if no number of columns suits a
-// block, or if the columns of a block do not fit in the shared memory of a
-// cluster.
-struct FusedPlan {
-  Geometry geometry;
-  int cluster;  // blocks
-  int shared;   // bytes of dynamic shared memory per block
-};
-
-// The columns of a block: the smallest multiple of `group_columns` that divides
-// `total_columns` and is at least `min_columns`, or `total_columns` if there
-// are fewer. The result is 0 if there is none.
-inline int64_t GroupedColumns(int64_t group_columns, int64_t total_columns,
-                              int64_t min_columns) {
-  min_columns = std::min(min_columns, total_columns);
-  for (int64_t columns = group_columns; columns <= kThreads;
-       columns += group_columns) {
-    if (total_columns % columns == 0 && columns >= min_columns) return columns;
-  }
-  return 0;
-}
-
-inline FusedPlan MakeFusedPlan(const View& view, int width, int64_t group_size,
-                               const Limits& limits) {
-  FusedPlan plan = {MakeGeometry(view, width), 0, 0};
-  Geometry& g = plan.geometry;
-  const int64_t vectors = g.spans * g.span_vectors;
-  if (width == 1 || vectors == 0 || group_size == 0) return plan;
-  // If the channels are last, the eight columns of a position are a cache line
-  // of 128 bytes. If they are first, a column has `vectors` vectors, and a
-  // block needs four of them for each thread.
-  const int64_t column_channels = g.column_channels;
-  const int64_t total_columns = view.channels / column_channels;
-  const int64_t columns = GroupedColumns(
-      std::lcm(group_size, column_channels) / column_channels, total_columns,
-      g.channels_last ? 8 : CeilDiv(4 * kThreads, vectors));
-  const int64_t reduce_size = width * kThreads / 2;  // kReduceSize
-  const int64_t block_channels = columns * column_channels;
-  if (columns == 0 || block_channels > reduce_size ||
-      block_channels / group_size > kThreads) {
-    return plan;
-  }
-  g.columns = static_cast<int>(columns);
-  g.column_tiles = static_cast<int>(total_columns / columns);
-  const int64_t threads = std::min<int64_t>(kThreads / columns, g.span_vectors);
-  g.column_threads =
-      static_cast<int>(g.channels_last ? threads : FloorPowerOfTwo(threads));
-  g.block_rows = 1;
-  // Half of the shared memory, so that one block reads while another writes.
-  const int64_t reduce_bytes = reduce_size * sizeof(MomentsPartial);
-  const int64_t max_steps =
-      (limits.shared / 2 - kFusedStaticBytes - reduce_bytes) /
-      (16 * g.columns * g.column_threads);
-  if (max_steps < 1) return plan;
-  const int64_t steps = g.spans * CeilDiv(g.span_vectors, g.column_threads);
-  int64_t cluster = 1;
-  const auto should_double = [&] {
-    const int64_t blocks = g.rows * g.column_tiles * cluster;
-    return CeilDiv(steps, cluster) > max_steps ||
-           (blocks < kFusedMinBlocks && steps > 2 * cluster);
-  };
-  while (cluster * 2 <= limits.cluster && should_double()) cluster *= 2;
-  SetChunks(&g, CeilDiv(steps, cluster), 1);
-  const int64_t cached = int64_t{g.chunk_spans} * g.chunk_steps;
-  if (g.chunks > cluster || cached > max_steps) return plan;
-  g.chunks = static_cast<int>(cluster);  // the last ones may be empty
-  plan.cluster = g.chunks;
-  plan.shared = static_cast<int>(reduce_bytes +
-                                 16 * cached * g.columns * g.column_threads);
-  return plan;
-}
-
-inline int64_t BlockCount(const Geometry& g) {
-  return CeilDiv(g.rows, g.block_rows) * g.chunks * g.column_tiles;
 }
 
 inline int ThreadCount(const Geometry& g) {

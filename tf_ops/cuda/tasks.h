@@ -110,7 +110,8 @@ struct PoolMomentsTask {
 };
 
 // Combines sums over chunks and groups of channels; or computes from them slope
-// and offset, the gradient through the moments of groups.
+// and offset, the gradient through the moments of groups. If there is one row,
+// and a group is a channel, it computes the gradients of gamma and beta too.
 struct PoolSumsTask {
   PoolGeometry geometry;
   const SumsPartial* partials;
@@ -120,6 +121,8 @@ struct PoolSumsTask {
   double group_elements;
   float* sum_g_or_slope;  // [rows, groups]
   float* sum_g_centered_or_offset;
+  float* d_gamma;  // [channels], or null
+  float* d_beta;
 };
 
 // Combines sums over rows and chunks into the gradients of gamma and beta.

@@ -53,11 +53,11 @@ void KernelChecks<T>::CheckGroupNorm(int64_t groups) {
       };
       long double m = 0, v = 0, sum = 0, product = 0;
       for_each([&](int64_t c, int64_t p) { m += data_.value(r, p, c); });
-      m = n * size ? m / (n * size) : 0;
+      m = n * size != 0 ? m / (n * size) : 0;
       for_each([&](int64_t c, int64_t p) {
         v += (data_.value(r, p, c) - m) * (data_.value(r, p, c) - m);
       });
-      v = n * size ? v / (n * size) : 0;
+      v = n * size != 0 ? v / (n * size) : 0;
       const long double want_rstd = 1 / std::sqrt(v + 1e-3L);
       Close(variance[r * groups + group], double(v), 1, 3 * kClose,
             "group variance");

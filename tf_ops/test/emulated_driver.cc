@@ -121,6 +121,14 @@ DRIVER cuLaunchKernelEx(const CUlaunchConfig* config, void* function,
   return error.empty() ? 0 : kLaunchFailure;
 }
 
+// A part of a GPU without room for clusters, if EMULATED_CLUSTERS is 0.
+DRIVER cuOccupancyMaxActiveClusters(int* clusters, void*,
+                                    const CUlaunchConfig*) {
+  const char* const set = std::getenv("EMULATED_CLUSTERS");
+  *clusters = set ? std::atoi(set) : 1;
+  return 0;
+}
+
 DRIVER cuFuncSetAttribute(void*, int attribute, int value) {
   if (attribute == 8) allowed = value;
   return attribute == 8 ? 0 : 1;

@@ -23,6 +23,9 @@ class Emulated : public keras_norms::Device {
   ~Emulated() override;
   void* Scratch(size_t bytes) override;
   keras_norms::Limits limits() override { return limits_; }
+  bool Fits(const char*, const keras_norms::LaunchShape&) override {
+    return true;
+  }
   std::string Launch(const char* kernel, const keras_norms::LaunchShape& shape,
                      const void* task) override;
 

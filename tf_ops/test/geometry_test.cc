@@ -9,7 +9,7 @@
 
 #include "emulated_device.h"
 // device.h needs a device that has been included before.
-#include "../cuda/plan.h"
+#include "../cuda/fused_plan.h"
 #include "../cuda/thread_map.h"
 #include "expect.h"
 
@@ -122,7 +122,7 @@ void CheckLargestFusedImages() {
       const int64_t side = width == 8 ? side_of_16_bits : side_of_float;
       for (const int64_t channels : {64, 256, 1024}) {
         for (const int64_t larger : {0, 1}) {
-          const kn::View view = {32, (side + larger) * (side + larger),
+          const kn::View view = {8, (side + larger) * (side + larger),
                                  channels, 1};
           const auto plan =
               kn::MakeFusedPlan(view, width, channels / 32, limits);
@@ -157,8 +157,10 @@ void CheckFusedPlans() {
   };
   is({8, 32 * 32, 128, 1}, 8, 8, 0);
   is({32, 64 * 64, 256, 1}, 8, 8, 0);
-  is({2, 8 * 8, 1280, 1}, 8, 2, 1);
-  is({128, 7 * 7, 2048, 1}, 8, 1, 1);
+  is({2, 8 * 8, 1280, 1}, 8, 1, 1);
+  is({128, 7 * 7, 2048, 1}, 8, 1, 0);
+  is({128, 7 * 7, 64, 1}, 8, 1, 1);
+  is({256, 7 * 7, 64, 1}, 8, 0, 0);
   is({1, 512 * 512, 256, 1}, 8, 0, 0);
   is({8, 112 * 112, 64, 1}, 4, 0, 0);
 }
