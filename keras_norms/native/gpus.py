@@ -12,6 +12,8 @@ from keras_norms.native.loader import run_once
 # reads a row of the third one.
 _SHAPES = ((2, 16, 16), (2, 6, 6), (1, 1024, 16))
 _DTYPES = ("float32", "float16", "bfloat16")
+# Those with separate kernels, and one of the others.
+_ACTIVATIONS = ("identity", "relu", "silu", "relu6")
 
 
 def check_gpus(capabilities):
@@ -89,7 +91,7 @@ def probe(operations, devices):
                 for shape in _SHAPES:
                     for dtype in _DTYPES:
                         for axis in (1, 2):
-                            for activation in ("identity", "silu"):
+                            for activation in _ACTIVATIONS:
                                 x = tf.ones(shape, dtype)
                                 _launch(tf, operations, x, axis, activation)
 

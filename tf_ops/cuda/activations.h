@@ -55,6 +55,26 @@ struct Identity {
   KERAS_NORMS_DEVICE void Gradients(const float (&)[V], float (&)[V]) const {}
 };
 
+// One activation.
+template <class Formula>
+struct Only {
+  explicit KERAS_NORMS_DEVICE Only(int) {}
+
+  template <int V>
+  KERAS_NORMS_DEVICE void Values(float (&z)[V]) const {
+    KERAS_NORMS_UNROLL
+    for (int j = 0; j < V; ++j) z[j] = Formula::template Value<GpuMath>(z[j]);
+  }
+
+  template <int V>
+  KERAS_NORMS_DEVICE void Gradients(const float (&z)[V], float (&dy)[V]) const {
+    KERAS_NORMS_UNROLL
+    for (int j = 0; j < V; ++j) {
+      dy[j] = Formula::template Gradient<GpuMath>(z[j], dy[j]);
+    }
+  }
+};
+
 // Any activation, by a switch for every V elements, which does not diverge: all
 // threads take the same case.
 struct Any {
@@ -68,7 +88,7 @@ struct Any {
     switch (activation) {
 #define KERAS_NORMS_ACTIVATION(name, Formula, ...) \
   case Activation::k##Formula:                     \
-    return ValuesOf<formulas::Formula>(z);
+    return Only<formulas::Formula>(0).Values(z);
 #include "../contract/activations.def"
     }
   }
@@ -78,23 +98,8 @@ struct Any {
     switch (activation) {
 #define KERAS_NORMS_ACTIVATION(name, Formula, ...) \
   case Activation::k##Formula:                     \
-    return GradientsOf<formulas::Formula>(z, dy);
+    return Only<formulas::Formula>(0).Gradients(z, dy);
 #include "../contract/activations.def"
-    }
-  }
-
- private:
-  template <class Formula, int V>
-  static KERAS_NORMS_DEVICE void ValuesOf(float (&z)[V]) {
-    KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) z[j] = Formula::template Value<GpuMath>(z[j]);
-  }
-  template <class Formula, int V>
-  static KERAS_NORMS_DEVICE void GradientsOf(const float (&z)[V],
-                                             float (&dy)[V]) {
-    KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) {
-      dy[j] = Formula::template Gradient<GpuMath>(z[j], dy[j]);
     }
   }
 };

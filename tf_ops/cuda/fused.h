@@ -24,12 +24,41 @@ struct GroupStatistics {
   float rstd;
 };
 
-// Merges the moments of a block's channels into those of its groups. Adjacent
+// The groups of channels that a block has.
+struct BlockOfGroups {
+  int threads;
+  int group_size;
+  int groups;
+  int channel;  // the first
+
+  KERAS_NORMS_DEVICE BlockOfGroups(const Geometry& g, const ThreadMap& map,
+                                   int group_size)
+      : threads(g.columns * g.column_threads), group_size(group_size) {
+    const int channels = g.columns * g.column_channels;
+    groups = channels / group_size;
+    channel = map.channel / channels * channels;
+  }
+
+  // The index of the first group in statistics of [rows, groups].
+  KERAS_NORMS_DEVICE long long FirstGroup(const Geometry& g,
+                                          const ThreadMap& map) const {
+    return map.row * (g.channels / group_size) + channel / group_size;
+  }
+
+  // The group of element j of a thread's vectors, counted from the first.
+  KERAS_NORMS_DEVICE int GroupOf(const Geometry& g, const ThreadMap& map,
+                                 int j) const {
+    const int c = map.channel + (g.channels_last ? j : 0);
+    return (c - channel) / group_size;
+  }
+};
+
+// Merges the partials of a block's channels into those of its groups. Adjacent
 // threads share a group.
-KERAS_NORMS_DEVICE void PoolGroups(const MomentsPartial* channels,
-                                   int group_size, int block_groups,
-                                   int threads, MomentsPartial* groups,
-                                   MomentsPartial* shared) {
+template <class P>
+KERAS_NORMS_DEVICE void PoolGroups(const P* channels, int group_size,
+                                   int block_groups, int threads, P* groups,
+                                   P* shared) {
   int group_threads = 1;
   while (group_threads < group_size &&
          group_threads * 2 * block_groups <= threads) {
@@ -42,7 +71,7 @@ KERAS_NORMS_DEVICE void PoolGroups(const MomentsPartial* channels,
     // `threads`. They take part in the barriers of BlockReduce.
     const bool has_group = Thread() / group_threads < threads / group_threads &&
                            group < block_groups;
-    MomentsPartial mine[1] = {};
+    P mine[1] = {};
     if (has_group) {
       for (int i = thread_in_group; i < group_size; i += group_threads) {
         Merge(&mine[0], channels[group * group_size + i]);
@@ -51,6 +80,23 @@ KERAS_NORMS_DEVICE void PoolGroups(const MomentsPartial* channels,
     BlockReduce(mine, thread_in_group, group_threads, 1, shared);
     if (has_group && thread_in_group == 0) groups[group] = mine[0];
   }
+}
+
+// The partials of one group in all blocks of the cluster, merged.
+template <class P>
+KERAS_NORMS_DEVICE P MergedOverBlocks(const P* group, int blocks) {
+  // All reads are in flight at once.
+  P ranks[kMaxCluster];
+  KERAS_NORMS_UNROLL
+  for (int rank = 0; rank < kMaxCluster; ++rank) {
+    if (rank < blocks) ranks[rank] = *Peer(group, rank);
+  }
+  P all = ranks[0];
+  KERAS_NORMS_UNROLL
+  for (int rank = 1; rank < kMaxCluster; ++rank) {
+    if (rank < blocks) Merge(&all, ranks[rank]);
+  }
+  return all;
 }
 
 KERAS_NORMS_DEVICE void BarrierOfBlocks(int blocks) {
@@ -68,15 +114,11 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
   KERAS_NORMS_SHARED(GroupStatistics, statistics, kThreads);
   const Geometry& g = task.geometry;
   const ThreadMap map(g, Block());
-  const int group_size = task.affine.group_size;
-  const int block_channels = g.columns * g.column_channels;
-  const int block_groups = block_channels / group_size;
-  const int first_channel = map.channel / block_channels * block_channels;
+  const BlockOfGroups block(g, map, task.affine.group_size);
   MomentsPartial* const reduce_buffer =
       reinterpret_cast<MomentsPartial*>(DynamicShared());
   Pack<T, V>* const cached =
       reinterpret_cast<Pack<T, V>*>(reduce_buffer + kReduceSize<V>) + Thread();
-  const int threads = g.columns * g.column_threads;
 
   MomentsPartial partials[V];
   {
@@ -84,31 +126,22 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
     const MomentsAccumulator<T, V> moments(g, map, {}, task.x,
                                            [&](const Pack<T, V>& x) {
                                              *next = x;
-                                             next += threads;
+                                             next += block.threads;
                                            });
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) partials[j] = moments.Partial(j);
   }
   ReduceColumns(g, map, partials, reduce_buffer);
   if (map.thread_in_column == 0) {
-    StoreColumns(g, partials, reduce_buffer + map.channel - first_channel);
+    StoreColumns(g, partials, reduce_buffer + map.channel - block.channel);
   }
   Barrier();
-  PoolGroups(reduce_buffer, group_size, block_groups, threads, groups, shared);
+  PoolGroups(reduce_buffer, block.group_size, block.groups, block.threads,
+             groups, shared);
   BarrierOfBlocks(g.chunks);
 
-  for (int t = Thread(); t < block_groups; t += threads) {
-    // All reads are in flight at once.
-    MomentsPartial ranks[kMaxCluster];
-    KERAS_NORMS_UNROLL
-    for (int rank = 0; rank < kMaxCluster; ++rank) {
-      if (rank < g.chunks) ranks[rank] = *Peer(&groups[t], rank);
-    }
-    MomentsPartial all = ranks[0];
-    KERAS_NORMS_UNROLL
-    for (int rank = 1; rank < kMaxCluster; ++rank) {
-      if (rank < g.chunks) Merge(&all, ranks[rank]);
-    }
+  for (int t = Thread(); t < block.groups; t += block.threads) {
+    const MomentsPartial all = MergedOverBlocks(&groups[t], g.chunks);
     const double mean = static_cast<double>(all.pivot) + all.centered_mean;
     const double variance = static_cast<double>(all.squares) / all.count;
     const float rounded = static_cast<float>(mean);
@@ -117,8 +150,7 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
     // All blocks of a cluster compute the same statistics. The first writes
     // them.
     if (map.chunk != 0) continue;
-    const long long i =
-        map.row * (g.channels / group_size) + first_channel / group_size + t;
+    const long long i = block.FirstGroup(g, map) + t;
     task.mean[i] = statistics[t].mean;
     task.variance[i] = static_cast<float>(variance);
     task.residual[i] = statistics[t].residual;
@@ -131,8 +163,7 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
   AffineParams<V> affine;
   KERAS_NORMS_UNROLL
   for (int j = 0; j < V; ++j) {
-    const int c = map.channel + (g.channels_last ? j : 0);
-    const GroupStatistics& group = statistics[(c - first_channel) / group_size];
+    const GroupStatistics& group = statistics[block.GroupOf(g, map, j)];
     // ApplyGammaBeta turns the statistics of groups into center, scale and
     // shift. It takes them in this order.
     affine.center[j] = group.mean;
@@ -150,7 +181,7 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
     affine.Apply(centered, z);
     f.Values(z);
     Pack<T, V>::Of(z).Store(task.y, element);
-    next += threads;
+    next += block.threads;
   });
 }
 

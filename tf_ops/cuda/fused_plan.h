@@ -43,9 +43,10 @@ inline int64_t GroupedColumns(int64_t group_columns, int64_t total_columns,
 }
 
 // The plan whose blocks have columns for `min_steps` steps of each thread, if
-// the row has as many.
+// the row has as many. `tensors` are cached: x, and dy for the gradient.
 inline FusedPlan MakeFusedPlan(const View& view, int width, int64_t group_size,
-                               const Limits& limits, int64_t min_steps) {
+                               const Limits& limits, int tensors,
+                               int64_t min_steps) {
   FusedPlan plan = {MakeGeometry(view, width), 0, 0};
   Geometry& g = plan.geometry;
   const int64_t vectors = g.spans * g.span_vectors;
@@ -74,7 +75,7 @@ inline FusedPlan MakeFusedPlan(const View& view, int width, int64_t group_size,
   const int64_t reduce_bytes = reduce_size * sizeof(MomentsPartial);
   const int64_t max_steps =
       (limits.shared / 2 - kFusedStaticBytes - reduce_bytes) /
-      (16 * g.columns * g.column_threads);
+      (16 * tensors * g.columns * g.column_threads);
   if (max_steps < 1) return plan;
   const int64_t steps = g.spans * CeilDiv(g.span_vectors, g.column_threads);
   int64_t cluster = 1;
@@ -90,18 +91,19 @@ inline FusedPlan MakeFusedPlan(const View& view, int width, int64_t group_size,
   g.chunks = static_cast<int>(cluster);  // the last ones may be empty
   plan.cluster = g.chunks;
   plan.shared = static_cast<int>(reduce_bytes +
-                                 16 * cached * g.columns * g.column_threads);
+                                 16 * tensors * cached * g.columns *
+                                     g.column_threads);
   return plan;
 }
 
 inline FusedPlan MakeFusedPlan(const View& view, int width, int64_t group_size,
-                               const Limits& limits) {
+                               const Limits& limits, int tensors = 1) {
   FusedPlan plan = {};
   int64_t blocks = 0;
   // The columns of more steps may need more shared memory than there is, or
   // leave too few blocks.
   for (const int64_t min_steps : {kFullSteps, kMinSteps, int64_t{0}}) {
-    plan = MakeFusedPlan(view, width, group_size, limits, min_steps);
+    plan = MakeFusedPlan(view, width, group_size, limits, tensors, min_steps);
     blocks = BlockCount(plan.geometry);
     if (plan.cluster != 0 && blocks >= kFusedMinBlocks) break;
   }

@@ -10,6 +10,7 @@
 //   combine                         GradientCombine     2R 1W
 //   moments, pool_moments, apply    GroupNorm           2R 1W
 //   fused                           GroupNorm           1R 1W
+//   fused_gradient, affine_gradient GroupNormGradient   2R 1W
 //   sums, pool_sums, combine,       GroupNormGradient   4R 1W
 //       affine_gradient (not of batch norm, where pool_sums has these sums)
 //
@@ -24,51 +25,78 @@
 
 #include "combine_partials.h"
 #include "fused.h"
+#include "fused_gradient.h"
 #include "moments.h"
 #include "passes.h"
 
 // `blocks` is the least number of blocks that must fit on a multiprocessor.
 // Three of them keep memory busy while some reduce. It is two where three would
 // spill registers, and always on sm_70 (device.h).
-#define KERAS_NORMS_FORM(form, T, V, blocks)                          \
-  KERAS_NORMS_KERNEL(keras_norms_moments_##form, blocks,              \
+#define KERAS_NORMS_MOMENTS(form, T, V, blocks)                      \
+  KERAS_NORMS_KERNEL(keras_norms_moments_##form, blocks,             \
                      keras_norms::MomentsTask) {                     \
     Moments<T, V>(task);                                             \
-  }                                                                  \
-  KERAS_NORMS_FUNCTIONS(form, identity, T, V, Identity, 3)           \
-  KERAS_NORMS_FUNCTIONS(form, any, T, V, Any, blocks)
+  }
 
-#define KERAS_NORMS_FUNCTIONS(form, name, T, V, F, blocks)            \
-  KERAS_NORMS_KERNEL(keras_norms_apply_##form##_##name, 3,           \
+#define KERAS_NORMS_APPLY(form, name, T, V, F, blocks)               \
+  KERAS_NORMS_KERNEL(keras_norms_apply_##form##_##name, blocks,      \
                      keras_norms::ApplyTask) {                       \
     Apply<T, V, F>(task);                                            \
-  }                                                                  \
-  KERAS_NORMS_KERNEL(keras_norms_sums_##form##_##name, blocks,        \
+  }
+
+#define KERAS_NORMS_GRADIENTS(form, name, T, V, F, blocks)           \
+  KERAS_NORMS_KERNEL(keras_norms_sums_##form##_##name, blocks,       \
                      keras_norms::SumsTask) {                        \
     GradientSums<T, V, F>(task);                                     \
   }                                                                  \
-  KERAS_NORMS_KERNEL(keras_norms_combine_##form##_##name, blocks,     \
+  KERAS_NORMS_KERNEL(keras_norms_combine_##form##_##name, blocks,    \
                      keras_norms::CombineTask) {                     \
     GradientCombine<T, V, F>(task);                                  \
   }
 
-#define KERAS_NORMS_WIDE_FORM(form, T, V, blocks)                     \
-  KERAS_NORMS_FORM(form, T, V, blocks)                                \
-  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_identity, blocks,     \
+#define KERAS_NORMS_FUSED(form, name, T, V, F, blocks)               \
+  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_##name, blocks,      \
                      keras_norms::FusedTask) {                       \
-    Fused<T, V, Identity>(task);                                     \
+    Fused<T, V, F>(task);                                            \
   }                                                                  \
-  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_any, blocks,          \
-                     keras_norms::FusedTask) {                       \
-    Fused<T, V, Any>(task);                                          \
+  KERAS_NORMS_KERNEL(keras_norms_fused_gradient_##form##_##name,     \
+                     blocks, keras_norms::FusedGradientTask) {       \
+    FusedGradient<T, V, F>(task);                                    \
   }
 
-KERAS_NORMS_FORM(float, Float, 1, 3)
-KERAS_NORMS_FORM(half, Half, 1, 3)
-KERAS_NORMS_FORM(bfloat16, Bfloat16, 1, 3)
+#define KERAS_NORMS_NARROW_FORM(form, T)                             \
+  KERAS_NORMS_MOMENTS(form, T, 1, 3)                                 \
+  KERAS_NORMS_APPLY(form, identity, T, 1, Identity, 3)               \
+  KERAS_NORMS_APPLY(form, any, T, 1, Any, 3)                         \
+  KERAS_NORMS_GRADIENTS(form, identity, T, 1, Identity, 3)           \
+  KERAS_NORMS_GRADIENTS(form, any, T, 1, Any, 3)
+
+#define KERAS_NORMS_WIDE_FORM(form, T, V, blocks)                    \
+  KERAS_NORMS_MOMENTS(form, T, V, blocks)                            \
+  KERAS_NORMS_APPLY(form, identity, T, V, Identity, 3)               \
+  KERAS_NORMS_APPLY(form, any, T, V, Any, 3)                         \
+  KERAS_NORMS_GRADIENTS(form, identity, T, V, Identity, 3)           \
+  KERAS_NORMS_GRADIENTS(form, any, T, V, Any, blocks)                \
+  KERAS_NORMS_FUSED(form, identity, T, V, Identity, blocks)          \
+  KERAS_NORMS_FUSED(form, any, T, V, Any, blocks)
+
+// The common activations have separate kernels at 16 bits, where the loops of
+// all activations are limited by instructions instead of memory.
+#define KERAS_NORMS_COMMON(form, name, T, V, F, blocks)              \
+  KERAS_NORMS_APPLY(form, name, T, V, F, blocks)                     \
+  KERAS_NORMS_GRADIENTS(form, name, T, V, F, blocks)                 \
+  KERAS_NORMS_FUSED(form, name, T, V, F, blocks)
+
+KERAS_NORMS_NARROW_FORM(float, Float)
+KERAS_NORMS_NARROW_FORM(half, Half)
+KERAS_NORMS_NARROW_FORM(bfloat16, Bfloat16)
 KERAS_NORMS_WIDE_FORM(float_wide, Float, 4, 3)
 KERAS_NORMS_WIDE_FORM(half_wide, Half, 8, 2)
 KERAS_NORMS_WIDE_FORM(bfloat16_wide, Bfloat16, 8, 2)
+KERAS_NORMS_COMMON(half_wide, relu, Half, 8, Only<formulas::Relu>, 2)
+KERAS_NORMS_COMMON(half_wide, silu, Half, 8, Only<formulas::Silu>, 2)
+KERAS_NORMS_COMMON(bfloat16_wide, relu, Bfloat16, 8, Only<formulas::Relu>, 2)
+KERAS_NORMS_COMMON(bfloat16_wide, silu, Bfloat16, 8, Only<formulas::Silu>, 2)
 
 KERAS_NORMS_KERNEL(keras_norms_pool_moments, 3, keras_norms::PoolMomentsTask) {
   PoolMoments(task);

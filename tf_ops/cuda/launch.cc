@@ -2,109 +2,10 @@
 
 #include <string>
 
-#include "fused_plan.h"
+#include "launcher.h"
 
 namespace keras_norms {
 namespace {
-
-// Launches the kernels of an operation in order, until one fails.
-class Launcher {
- public:
-  Launcher(const CommonArguments& arguments, const void* mask,
-           std::initializer_list<const void*> tensors, Device& device)
-      : device_(device),
-        width_(VectorWidth(arguments.view, arguments.type, mask, tensors)),
-        kernel_suffix_(KernelSuffix(arguments.type, width_)),
-        geometry_(MakeGeometry(arguments.view, width_)) {
-    if (arguments.type == Type::kDouble)
-      error_ = "The kernels for GPUs do not support float64.";
-  }
-
-  const Geometry& geometry() const { return geometry_; }
-
-  // Allocates the partials, followed by `more` elements of the same size.
-  template <class Partial>
-  Partial* Partials(int64_t more = 0) {
-    const size_t bytes = (PartialCount(geometry_) + more) * sizeof(Partial);
-    void* const scratch = bytes == 0 ? nullptr : device_.Scratch(bytes);
-    if (bytes != 0 && scratch == nullptr) {
-      error_ = "There is no memory for " + std::to_string(bytes) +
-               " bytes of partial sums.";
-    }
-    return static_cast<Partial*>(scratch);
-  }
-
-  template <class Task>
-  void Pass(const char* name, const Task& task) {
-    Launch(std::string(name) + "_" + kernel_suffix_, BlockCount(geometry_),
-           ThreadCount(geometry_), &task);
-  }
-
-  // A pass that applies an activation. The identity has separate kernels.
-  template <class Task>
-  void AffinePass(const char* name, const Task& task) {
-    Launch(std::string(name) + "_" + kernel_suffix_ +
-               (task.affine.activation ? "_any" : "_identity"),
-           BlockCount(geometry_), ThreadCount(geometry_), &task);
-  }
-
-  template <class Task>
-  void Pool(const char* name, int64_t results, const Task& task) {
-    Launch(name, CeilDiv(results, task.geometry.block_results), kThreads,
-           &task);
-  }
-
-  // Launches the fused group norm if it supports the shape, and returns whether
-  // it does. Errors of the launch are in error().
-  bool TryFused(const View& view, FusedTask task) {
-    const FusedPlan plan =
-        MakeFusedPlan(view, width_, task.affine.group_size, device_.limits());
-    if (plan.cluster == 0) return false;
-    const std::string name = "fused_" + kernel_suffix_ +
-                             (task.affine.activation ? "_any" : "_identity");
-    const int64_t blocks = BlockCount(plan.geometry);
-    const int threads = ThreadCount(plan.geometry);
-    if (plan.cluster > 1 &&
-        !device_.Fits(("keras_norms_" + name).c_str(),
-                      {static_cast<unsigned>(blocks), threads, plan.cluster,
-                       plan.shared})) {
-      return false;
-    }
-    task.geometry = plan.geometry;
-    Launch(name, blocks, threads, &task, plan.cluster, plan.shared);
-    return true;
-  }
-
-  const std::string& error() const { return error_; }
-
- private:
-  static std::string KernelSuffix(Type type, int width) {
-    const char* const name = type == Type::kFloat  ? "float"
-                             : type == Type::kHalf ? "half"
-                                                   : "bfloat16";
-    return std::string(name) + (width > 1 ? "_wide" : "");
-  }
-
-  void Launch(const std::string& name, int64_t blocks, int threads,
-              const void* task, int cluster = 1, int shared = 0) {
-    const bool empty = geometry_.channels == 0;
-    if (!error_.empty() || blocks == 0 || empty) return;
-    if (blocks > 0x7fffffff) {
-      error_ = name + " needs " + std::to_string(blocks) +
-               " blocks, more than CUDA can launch.";
-      return;
-    }
-    error_ = device_.Launch(
-        ("keras_norms_" + name).c_str(),
-        {static_cast<unsigned>(blocks), threads, cluster, shared}, task);
-  }
-
-  Device& device_;
-  const int width_;
-  const std::string kernel_suffix_;
-  const Geometry geometry_;
-  std::string error_;
-};
 
 const float* Floats(const void* data) {
   return static_cast<const float*>(data);
@@ -143,7 +44,7 @@ AffinePointers GroupPointersOf(const A& arguments) {
 std::string RunOnDevice(const MomentsArguments& a, Device& device) {
   Launcher launcher(a, a.mask, {a.x}, device);
   const Geometry& g = launcher.geometry();
-  MomentsPartial* const partials = launcher.Partials<MomentsPartial>();
+  MomentsPartial* const partials = launcher.Partials<MomentsPartial>(g);
   launcher.Pass("moments", MomentsTask{g, a.x, Mask(a.mask), partials});
   launcher.Pool("pool_moments", g.rows * g.channels,
                 PoolMomentsTask{MakePoolGeometry(g, 1, g.chunks), partials,
@@ -164,7 +65,7 @@ std::string RunOnDevice(const ApplyArguments& a, Device& device) {
 std::string RunOnDevice(const GradientSumsArguments& a, Device& device) {
   Launcher launcher(a, a.mask, {a.x, a.dy}, device);
   const Geometry& g = launcher.geometry();
-  SumsPartial* const partials = launcher.Partials<SumsPartial>();
+  SumsPartial* const partials = launcher.Partials<SumsPartial>(g);
   launcher.AffinePass("sums", SumsTask{g, AffinePointersOf(a), a.x, a.dy,
                                        Mask(a.mask), partials});
   launcher.Pool(
@@ -189,18 +90,15 @@ std::string RunOnDevice(const GroupNormArguments& a, Device& device) {
   const Geometry& g = launcher.geometry();
   const int64_t group_size = a.view.channels / a.groups;
   const AffinePointers affine = GroupPointersOf(a);
-  if (launcher.TryFused(a.view, {{},
-                                 affine,
-                                 a.x,
-                                 a.y,
-                                 a.epsilon,
-                                 Floats(a.mean),
-                                 Floats(a.variance),
-                                 Floats(a.residual),
-                                 Floats(a.rstd)})) {
+  const FusedPlan plan = launcher.PlanFused("fused", a.view, affine, 1);
+  if (plan.cluster > 0) {
+    launcher.Fused("fused", plan,
+                   FusedTask{plan.geometry, affine, a.x, a.y, a.epsilon,
+                             Floats(a.mean), Floats(a.variance),
+                             Floats(a.residual), Floats(a.rstd)});
     return launcher.error();
   }
-  MomentsPartial* const partials = launcher.Partials<MomentsPartial>();
+  MomentsPartial* const partials = launcher.Partials<MomentsPartial>(g);
   launcher.Pass("moments", MomentsTask{g, a.x, nullptr, partials});
   launcher.Pool(
       "pool_moments", g.rows * a.groups,
@@ -216,12 +114,34 @@ std::string RunOnDevice(const GroupNormGradientArguments& a, Device& device) {
   const Geometry& g = launcher.geometry();
   const int64_t group_size = a.view.channels / a.groups;
   const AffinePointers affine = GroupPointersOf(a);
+  const double group_elements =
+      static_cast<double>(group_size * a.view.positions());
+  const auto affine_gradient = [&](const Geometry& geometry,
+                                   const SumsPartial* partials) {
+    launcher.Pool("affine_gradient", g.channels,
+                  AffineGradientTask{
+                      MakePoolGeometry(geometry, group_size,
+                                       geometry.rows * geometry.chunks),
+                      partials, affine.scale, affine.shift, Floats(a.d_gamma),
+                      Floats(a.d_beta)});
+  };
+  const char* const fused = "fused_gradient";
+  const FusedPlan plan = launcher.PlanFused(fused, a.view, affine, 2);
+  if (plan.cluster > 0) {
+    SumsPartial* const partials =
+        launcher.Partials<SumsPartial>(plan.geometry);
+    launcher.Fused(fused, plan,
+                   FusedGradientTask{plan.geometry, affine, a.x, a.dy, a.dx,
+                                     partials, group_elements});
+    affine_gradient(plan.geometry, partials);
+    return launcher.error();
+  }
   // The slope and offset of each group follow the partials. Together, they have
   // the size of one partial.
   const int64_t row_groups = g.rows * a.groups;
   // In batch norm, the sums of groups are the gradients of gamma and beta.
   const bool of_channels = g.rows == 1 && group_size == 1;
-  SumsPartial* const partials = launcher.Partials<SumsPartial>(row_groups);
+  SumsPartial* const partials = launcher.Partials<SumsPartial>(g, row_groups);
   float* const slope = reinterpret_cast<float*>(partials + PartialCount(g));
   float* const offset = slope + row_groups;
   launcher.AffinePass("sums",
@@ -230,17 +150,11 @@ std::string RunOnDevice(const GroupNormGradientArguments& a, Device& device) {
       "pool_sums", row_groups,
       PoolSumsTask{MakePoolGeometry(g, group_size, group_size * g.chunks),
                    partials, affine.scale, affine.shift, affine.gamma,
-                   static_cast<double>(group_size * a.view.positions()), slope,
-                   offset, of_channels ? Floats(a.d_gamma) : nullptr,
+                   group_elements, slope, offset, of_channels ? Floats(a.d_gamma) : nullptr,
                    of_channels ? Floats(a.d_beta) : nullptr});
   launcher.AffinePass("combine", CombineTask{g, affine, a.x, a.dy, nullptr,
                                              slope, offset, a.dx});
-  if (of_channels) return launcher.error();
-  launcher.Pool(
-      "affine_gradient", g.channels,
-      AffineGradientTask{MakePoolGeometry(g, group_size, g.rows * g.chunks),
-                         partials, affine.scale, affine.shift,
-                         Floats(a.d_gamma), Floats(a.d_beta)});
+  if (!of_channels) affine_gradient(g, partials);
   return launcher.error();
 }
 

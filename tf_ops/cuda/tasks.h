@@ -86,6 +86,17 @@ struct FusedTask {
   float* rstd;
 };
 
+// Its gradient with one read of x and dy.
+struct FusedGradientTask {
+  Geometry geometry;
+  AffinePointers affine;
+  const void* x;
+  const void* dy;
+  void* dx;
+  SumsPartial* partials;  // [rows, chunks, channels]
+  double group_elements;
+};
+
 // How blocks combine partials: each computes `block_results` results with
 // `result_threads` threads for each of them.
 struct PoolGeometry {
