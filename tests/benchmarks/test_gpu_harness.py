@@ -65,9 +65,7 @@ def built():
         )
 
 
-def python(
-    *arguments, driver=BUILD / "emulated", capability=90, clusters=1
-):
+def python(*arguments, driver=BUILD / "emulated", capability=90, clusters=1):
     """What Python prints, with a driver of CUDA for a GPU of a capability."""
     paths = [driver, os.environ.get("LD_LIBRARY_PATH")]
     environment = {
