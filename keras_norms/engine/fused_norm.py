@@ -27,15 +27,15 @@ class FusedNorm(NativeBackend):
     @staticmethod
     def supports(spec: NormSpec, x: Tensor, mask: Any, params: Params) -> bool:
         """Whether the kernel computes this normalization."""
-        algebra = getattr(spec.algebra, "pooled_affine", None)
+        affine = getattr(spec.algebra, "pooled_affine", None)
         return (
-            algebra is not None
+            affine is not None
             and mask is None
             and _fills_rows(spec.examples_per_row, x.shape[0])
             # Without positions, only the composed algebra has finite
             # gradients.
             and 0 not in x.shape
-            and isinstance(algebra.epsilon, numbers.Real)
+            and isinstance(affine.epsilon, numbers.Real)
             and all(
                 weight.shape == [x.shape[spec.axis]]
                 for name, weight in params.present().items()

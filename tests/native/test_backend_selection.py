@@ -43,7 +43,7 @@ def test_group_norm_is_one_kernel():
         assert operations(gradients(group), x) == []
 
 
-class Shifted(layers.BatchNormalization):
+class Overriding(layers.BatchNormalization):
     def algebra(self, moments, instance, params):
         return super().algebra(moments, instance, params)
 
@@ -62,7 +62,7 @@ class Shifted(layers.BatchNormalization):
         (lambda: layers.BatchNormalization(renorm=True), PASSES),
         # Its running statistics are those of channels.
         (lambda: layers.BatchGroupNormalization(groups=4), PASSES),
-        (Shifted, PASSES),
+        (Overriding, PASSES),
     ],
 )
 def test_batch_norm_is_one_kernel_in_training(make, expected):

@@ -25,37 +25,12 @@ void WithTypes(Type type, const F& work) {
   }
 }
 
-// Runs everything on the calling thread.
-class CallingThread : public Workers {
- public:
-  int threads() const override { return 1; }
-  void Run(int64_t items, void (*work)(void*, int64_t),
-           void* context) const override {
-    for (int64_t i = 0; i < items; ++i) work(context, i);
-  }
-};
-
-// Smaller tensors are done before another thread wakes up.
-constexpr int64_t kMinParallelBytes = 1 << 18;
-
-const Workers& WorkersFor(const keras_norms::CommonArguments& arguments,
-                          const Workers& workers) {
-  static const CallingThread calling_thread;
-  const View& view = arguments.view;
-  int64_t bytes = 0;
-  WithTypes(arguments.type, [&](auto t, auto) { bytes = sizeof(t); });
-  bytes *= view.rows * view.positions() * view.channels;
-  return bytes < kMinParallelBytes ? static_cast<const Workers&>(calling_thread)
-                                   : workers;
-}
-
 // Calls Moments<T, S>(arguments, workers), and so on, for the type of x.
 #define KERAS_NORMS_OPERATION(Name, name, ...)                        \
   void Typed##Name(const keras_norms::Name##Arguments& arguments,     \
                    const Workers& workers) {                          \
     WithTypes(arguments.type, [&](auto t, auto s) {                   \
-      Name<decltype(t), decltype(s)>(arguments,                       \
-                                     WorkersFor(arguments, workers)); \
+      Name<decltype(t), decltype(s)>(arguments, workers);             \
     });                                                               \
   }
 #include "../contract/operations.def"

@@ -63,9 +63,7 @@ struct Kernels {
 inline bool IsSmall(const CommonArguments& arguments) {
   constexpr int64_t kMinElements = 1 << 17;
   const View& view = arguments.view;
-  const int64_t window = arguments.spatial.window_positions();
-  const int64_t elements = view.rows * view.positions() * view.channels;
-  return elements * (window > 1 ? window : 1) < kMinElements;
+  return view.rows * view.positions() * view.channels < kMinElements;
 }
 
 #define KERAS_NORMS_OPERATION(Name, name, ...)                              \

@@ -48,8 +48,8 @@ class LoadedModule {
     return error;
   }
 
-  // Whether a multiprocessor has room for the clusters of a launch. A part of
-  // a GPU (MIG) may have none.
+  // Whether the GPU has room for a cluster of a launch. A part of a GPU (MIG)
+  // may have none.
   std::string Fits(const char* name, const LaunchShape& shape, bool* fits) {
     Driver::Handle function = nullptr;
     const std::string error = Find(name, &function);
@@ -81,8 +81,7 @@ class LoadedModule {
       const auto result = driver_.attribute(value, attribute, device);
       if (result != 0) return driver_.ErrorOf("cuDeviceGetAttribute", result);
     }
-    // Every GPU with clusters supports eight blocks.
-    limits_.cluster = major >= 9 ? 8 : 1;
+    limits_.cluster = major >= 9 ? kMaxCluster : 1;
     const char* const cubin = CubinFor(10 * major + minor);
     if (cubin == nullptr) {
       return "No kernels were built for a GPU of compute capability " +

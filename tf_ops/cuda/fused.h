@@ -15,8 +15,7 @@
 
 namespace {
 
-// The most blocks of a cluster that every GPU with clusters supports.
-constexpr int kMaxCluster = 8;
+using keras_norms::kMaxCluster;
 
 struct GroupStatistics {
   float mean;

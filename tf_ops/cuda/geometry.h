@@ -22,6 +22,8 @@
 namespace keras_norms {
 
 constexpr int kThreads = 256;
+// The most blocks of a cluster that every GPU with clusters supports.
+constexpr int kMaxCluster = 8;
 
 // Strides and sizes are in elements.
 struct Geometry {

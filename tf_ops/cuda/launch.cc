@@ -150,7 +150,8 @@ std::string RunOnDevice(const GroupNormGradientArguments& a, Device& device) {
       "pool_sums", row_groups,
       PoolSumsTask{MakePoolGeometry(g, group_size, group_size * g.chunks),
                    partials, affine.scale, affine.shift, affine.gamma,
-                   group_elements, slope, offset, of_channels ? Floats(a.d_gamma) : nullptr,
+                   group_elements, slope, offset,
+                   of_channels ? Floats(a.d_gamma) : nullptr,
                    of_channels ? Floats(a.d_beta) : nullptr});
   launcher.AffinePass("combine", CombineTask{g, affine, a.x, a.dy, nullptr,
                                              slope, offset, a.dx});
