@@ -6,6 +6,7 @@ is a function of JAX as any other, on the platform that x is on.
 """
 
 import ctypes
+import math
 import os
 
 # Not all of the GPU's memory is for JAX.
@@ -19,6 +20,8 @@ import numpy as np
 from benchmarks.gpu.library import ACTIVATIONS
 from benchmarks.gpu.library import OPERATIONS
 from benchmarks.gpu.library import SOURCES
+from benchmarks.gpu.library import View
+from benchmarks.gpu.library import scratch_bytes
 
 LIBRARY = SOURCES / "build" / "jax" / "libkeras_norms_jax.so"
 
@@ -59,14 +62,23 @@ def call(
         },
         "kActivation": {"activation": np.int64(ACTIVATIONS.index(function))},
     }
-    found = jax.ffi.ffi_call(
+    sizes = x.shape
+    view = View(
+        len(x),
+        math.prod(sizes[1:axis]),
+        channels,
+        math.prod(sizes[axis + 1 :]),
+    )
+    scratch = scratch_bytes(LIBRARY, kernel, view, x.dtype.name, groups)
+    *found, _ = jax.ffi.ffi_call(
         f"keras_norms_{kernel}",
         [
             jax.ShapeDtypeStruct(x.shape, x.dtype)
             if name == "result"
             else jax.ShapeDtypeStruct(shapes.get(name, wide), "float32")
             for name in results
-        ],
+        ]
+        + [jax.ShapeDtypeStruct((scratch,), "uint8")],
     )(
         *(
             none.get(name, jnp.zeros(0, "float32"))

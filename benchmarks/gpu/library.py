@@ -49,6 +49,16 @@ class Call(ctypes.Structure):
     )
 
 
+@functools.cache
+def scratch_bytes(path, kernel, view, dtype, groups):
+    """The bytes of scratch memory that a kernel needs at most."""
+    function = ctypes.CDLL(str(path)).keras_norms_scratch_bytes
+    function.argtypes = [ctypes.c_char_p, ctypes.POINTER(Call)]
+    function.restype = ctypes.c_int64
+    call = Call(**view._asdict(), type=TYPES[dtype], groups=groups)
+    return function(kernel.encode(), call)
+
+
 class Kernels:
     """The kernels on arrays of a `memory`.
 

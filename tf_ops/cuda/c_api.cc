@@ -4,9 +4,18 @@
 
 #include "../contract/operations.h"
 #include "driver.h"
+#include "scratch.h"
 
 namespace keras_norms {
 namespace {
+
+CommonArguments CommonArgumentsOf(const KerasNormsCall& call) {
+  return {{call.rows, call.outer, call.channels, call.inner},
+          static_cast<Type>(call.type),
+          static_cast<Activation>(call.activation),
+          call.groups,
+          call.epsilon};
+}
 
 template <class Arguments>
 std::string Run(const KerasNormsCall& call, Device& device) {
@@ -17,12 +26,7 @@ std::string Run(const KerasNormsCall& call, Device& device) {
            " tensors. Received: " + std::to_string(call.tensor_count) + ".";
   }
   Arguments arguments;
-  static_cast<CommonArguments&>(arguments) = {
-      {call.rows, call.outer, call.channels, call.inner},
-      static_cast<Type>(call.type),
-      static_cast<Activation>(call.activation),
-      call.groups,
-      call.epsilon};
+  static_cast<CommonArguments&>(arguments) = CommonArgumentsOf(call);
   Bind(call.tensors, &arguments);
   return RunOnDevice(arguments, device);
 }
@@ -39,6 +43,17 @@ std::string Run(const std::string& kernel, const KerasNormsCall& call) {
   return "There is no operation '" + kernel + "'.";
 }
 
+int64_t ScratchOf(const std::string& kernel, const KerasNormsCall& call) {
+#define KERAS_NORMS_FOR_GPUS
+#define KERAS_NORMS_OPERATION(Name, name, ...)                         \
+  if (kernel == #name) {                                               \
+    return static_cast<int64_t>(                                       \
+        ScratchBytes<Name##Arguments>(CommonArgumentsOf(call)));       \
+  }
+#include "../contract/operations.def"
+  return -1;
+}
+
 }  // namespace
 }  // namespace keras_norms
 
@@ -46,4 +61,9 @@ const char* keras_norms_run(const char* kernel, const KerasNormsCall* call) {
   thread_local std::string error;
   error = keras_norms::Run(kernel, *call);
   return error.empty() ? nullptr : error.c_str();
+}
+
+int64_t keras_norms_scratch_bytes(const char* kernel,
+                                  const KerasNormsCall* call) {
+  return keras_norms::ScratchOf(kernel, *call);
 }

@@ -27,6 +27,11 @@ struct KerasNormsCall {
 // or the error, which is valid until this thread calls again.
 __attribute__((visibility("default"))) const char* keras_norms_run(
     const char* kernel, const KerasNormsCall* call);
+
+// Returns the bytes of scratch memory that the operation needs at most, or -1
+// if there is no such operation. Tensors, and the scratch memory, may be null.
+__attribute__((visibility("default"))) int64_t keras_norms_scratch_bytes(
+    const char* kernel, const KerasNormsCall* call);
 }
 
 #endif  // KERAS_NORMS_CUDA_C_API_H_

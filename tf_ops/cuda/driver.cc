@@ -14,9 +14,9 @@
 namespace keras_norms {
 namespace {
 
-// The kernels in one context of the driver. They are loaded on first use. A
-// failure is not remembered, because it may be temporary: too little memory, or
-// a stream that is being captured.
+// The kernels in one context of the driver. They are loaded on first use, maybe
+// while a stream is captured. A failure is not remembered, because it may be
+// temporary: too little memory.
 //
 // The lock is held while the driver loads, which may wait for work on this GPU,
 // but never while it launches, which may wait for another GPU.
@@ -87,6 +87,7 @@ class LoadedModule {
       return "No kernels were built for a GPU of compute capability " +
              std::to_string(major) + "." + std::to_string(minor) + ".";
     }
+    const RelaxedCapture relaxed(driver_);
     return driver_.ErrorOf("cuModuleLoadData", driver_.load(&module_, cubin));
   }
 

@@ -61,6 +61,8 @@ class DriverLaunch {
 // Attributes of devices, and of functions.
 constexpr int kMajor = 75, kMinor = 76, kSharedOfBlock = 97;
 constexpr int kDynamicShared = 8;
+// A mode of capturing streams, see RelaxedCapture.
+constexpr int kRelaxed = 2;
 
 class Driver {
  public:
@@ -96,6 +98,7 @@ class Driver {
                    void** parameters, void** extra);
   Result (*max_clusters)(int* clusters, Handle function,
                          const LaunchConfig* config);
+  Result (*exchange_capture_mode)(int* mode);
 
  private:
   Driver() {
@@ -115,6 +118,7 @@ class Driver {
     Find(library, "cuFuncSetAttribute", &set);
     Find(library, "cuLaunchKernelEx", &launch);
     Find(library, "cuOccupancyMaxActiveClusters", &max_clusters);
+    Find(library, "cuThreadExchangeStreamCaptureMode", &exchange_capture_mode);
   }
 
   template <class F>
@@ -126,6 +130,23 @@ class Driver {
   }
 
   std::string error_;
+};
+
+// Lets this thread load kernels while it captures a stream into a graph. Calls
+// that may wait for the GPU are refused then, unless they are declared to be no
+// part of the graph.
+class RelaxedCapture {
+ public:
+  explicit RelaxedCapture(const Driver& driver) : driver_(driver) {
+    driver_.exchange_capture_mode(&mode_);
+  }
+  ~RelaxedCapture() { driver_.exchange_capture_mode(&mode_); }
+  RelaxedCapture(const RelaxedCapture&) = delete;
+  RelaxedCapture& operator=(const RelaxedCapture&) = delete;
+
+ private:
+  const Driver& driver_;
+  int mode_ = kRelaxed;
 };
 
 }  // namespace

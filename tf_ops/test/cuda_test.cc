@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "../cpu/thread_pool.h"
-#include "../cuda/launch.h"
+#include "../cuda/scratch.h"
 #include "check_kernels.h"
 #include "emulation.h"
 #include "expect.h"
@@ -20,10 +20,24 @@ emulation::Order order;
 constexpr kn::Limits kLimits[] = {{232448, 8}, {40960, 4}, {0, 1}};
 kn::Limits limits;
 
+// Has as much scratch memory as XLA's handlers, which get it from the lowering.
+class WithinScratch : public emulation::Emulated {
+ public:
+  explicit WithinScratch(size_t most)
+      : Emulated(order, ::limits), most_(most) {}
+
+  void* Scratch(size_t bytes) override {
+    return bytes > most_ ? nullptr : Emulated::Scratch(bytes);
+  }
+
+ private:
+  const size_t most_;
+};
+
 // Runs an operation on the emulation, with the signature of a CPU's kernel.
 template <class Arguments>
 void OnEmulation(const Arguments& arguments, const kn::Workers&) {
-  emulation::Emulated device(order, limits);
+  WithinScratch device(kn::ScratchBytes<Arguments>(arguments));
   const std::string error = kn::RunOnDevice(arguments, device);
   Expect(error.empty(), error);
 }

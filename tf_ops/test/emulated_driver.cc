@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "emulation.h"
 
@@ -13,7 +14,10 @@ constexpr int kNotFound = 500;
 constexpr int kInvalidImage = 200;
 constexpr int kLaunchFailure = 719;
 
+constexpr int kUnsupportedInCapture = 900;
+
 int depth = 0;    // of the stack of contexts
+int mode = 0;     // of captures: global, of this thread, or relaxed
 int allowed = 0;  // bytes of dynamic shared memory
 
 std::string error;
@@ -71,9 +75,11 @@ DRIVER cuDeviceGetAttribute(int* value, int attribute, int) {
   }
 }
 
-// A cubin is an ELF file; PTX begins with a comment.
+// A cubin is an ELF file; PTX begins with a comment. The stream might be
+// captured.
 DRIVER cuModuleLoadData(void** module, const void* image) {
   static const char* kinds[] = {"\177ELF", "//"};
+  if (mode != 2) return kUnsupportedInCapture;
   for (const char*& kind : kinds) {
     if (std::memcmp(image, kind, std::strlen(kind)) == 0) {
       *module = &kind;
@@ -132,4 +138,9 @@ DRIVER cuOccupancyMaxActiveClusters(int* clusters, void*,
 DRIVER cuFuncSetAttribute(void*, int attribute, int value) {
   if (attribute == 8) allowed = value;
   return attribute == 8 ? 0 : 1;
+}
+
+DRIVER cuThreadExchangeStreamCaptureMode(int* exchanged) {
+  std::swap(mode, *exchanged);
+  return 0;
 }

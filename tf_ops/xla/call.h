@@ -36,13 +36,28 @@ class Call {
     }
     const std::string error = Validate(operation, attributes, shapes);
     if (!error.empty()) return error;
-    for (size_t i = 0; i < results_.size(); ++i) {
+    const size_t count = operation.outputs.size();
+    if (results_.size() < count) {
+      return std::string(operation.name) + " has " + std::to_string(count) +
+             " results. Received: " + std::to_string(results_.size()) + ".";
+    }
+    for (size_t i = 0; i < count; ++i) {
       tensors.push_back((*results_.get<ffi::AnyBuffer>(i))->untyped_data());
     }
     static_cast<CommonArguments&>(*arguments) =
         CommonArgumentsOf(*shapes[0], type(), attributes);
     Bind(tensors.data(), arguments);
     return "";
+  }
+
+  // Scratch memory is one more result, of bytes. Returns null if there is none,
+  // or if it is too small.
+  template <class Arguments>
+  void* Scratch(size_t bytes) const {
+    const size_t index = OperationOf<Arguments>().outputs.size();
+    if (results_.size() <= index) return nullptr;
+    ffi::AnyBuffer scratch = **results_.get<ffi::AnyBuffer>(index);
+    return scratch.size_bytes() < bytes ? nullptr : scratch.untyped_data();
   }
 
  private:

@@ -2,7 +2,10 @@
 // free of TensorFlow, so that JAX can call them too (`jax.ffi`).
 //
 // Arguments, results and attributes are those of ../contract/operations.def;
-// `activation` is an index into activations.def, and `epsilon` a double.
+// `activation` is an index into activations.def, and `epsilon` a double. On
+// GPUs, the last result is scratch memory, whose size ../cuda/scratch.h
+// computes. If a handler allocated it, command buffers (CUDA graphs), which run
+// many times, would use it after it is freed.
 
 #include <functional>
 #include <string>
@@ -39,7 +42,7 @@ class OnCpu {
               }) {}
 
   template <class Arguments>
-  std::string Run(const Arguments& arguments) {
+  std::string Run(const Arguments& arguments, const Call&) {
     keras_norms::Run(BestKernels(), arguments, pool_);
     return "";
   }
@@ -50,19 +53,18 @@ class OnCpu {
 
 class OnGpu {
  public:
-  OnGpu(void* stream, ffi::ScratchAllocator* scratch)
-      : stream_(stream, [scratch](size_t bytes) {
-          // XLA refuses requests for an alignment above 16, but provides more.
-          return scratch->Allocate(bytes, 16).value_or(nullptr);
-        }) {}
+  explicit OnGpu(void* stream) : stream_(stream) {}
 
   template <class Arguments>
-  std::string Run(const Arguments& arguments) {
-    return RunOnDevice(arguments, stream_);
+  std::string Run(const Arguments& arguments, const Call& call) {
+    Stream stream(stream_, [&call](size_t bytes) {
+      return call.Scratch<Arguments>(bytes);
+    });
+    return RunOnDevice(arguments, stream);
   }
 
  private:
-  Stream stream_;
+  void* stream_;
 };
 
 template <class Arguments, class On>
@@ -70,7 +72,7 @@ ffi::Error Handle(const Call& call, On on) {
   Arguments arguments;
   const std::string error = call.Read(&arguments);
   if (!error.empty()) return ffi::Error::InvalidArgument(error);
-  const std::string failure = on.Run(arguments);
+  const std::string failure = on.Run(arguments, call);
   if (failure.empty()) return ffi::Error::Success();
   return ffi::Error::Internal("keras_norms: " + failure);
 }
@@ -83,11 +85,10 @@ ffi::Error HandleOnCpu(ffi::ThreadPool threads, ffi::RemainingArgs arguments,
 }
 
 template <class Arguments>
-ffi::Error HandleOnGpu(void* stream, ffi::ScratchAllocator scratch,
-                       ffi::RemainingArgs arguments, ffi::RemainingRets results,
-                       ffi::Dictionary attributes) {
+ffi::Error HandleOnGpu(void* stream, ffi::RemainingArgs arguments,
+                       ffi::RemainingRets results, ffi::Dictionary attributes) {
   return Handle<Arguments>(Call(arguments, results, attributes),
-                           OnGpu(stream, &scratch));
+                           OnGpu(stream));
 }
 
 auto BindingOnCpu() {
@@ -101,7 +102,6 @@ auto BindingOnCpu() {
 auto BindingOnGpu() {
   return ffi::Ffi::Bind()
       .Ctx<ffi::PlatformStream<void*>>()
-      .Ctx<ffi::ScratchAllocator>()
       .RemainingArgs()
       .RemainingRets()
       .Attrs();
@@ -112,10 +112,10 @@ auto BindingOnGpu() {
 
 // The symbols are visible also in a library that hides all others, for callers
 // that register the handlers themselves. Those for GPUs end in _cuda.
-#define KERAS_NORMS_HANDLER(On, Name, target, symbol, platform)          \
+#define KERAS_NORMS_HANDLER(On, Name, target, symbol, platform, ...)     \
   _Pragma("GCC visibility push(default)") XLA_FFI_DEFINE_HANDLER_SYMBOL( \
       symbol, (keras_norms::HandleOn##On<keras_norms::Name##Arguments>), \
-      keras_norms::BindingOn##On());                                     \
+      keras_norms::BindingOn##On(), {__VA_ARGS__});                      \
   _Pragma("GCC visibility pop") KERAS_NORMS_REGISTER(target, platform, symbol)
 
 #define KERAS_NORMS_OPERATION(Name, name, ...)                           \
@@ -124,7 +124,8 @@ auto BindingOnGpu() {
 #include "../contract/operations.def"
 
 #define KERAS_NORMS_FOR_GPUS
-#define KERAS_NORMS_OPERATION(Name, name, ...) \
-  KERAS_NORMS_HANDLER(Gpu, Name, keras_norms_##name, \
-                      keras_norms_##name##_cuda, "CUDA")
+#define KERAS_NORMS_OPERATION(Name, name, ...)                  \
+  KERAS_NORMS_HANDLER(Gpu, Name, keras_norms_##name,            \
+                      keras_norms_##name##_cuda, "CUDA",        \
+                      xla::ffi::Traits::kCmdBufferCompatible)
 #include "../contract/operations.def"

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "../cuda/scratch.h"
 #include "../tensorflow/attributes.h"
 #include "tensorflow/compiler/tf2xla/shape_util.h"
 #include "tensorflow/compiler/tf2xla/xla_op_kernel.h"
@@ -26,7 +27,9 @@ using tensorflow::TensorShape;
 using tensorflow::XlaOpKernel;
 using tensorflow::XlaOpKernelContext;
 
-template <class Arguments>
+// `kScratch` computes the bytes of scratch memory of handlers for GPUs. It is
+// null for CPUs.
+template <class Arguments, size_t (*kScratch)(const CommonArguments&)>
 class Lowering : public XlaOpKernel {
  public:
   explicit Lowering(OpKernelConstruction* construction)
@@ -57,6 +60,12 @@ class Lowering : public XlaOpKernel {
               TensorShape(SizesOf(spec.extent, sizes, attributes_)), &result));
       results.push_back(result);
     }
+    if (kScratch != nullptr) {
+      const size_t bytes = kScratch(CommonArgumentsOf(
+          sizes, TypeOf(context->input_type(0)), attributes_));
+      results.push_back(xla::ShapeUtil::MakeShape(
+          xla::U8, {static_cast<int64_t>(bytes)}));
+    }
     xla::XlaOp batch;
     OP_REQUIRES_OK(context, DynamicBatch(operands[0], &batch));
     for (xla::XlaOp& operand : operands) {
@@ -82,7 +91,7 @@ class Lowering : public XlaOpKernel {
         shapes, Dictionary(), false, {}, nullptr,
         xla::CustomCallSchedule::SCHEDULE_NONE,
         xla::CustomCallApiVersion::API_VERSION_TYPED_FFI);
-    for (size_t i = 0; i < results.size(); ++i) {
+    for (size_t i = 0; i < operation_.outputs.size(); ++i) {
       xla::XlaOp result = single ? call : xla::GetTupleElement(call, i);
       if (batch.valid() && HasBatch(operation_.outputs[i].extent)) {
         result = xla::SetDimensionSize(result, batch, 0);
@@ -203,7 +212,7 @@ class Lowering : public XlaOpKernel {
 #define KERAS_NORMS_OPERATION(Operation, ...)                  \
   REGISTER_KERNEL_BUILDER(                                     \
       Name("KerasNorms>" #Operation).Device("XLA_CPU_JIT"),    \
-      Lowering<Operation##Arguments>);
+      Lowering<Operation##Arguments, nullptr>);
 #include "../contract/operations.def"
 
 #define KERAS_NORMS_FOR_GPUS
@@ -213,7 +222,7 @@ class Lowering : public XlaOpKernel {
           .Device("XLA_GPU_JIT")                                           \
           .TypeConstraint("T", {tensorflow::DT_FLOAT, tensorflow::DT_HALF, \
                                 tensorflow::DT_BFLOAT16}),                 \
-      Lowering<Operation##Arguments>);
+      Lowering<Operation##Arguments, ScratchBytes<Operation##Arguments>>);
 #include "../contract/operations.def"
 
 }  // namespace
