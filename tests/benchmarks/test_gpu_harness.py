@@ -1,10 +1,8 @@
 """benchmarks/gpu on the emulation: what it finds, and what the driver says."""
 
 import ctypes
-import fcntl
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -16,10 +14,9 @@ from benchmarks.gpu import cases
 from benchmarks.gpu import check
 from benchmarks.gpu import library
 from benchmarks.gpu import oracles
-from tf_ops.cuda import nvrtc
+from tests.benchmarks.gpu_build import BUILD
 
 ROOT = pathlib.Path(__file__).parents[2]
-BUILD = ROOT / "tf_ops" / "build" / "test"
 LIBRARY = BUILD / "gpu" / library.LIBRARY.name
 CASE = cases.Case(cases.View(2, 6, 8, 1), "bfloat16", "silu", (2,))
 
@@ -43,26 +40,6 @@ else:
     print("ran:", arrays["count"][:8].view("float32"))
 """
 RAN = "ran: [3. 3.]"
-
-
-@pytest.fixture(scope="module")
-def built():
-    """The library and the emulated driver, by one process at a time."""
-    tools = shutil.which("g++") and shutil.which("make")
-    if not tools or nvrtc.library() is None:
-        pytest.skip("no compiler for the kernels: g++, make and NVRTC")
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        subprocess.run(
-            [
-                *("make", f"-j{os.cpu_count()}", "-C", ROOT / "tf_ops"),
-                *("gpu", "emulated", f"PYTHON={sys.executable}"),
-                *(f"OUT={BUILD}", "GPUS=sm_80 sm_90 compute_90"),
-            ],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
 
 
 def python(*arguments, driver=BUILD / "emulated", capability=90, clusters=1):
@@ -92,7 +69,7 @@ def called(kernel="moments", dtype="float32", grows=True, **how):
     return python("-c", CALL, str(LIBRARY), kernel, dtype, how_far, **how)
 
 
-@pytest.mark.usefixtures("built")
+@pytest.mark.usefixtures("gpu_library")
 # Without and with what Hopper brought, and on a part of it that has no room
 # for clusters.
 @pytest.mark.parametrize(
@@ -108,20 +85,20 @@ def test_the_kernels_are_right(capability, clusters):
     assert " results checked, 0 failures, seed " in printed
 
 
-@pytest.mark.usefixtures("built")
+@pytest.mark.usefixtures("gpu_library")
 @pytest.mark.parametrize("capability", [87, 90, 120])
 def test_code_for_a_gpu_is_found(capability):
     assert called(capability=capability) == RAN
 
 
-@pytest.mark.usefixtures("built")
+@pytest.mark.usefixtures("gpu_library")
 def test_a_gpu_that_nothing_was_built_for():
     assert called(capability=60) == (
         "No kernels were built for a GPU of compute capability 6.0."
     )
 
 
-@pytest.mark.usefixtures("built")
+@pytest.mark.usefixtures("gpu_library")
 def test_no_driver():
     try:
         ctypes.CDLL("libcuda.so.1")
@@ -135,7 +112,7 @@ def test_no_driver():
     )
 
 
-@pytest.mark.usefixtures("built")
+@pytest.mark.usefixtures("gpu_library")
 def test_scratch():
     # 16 bytes for each channel of each row.
     assert called(grows=False) == (
@@ -144,7 +121,7 @@ def test_scratch():
     assert called() == RAN
 
 
-@pytest.mark.usefixtures("built")
+@pytest.mark.usefixtures("gpu_library")
 def test_what_there_is_no_kernel_for():
     assert called("norms") == "There is no operation 'norms'."
     assert called(dtype="float64") == (

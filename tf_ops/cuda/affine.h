@@ -10,6 +10,7 @@
 namespace {
 
 using keras_norms::AffinePointers;
+using keras_norms::Divisor;
 
 // The parameters of the column of a thread, in registers.
 template <int V>
@@ -48,7 +49,7 @@ struct AffineParams {
                                       const AffinePointers& from,
                                       const ThreadMap& map,
                                       const float* statistics, float (&to)[V]) {
-    const int size = from.group_size;
+    const Divisor& size = from.group_size;
     if (size == 0) {
       return LoadChannels(g, statistics + map.row * g.channels + map.channel,
                           to);

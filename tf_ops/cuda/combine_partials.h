@@ -10,7 +10,15 @@
 
 namespace {
 
+using keras_norms::Divisor;
 using keras_norms::PoolGeometry;
+
+// The quotient also of numbers above 2^31, which are rare.
+KERAS_NORMS_DEVICE long long Quotient(long long number,
+                                      const Divisor& divisor) {
+  if (number < 0x80000000LL) return static_cast<int>(number) / divisor;
+  return number / static_cast<int>(divisor);
+}
 
 // The result that a thread works on, and its number among the threads that
 // share the result. Adjacent threads have adjacent results.
@@ -31,9 +39,8 @@ struct GroupPartials {
   int count;
 
   KERAS_NORMS_DEVICE GroupPartials(const PoolGeometry& g, long long result) {
-    const int groups = g.channels / g.group_size;
-    row = result / groups;
-    channel = static_cast<int>(result % groups) * g.group_size;
+    row = Quotient(result, g.groups);
+    channel = static_cast<int>(result - row * g.groups) * g.group_size;
     count = row < g.rows ? g.chunks * g.group_size : 0;
   }
 
@@ -71,7 +78,7 @@ KERAS_NORMS_DEVICE void ForEachPartial(const PoolGeometry& g,
 }
 
 KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolMomentsTask& task) {
-  KERAS_NORMS_SHARED(DoubleMoments, shared, kReduceSize<1>);
+  KERAS_NORMS_SHARED(DoubleMoments, shared, kThreads);
   const PoolGeometry& g = task.geometry;
   const ResultThread thread(g);
   const GroupPartials group(g, thread.result);
@@ -117,7 +124,7 @@ KERAS_NORMS_DEVICE void PoolMoments(const keras_norms::PoolMomentsTask& task) {
 // gamma is a factor of the sums, and the sums without it are the gradients of
 // gamma and beta.
 KERAS_NORMS_DEVICE void PoolSums(const keras_norms::PoolSumsTask& task) {
-  KERAS_NORMS_SHARED(DoubleSums, shared, kReduceSize<1>);
+  KERAS_NORMS_SHARED(DoubleSums, shared, kThreads);
   const PoolGeometry& g = task.geometry;
   const ResultThread thread(g);
   const GroupPartials group(g, thread.result);
@@ -164,18 +171,18 @@ KERAS_NORMS_DEVICE void PoolSums(const keras_norms::PoolSumsTask& task) {
 // channel.
 KERAS_NORMS_DEVICE void AffineGradient(
     const keras_norms::AffineGradientTask& task) {
-  KERAS_NORMS_SHARED(DoubleSums, shared, kReduceSize<1>);
+  KERAS_NORMS_SHARED(DoubleSums, shared, kThreads);
   const PoolGeometry& g = task.geometry;
   const ResultThread thread(g);
   const int channel = static_cast<int>(thread.result);
-  const int groups = g.channels / g.group_size;
   const long long count = channel < g.channels ? g.rows * g.chunks : 0;
   DoubleSums sums[1] = {};
   const auto index = [&](long long i) { return i * g.channels + channel; };
   ForEachPartial(
       g, thread, count, task.partials, index,
       [&](long long i, const SumsPartial& partial) {
-        const long long group = i / g.chunks * groups + channel / g.group_size;
+        const long long group =
+            Quotient(i, g.chunks) * g.groups + channel / g.group_size;
         const double residual = task.residual[group];
         const double sum_g_centered =
             partial.sum_g_centered - residual * partial.sum_g;

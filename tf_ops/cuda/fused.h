@@ -3,9 +3,8 @@
 // memory of one block, the blocks of a cluster share it and read each other's
 // moments.
 //
-// A block has the columns of whole groups. Before the cached vectors, its
-// dynamic shared memory holds kReduceSize<V> partials: first those of
-// BlockReduce, then the moments of the block's channels.
+// A block has the columns of whole groups. Its dynamic shared memory holds the
+// slots of ColumnSums, and then the cached vectors.
 
 #ifndef KERAS_NORMS_CUDA_FUSED_H_
 #define KERAS_NORMS_CUDA_FUSED_H_
@@ -15,6 +14,7 @@
 
 namespace {
 
+using keras_norms::Divisor;
 using keras_norms::kMaxCluster;
 
 struct GroupStatistics {
@@ -26,17 +26,16 @@ struct GroupStatistics {
 // The groups of channels that a block has.
 struct BlockOfGroups {
   int threads;
-  int group_size;
+  const Divisor& group_size;
   int groups;
   int channel;  // the first
 
   KERAS_NORMS_DEVICE BlockOfGroups(const Geometry& g, const ThreadMap& map,
-                                   int group_size)
-      : threads(g.columns * g.column_threads), group_size(group_size) {
-    const int channels = g.columns * g.column_channels;
-    groups = channels / group_size;
-    channel = map.channel / channels * channels;
-  }
+                                   const Divisor& group_size)
+      : threads(g.row_threads),
+        group_size(group_size),
+        groups(g.columns * g.column_channels / group_size),
+        channel(map.tile * g.columns * g.column_channels) {}
 
   // The index of the first group in statistics of [rows, groups].
   KERAS_NORMS_DEVICE long long FirstGroup(const Geometry& g,
@@ -52,50 +51,74 @@ struct BlockOfGroups {
   }
 };
 
-// Merges the partials of a block's channels into those of its groups. Adjacent
-// threads share a group.
-template <class P>
-KERAS_NORMS_DEVICE void PoolGroups(const P* channels, int group_size,
-                                   int block_groups, int threads, P* groups,
-                                   P* shared) {
-  int group_threads = 1;
-  while (group_threads < group_size &&
-         group_threads * 2 * block_groups <= threads) {
-    group_threads *= 2;
-  }
-  const int thread_in_group = Thread() % group_threads;
-  for (int first = 0; first < block_groups; first += threads / group_threads) {
-    const int group = first + Thread() / group_threads;
-    // The last threads have no group if group_threads does not divide
-    // `threads`. They take part in the barriers of BlockReduce.
-    const bool has_group = Thread() / group_threads < threads / group_threads &&
-                           group < block_groups;
-    P mine[1] = {};
-    if (has_group) {
-      for (int i = thread_in_group; i < group_size; i += group_threads) {
-        Merge(&mine[0], channels[group * group_size + i]);
-      }
+// The shared memory of AddGroups.
+template <int V>
+constexpr int kGroupSlots = V * kThreads / 4;
+
+// Adds the sums of the channels of each group of the block, and calls
+// use(group, sum) once for each group. Eight threads share a large group.
+template <int V, class U>
+KERAS_NORMS_DEVICE void AddGroups(const ColumnSums<V>& columns,
+                                  const BlockOfGroups& block, Sums* shared,
+                                  const U& use) {
+  constexpr int kParts = 8;
+  const int size = block.group_size;
+  const int parts = size < 2 * kParts ? 1 : kParts;
+  for (int i = Thread(); i < block.groups * parts; i += block.threads) {
+    const int group = parts == 1 ? i : i / kParts;
+    const int part = parts == 1 ? 0 : i % kParts;
+    Sums sum = {};
+    for (int c = part; c < size; c += parts) {
+      Add(&sum, columns.OfChannel(group * size + c));
     }
-    BlockReduce(mine, thread_in_group, group_threads, 1, shared);
-    if (has_group && thread_in_group == 0) groups[group] = mine[0];
+    if (parts == 1) {
+      use(group, sum);
+    } else {
+      shared[i] = sum;
+    }
+  }
+  if (parts == 1) return;
+  Barrier();
+  for (int group = Thread(); group < block.groups; group += block.threads) {
+    Sums sum = {};
+    KERAS_NORMS_UNROLL
+    for (int part = 0; part < kParts; ++part) {
+      Add(&sum, shared[group * kParts + part]);
+    }
+    use(group, sum);
   }
 }
 
-// The partials of one group in all blocks of the cluster, merged.
-template <class P>
-KERAS_NORMS_DEVICE P MergedOverBlocks(const P* group, int blocks) {
+// Calls use(rank, partial) for what the blocks of the cluster have at `here`,
+// in the order of their ranks.
+template <class P, class U>
+KERAS_NORMS_DEVICE void ForEachRank(const P* here, int blocks, const U& use) {
   // All reads are in flight at once.
   P ranks[kMaxCluster];
   KERAS_NORMS_UNROLL
   for (int rank = 0; rank < kMaxCluster; ++rank) {
-    if (rank < blocks) ranks[rank] = *Peer(group, rank);
+    if (rank < blocks) ranks[rank] = *Peer(here, rank);
   }
-  P all = ranks[0];
   KERAS_NORMS_UNROLL
-  for (int rank = 1; rank < kMaxCluster; ++rank) {
-    if (rank < blocks) Merge(&all, ranks[rank]);
+  for (int rank = 0; rank < kMaxCluster; ++rank) {
+    if (rank < blocks) use(rank, ranks[rank]);
   }
-  return all;
+}
+
+// The moments of one group in all blocks of the cluster, about the pivot of the
+// first block. Only the last blocks can be empty.
+KERAS_NORMS_DEVICE MomentsPartial MomentsOverBlocks(const MomentsPartial* group,
+                                                    int blocks) {
+  float count = 0, pivot = 0;
+  Sums about = {};
+  ForEachRank(group, blocks, [&](int rank, const MomentsPartial& partial) {
+    if (rank == 0) pivot = partial.pivot;
+    const float difference = (partial.pivot - pivot) + partial.centered_mean;
+    const float sum = partial.count * difference;
+    count += partial.count;
+    Add(&about, {sum, partial.squares + sum * difference});
+  });
+  return MomentsOf(count, pivot, about);
 }
 
 KERAS_NORMS_DEVICE void BarrierOfBlocks(int blocks) {
@@ -108,18 +131,16 @@ KERAS_NORMS_DEVICE void BarrierOfBlocks(int blocks) {
 
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
-  KERAS_NORMS_SHARED(MomentsPartial, shared, kReduceSize<1>);
+  KERAS_NORMS_SHARED(Sums, shared, kGroupSlots<V>);
   KERAS_NORMS_SHARED(MomentsPartial, groups, kThreads);
   KERAS_NORMS_SHARED(GroupStatistics, statistics, kThreads);
   const Geometry& g = task.geometry;
   const ThreadMap map(g, Block());
   const BlockOfGroups block(g, map, task.affine.group_size);
-  MomentsPartial* const reduce_buffer =
-      reinterpret_cast<MomentsPartial*>(DynamicShared());
+  Sums* const slots = reinterpret_cast<Sums*>(DynamicShared());
   Pack<T, V>* const cached =
-      reinterpret_cast<Pack<T, V>*>(reduce_buffer + kReduceSize<V>) + Thread();
+      reinterpret_cast<Pack<T, V>*>(slots + ColumnSums<V>::kSlots) + Thread();
 
-  MomentsPartial partials[V];
   {
     Pack<T, V>* next = cached;
     const MomentsAccumulator<T, V> moments(g, map, {}, task.x,
@@ -127,31 +148,41 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
                                              *next = x;
                                              next += block.threads;
                                            });
+    ColumnSums<V> columns(g, map, slots);
+    Sums sums[V];
     KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) partials[j] = moments.Partial(j);
+    for (int j = 0; j < V; ++j) sums[j] = moments.Total(j);
+    columns.Add(sums);
+    AddGroups(columns, block, shared, [&](int t, const Sums& total) {
+      groups[t].pivot = MeanOf(total);
+      groups[t].count = total.first;
+    });
+    Barrier();
+    KERAS_NORMS_UNROLL
+    for (int j = 0; j < V; ++j) {
+      sums[j] = moments.About(groups[block.GroupOf(g, map, j)].pivot, j);
+    }
+    columns.Add(sums);
+    AddGroups(columns, block, shared, [&](int t, const Sums& about) {
+      groups[t] = MomentsOf(groups[t].count, groups[t].pivot, about);
+    });
   }
-  ReduceColumns(g, map, partials, reduce_buffer);
-  if (map.thread_in_column == 0) {
-    StoreColumns(g, partials, reduce_buffer + map.channel - block.channel);
-  }
-  Barrier();
-  PoolGroups(reduce_buffer, block.group_size, block.groups, block.threads,
-             groups, shared);
   BarrierOfBlocks(g.chunks);
 
   for (int t = Thread(); t < block.groups; t += block.threads) {
-    const MomentsPartial all = MergedOverBlocks(&groups[t], g.chunks);
-    const double mean = static_cast<double>(all.pivot) + all.centered_mean;
-    const double variance = static_cast<double>(all.squares) / all.count;
-    const float rounded = static_cast<float>(mean);
-    statistics[t] = {rounded, static_cast<float>(mean - rounded),
-                     static_cast<float>(1.0 / sqrt(variance + task.epsilon))};
+    const MomentsPartial all = MomentsOverBlocks(&groups[t], g.chunks);
+    const float mean = all.pivot + all.centered_mean;
+    const float variance = all.squares / all.count;
+    // The pivot is the mean of the first block, so the rest is exact if it is
+    // larger than the difference, and tiny otherwise.
+    statistics[t] = {mean, (all.pivot - mean) + all.centered_mean,
+                     1.0f / sqrtf(variance + task.epsilon)};
     // All blocks of a cluster compute the same statistics. The first writes
     // them.
     if (map.chunk != 0) continue;
     const long long i = block.FirstGroup(g, map) + t;
-    task.mean[i] = statistics[t].mean;
-    task.variance[i] = static_cast<float>(variance);
+    task.mean[i] = mean;
+    task.variance[i] = variance;
     task.residual[i] = statistics[t].residual;
     task.rstd[i] = statistics[t].rstd;
   }

@@ -21,20 +21,19 @@ struct GroupSlope {
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void FusedGradient(
     const keras_norms::FusedGradientTask& task) {
-  KERAS_NORMS_SHARED(SumsPartial, shared, kReduceSize<1>);
-  KERAS_NORMS_SHARED(SumsPartial, groups, kThreads);
+  KERAS_NORMS_SHARED(Sums, shared, kGroupSlots<V>);
+  KERAS_NORMS_SHARED(Sums, groups, kThreads);
   KERAS_NORMS_SHARED(GroupSlope, slopes, kThreads);
   const Geometry& g = task.geometry;
   const ThreadMap map(g, Block());
   const BlockOfGroups block(g, map, task.affine.group_size);
-  SumsPartial* const reduce_buffer =
-      reinterpret_cast<SumsPartial*>(DynamicShared());
+  Sums* const slots = reinterpret_cast<Sums*>(DynamicShared());
   Pack<T, V>* const cached =
-      reinterpret_cast<Pack<T, V>*>(reduce_buffer + kReduceSize<V>) + Thread();
+      reinterpret_cast<Pack<T, V>*>(slots + ColumnSums<V>::kSlots) + Thread();
   const AffineParams<V> affine(g, task.affine, map);
   const F f(task.affine.activation);
 
-  SumsPartial partials[V] = {};
+  Sums sums[V] = {};
   {
     Pack<T, V>* next = cached;
     ForEachStep<kStepsPerBatch<T, V, 2>>(
@@ -56,39 +55,41 @@ KERAS_NORMS_DEVICE void FusedGradient(
             affine.Gradient(f, centered, dy[i], gradient);
             KERAS_NORMS_UNROLL
             for (int j = 0; j < V; ++j) {
-              Merge(&partials[j], {gradient[j], gradient[j] * centered[j]});
+              Add(&sums[j], {gradient[j], gradient[j] * centered[j]});
             }
           }
         });
   }
-  ReduceColumns(g, map, partials, reduce_buffer);
-  if (map.writes(g)) {
-    StoreColumns(g, partials, task.partials + map.PartialIndex(g));
+  ColumnSums<V> columns(g, map, slots);
+  columns.Add(sums);
+  if (map.thread_in_column == 0) {
+    StorePartials(g, columns, task.partials + map.PartialIndex(g));
     // scale is rstd gamma, so sums of groups are weighted by gamma. The last
     // blocks of a cluster may have no steps, and no scale.
     KERAS_NORMS_UNROLL
     for (int j = 0; j < V; ++j) {
+      if (j >= g.column_channels) break;
       const float scale = map.steps > 0 ? affine.scale[j] : 0.0f;
-      partials[j].sum_g *= scale;
-      partials[j].sum_g_centered *= scale;
+      columns.At(j).first *= scale;
+      columns.At(j).second *= scale;
     }
-    StoreColumns(g, partials, reduce_buffer + map.channel - block.channel);
   }
   Barrier();
-  PoolGroups(reduce_buffer, block.group_size, block.groups, block.threads,
-             groups, shared);
+  AddGroups(columns, block, shared,
+            [&](int t, const Sums& sum) { groups[t] = sum; });
   BarrierOfBlocks(g.chunks);
 
   for (int t = Thread(); t < block.groups; t += block.threads) {
-    const SumsPartial all = MergedOverBlocks(&groups[t], g.chunks);
+    Sums all = {};
+    ForEachRank(&groups[t], g.chunks,
+                [&](int, const Sums& sum) { Add(&all, sum); });
     const long long i = block.FirstGroup(g, map) + t;
-    const double rstd = task.affine.scale[i];
-    const double residual = task.affine.shift[i];
-    const double slope = -rstd * rstd *
-                         (all.sum_g_centered - residual * all.sum_g) /
-                         task.group_elements;
-    const double offset = -all.sum_g / task.group_elements - slope * residual;
-    slopes[t] = {static_cast<float>(slope), static_cast<float>(offset)};
+    const float rstd = task.affine.scale[i];
+    const float residual = task.affine.shift[i];
+    const float slope = -rstd * rstd * (all.second - residual * all.first) *
+                        task.reciprocal_elements;
+    slopes[t] = {slope,
+                 -all.first * task.reciprocal_elements - slope * residual};
   }
   // The threads of this block read all slopes, and no block may exit while
   // another one reads its groups.

@@ -59,9 +59,8 @@ inline FusedPlan MakeFusedPlan(const View& view, int width, int64_t group_size,
       std::lcm(group_size, column_channels) / column_channels, total_columns,
       std::max<int64_t>(CeilDiv(min_steps * kThreads, vectors),
                         g.channels_last ? 8 : 1));
-  const int64_t reduce_size = width * kThreads / 2;  // kReduceSize
   const int64_t block_channels = columns * column_channels;
-  if (columns == 0 || block_channels > reduce_size ||
+  if (columns == 0 || columns > kThreads / 2 ||
       block_channels / group_size > kThreads) {
     return plan;
   }
@@ -70,12 +69,13 @@ inline FusedPlan MakeFusedPlan(const View& view, int width, int64_t group_size,
   const int64_t threads = std::min<int64_t>(kThreads / columns, g.span_vectors);
   g.column_threads =
       static_cast<int>(g.channels_last ? threads : FloorPowerOfTwo(threads));
+  g.row_threads = g.columns * g.column_threads;
   g.block_rows = 1;
   // Half of the shared memory, so that one block reads while another writes.
-  const int64_t reduce_bytes = reduce_size * sizeof(MomentsPartial);
+  const int64_t slot_bytes = width * kThreads * sizeof(Sums);
+  const int64_t step_bytes = int64_t{16} * tensors * g.row_threads;
   const int64_t max_steps =
-      (limits.shared / 2 - kFusedStaticBytes - reduce_bytes) /
-      (16 * tensors * g.columns * g.column_threads);
+      (limits.shared / 2 - kFusedStaticBytes - slot_bytes) / step_bytes;
   if (max_steps < 1) return plan;
   const int64_t steps = g.spans * CeilDiv(g.span_vectors, g.column_threads);
   int64_t cluster = 1;
@@ -90,9 +90,7 @@ inline FusedPlan MakeFusedPlan(const View& view, int width, int64_t group_size,
   if (g.chunks > cluster || cached > max_steps) return plan;
   g.chunks = static_cast<int>(cluster);  // the last ones may be empty
   plan.cluster = g.chunks;
-  plan.shared = static_cast<int>(reduce_bytes +
-                                 16 * tensors * cached * g.columns *
-                                     g.column_threads);
+  plan.shared = static_cast<int>(slot_bytes + cached * step_bytes);
   return plan;
 }
 

@@ -31,7 +31,8 @@
 
 // `blocks` is the least number of blocks that must fit on a multiprocessor.
 // Three of them keep memory busy while some reduce. It is two where three would
-// spill registers, and always on sm_70 (device.h).
+// spill registers, in the fused kernels, which leave shared memory for two, and
+// always on sm_70 (device.h).
 #define KERAS_NORMS_MOMENTS(form, T, V, blocks)                      \
   KERAS_NORMS_KERNEL(keras_norms_moments_##form, blocks,             \
                      keras_norms::MomentsTask) {                     \
@@ -54,19 +55,19 @@
     GradientCombine<T, V, F>(task);                                  \
   }
 
-#define KERAS_NORMS_FUSED(form, name, T, V, F, blocks)               \
-  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_##name, blocks,      \
+#define KERAS_NORMS_FUSED(form, name, T, V, F)                       \
+  KERAS_NORMS_KERNEL(keras_norms_fused_##form##_##name, 2,           \
                      keras_norms::FusedTask) {                       \
     Fused<T, V, F>(task);                                            \
   }                                                                  \
-  KERAS_NORMS_KERNEL(keras_norms_fused_gradient_##form##_##name,     \
-                     blocks, keras_norms::FusedGradientTask) {       \
+  KERAS_NORMS_KERNEL(keras_norms_fused_gradient_##form##_##name, 2,  \
+                     keras_norms::FusedGradientTask) {               \
     FusedGradient<T, V, F>(task);                                    \
   }
 
 #define KERAS_NORMS_NARROW_FORM(form, T)                             \
   KERAS_NORMS_MOMENTS(form, T, 1, 3)                                 \
-  KERAS_NORMS_APPLY(form, identity, T, 1, Identity, 3)               \
+  KERAS_NORMS_APPLY(form, identity, T, 1, Identity, 2)               \
   KERAS_NORMS_APPLY(form, any, T, 1, Any, 3)                         \
   KERAS_NORMS_GRADIENTS(form, identity, T, 1, Identity, 3)           \
   KERAS_NORMS_GRADIENTS(form, any, T, 1, Any, 3)
@@ -74,18 +75,18 @@
 #define KERAS_NORMS_WIDE_FORM(form, T, V, blocks)                    \
   KERAS_NORMS_MOMENTS(form, T, V, blocks)                            \
   KERAS_NORMS_APPLY(form, identity, T, V, Identity, 3)               \
-  KERAS_NORMS_APPLY(form, any, T, V, Any, 3)                         \
+  KERAS_NORMS_APPLY(form, any, T, V, Any, blocks)                    \
   KERAS_NORMS_GRADIENTS(form, identity, T, V, Identity, 3)           \
   KERAS_NORMS_GRADIENTS(form, any, T, V, Any, blocks)                \
-  KERAS_NORMS_FUSED(form, identity, T, V, Identity, blocks)          \
-  KERAS_NORMS_FUSED(form, any, T, V, Any, blocks)
+  KERAS_NORMS_FUSED(form, identity, T, V, Identity)                  \
+  KERAS_NORMS_FUSED(form, any, T, V, Any)
 
 // The common activations have separate kernels at 16 bits, where the loops of
 // all activations are limited by instructions instead of memory.
 #define KERAS_NORMS_COMMON(form, name, T, V, F, blocks)              \
   KERAS_NORMS_APPLY(form, name, T, V, F, blocks)                     \
   KERAS_NORMS_GRADIENTS(form, name, T, V, F, blocks)                 \
-  KERAS_NORMS_FUSED(form, name, T, V, F, blocks)
+  KERAS_NORMS_FUSED(form, name, T, V, F)
 
 KERAS_NORMS_NARROW_FORM(float, Float)
 KERAS_NORMS_NARROW_FORM(half, Half)

@@ -93,9 +93,10 @@ std::string RunOnDevice(const GroupNormArguments& a, Device& device) {
   const FusedPlan plan = launcher.PlanFused("fused", a.view, affine, 1);
   if (plan.cluster > 0) {
     launcher.Fused("fused", plan,
-                   FusedTask{plan.geometry, affine, a.x, a.y, a.epsilon,
-                             Floats(a.mean), Floats(a.variance),
-                             Floats(a.residual), Floats(a.rstd)});
+                   FusedTask{plan.geometry, affine, a.x, a.y,
+                             static_cast<float>(a.epsilon), Floats(a.mean),
+                             Floats(a.variance), Floats(a.residual),
+                             Floats(a.rstd)});
     return launcher.error();
   }
   MomentsPartial* const partials = launcher.Partials<MomentsPartial>(g);
@@ -132,7 +133,8 @@ std::string RunOnDevice(const GroupNormGradientArguments& a, Device& device) {
         launcher.Partials<SumsPartial>(plan.geometry);
     launcher.Fused(fused, plan,
                    FusedGradientTask{plan.geometry, affine, a.x, a.dy, a.dx,
-                                     partials, group_elements});
+                                     partials,
+                                     static_cast<float>(1 / group_elements)});
     affine_gradient(plan.geometry, partials);
     return launcher.error();
   }

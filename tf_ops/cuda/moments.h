@@ -1,9 +1,9 @@
-// The first pass: partial moments of each channel of each chunk. The functions
-// that reduce and store the partials of a column serve the gradient, too.
+// The first pass: partial moments of each channel of each chunk.
 
 #ifndef KERAS_NORMS_CUDA_MOMENTS_H_
 #define KERAS_NORMS_CUDA_MOMENTS_H_
 
+#include "column_sums.h"
 #include "partials.h"
 #include "tasks.h"
 #include "thread_map.h"
@@ -46,12 +46,17 @@ class MomentsAccumulator {
         });
   }
 
-  KERAS_NORMS_DEVICE MomentsPartial Partial(int j) const {
-    const float count = count_ == 0 ? 1.0f : count_;
-    const float centered_mean = sum_[j] / count;
-    const float squares = squares_[j] - sum_[j] * centered_mean;
-    return {pivot_[j], centered_mean, squares < 0 ? 0.0f : squares,
-            static_cast<float>(count_)};
+  // The number of the values of element j, and their sum.
+  KERAS_NORMS_DEVICE Sums Total(int j) const {
+    const float count = static_cast<float>(count_);
+    return {count, count * pivot_[j] + sum_[j]};
+  }
+
+  // The sums of x - center and of its square.
+  KERAS_NORMS_DEVICE Sums About(float center, int j) const {
+    const float difference = pivot_[j] - center;
+    const float sum = count_ * difference + sum_[j];
+    return {sum, squares_[j] + difference * (sum_[j] + sum)};
   }
 
  private:
@@ -81,57 +86,50 @@ class MomentsAccumulator {
   int count_ = 0;
 };
 
-// Reduces the partials of the threads of a column into its first thread. If the
-// channels are last, partials[j] belongs to channel j of the column. If they
-// are first, all elements of a vector belong to one channel, and partials[0] is
-// the result.
-template <int V, class P>
-KERAS_NORMS_DEVICE void ReduceColumns(const Geometry& g, const ThreadMap& map,
-                                      P (&partials)[V], P* shared) {
-  if (g.channels_last) {
-    // At most half of the threads of each row write to shared memory at a time.
-    // The slots of the other half are skipped, so that kReduceSize<V> slots are
-    // enough for all rows of the block.
-    const int row_threads = g.columns * g.column_threads;
-    const int unused_slots = row_threads - g.columns * (g.column_threads / 2);
-    return BlockReduce(partials, map.thread_in_column, g.column_threads,
-                       map.thread_stride, shared,
-                       Thread() / row_threads * unused_slots);
-  }
-  P channel[1] = {partials[0]};
-  KERAS_NORMS_UNROLL
-  for (int j = 1; j < V; ++j) Merge(&channel[0], partials[j]);
-  BlockReduce(channel, map.thread_in_column, g.column_threads,
-              map.thread_stride, shared);
-  partials[0] = channel[0];
+// The mean of values with these totals, or 0 if there is none.
+KERAS_NORMS_DEVICE float MeanOf(const Sums& total) {
+  return total.first == 0 ? 0.0f : FastDivide(total.second, total.first);
 }
 
-// Stores the results of ReduceColumns. The first thread of a column calls it.
-template <int V, class P>
-KERAS_NORMS_DEVICE void StoreColumns(const Geometry& g, const P (&partials)[V],
-                                     P* to) {
-  KERAS_NORMS_UNROLL
-  for (int j = 0; j < V; ++j) {
-    if (j < g.column_channels) to[j] = partials[j];
-  }
+// The moments of `count` values from their sums about `center`.
+KERAS_NORMS_DEVICE MomentsPartial MomentsOf(float count, float center,
+                                            const Sums& about) {
+  const float centered_mean =
+      count == 0 ? 0.0f : FastDivide(about.first, count);
+  const float squares = about.second - about.first * centered_mean;
+  return {center, centered_mean, squares < 0 ? 0.0f : squares, count};
 }
 
-// Reads x once: 1R.
+// Reads x once: 1R. The threads of a column first add their totals, and then
+// their sums about the mean of the column in this chunk.
 template <class T, int V>
 KERAS_NORMS_DEVICE void Moments(const keras_norms::MomentsTask& task) {
-  KERAS_NORMS_SHARED(MomentsPartial, shared, kReduceSize<V>);
+  KERAS_NORMS_SHARED(Sums, slots, ColumnSums<V>::kSlots);
   const Geometry& g = task.geometry;
   const ThreadMap map(g, Block());
-  MomentsPartial partials[V];
-  {
-    const MomentsAccumulator<T, V> moments(g, map, {task.mask}, task.x,
-                                           [](const Pack<T, V>&) {});
-    KERAS_NORMS_UNROLL
-    for (int j = 0; j < V; ++j) partials[j] = moments.Partial(j);
+  const MomentsAccumulator<T, V> moments(g, map, {task.mask}, task.x,
+                                         [](const Pack<T, V>&) {});
+  ColumnSums<V> columns(g, map, slots);
+  Sums sums[V];
+  KERAS_NORMS_UNROLL
+  for (int j = 0; j < V; ++j) sums[j] = moments.Total(j);
+  columns.Add(sums);
+  const float count = columns.At(0).first;
+  float center[V];
+  KERAS_NORMS_UNROLL
+  for (int j = 0; j < V; ++j) {
+    center[j] = MeanOf(columns.At(j));
+    sums[j] = moments.About(center[j], j);
   }
-  ReduceColumns(g, map, partials, shared);
+  Barrier();
+  columns.Add(sums);
   if (!map.writes(g)) return;
-  StoreColumns(g, partials, task.partials + map.PartialIndex(g));
+  MomentsPartial* const partials = task.partials + map.PartialIndex(g);
+  KERAS_NORMS_UNROLL
+  for (int j = 0; j < V; ++j) {
+    if (j >= g.column_channels) break;
+    partials[j] = MomentsOf(count, center[j], columns.At(j));
+  }
 }
 
 }  // namespace

@@ -1,6 +1,5 @@
-// Partial moments and sums, and how the threads of a block combine theirs: in a
-// fixed order, with one writer for each result, so that results have the same
-// bits in every run.
+// How partials are combined: in a fixed order, with one writer for each result,
+// so that results have the same bits in every run.
 
 #ifndef KERAS_NORMS_CUDA_PARTIALS_H_
 #define KERAS_NORMS_CUDA_PARTIALS_H_
@@ -13,24 +12,6 @@ namespace {
 using keras_norms::kThreads;
 using keras_norms::MomentsPartial;
 using keras_norms::SumsPartial;
-
-// Chan, Golub and LeVeque's merge.
-KERAS_NORMS_DEVICE void Merge(MomentsPartial* into,
-                              const MomentsPartial& other) {
-  if (other.count == 0) return;
-  if (into->count == 0) {
-    *into = other;
-    return;
-  }
-  const float count = into->count + other.count;
-  const float weight = FastDivide(other.count, count);
-  const float difference =
-      (other.pivot - into->pivot) + (other.centered_mean - into->centered_mean);
-  into->centered_mean += difference * weight;
-  into->squares +=
-      other.squares + difference * difference * (into->count * weight);
-  into->count = count;
-}
 
 KERAS_NORMS_DEVICE void Merge(SumsPartial* into, const SumsPartial& other) {
   into->sum_g += other.sum_g;
@@ -60,42 +41,17 @@ KERAS_NORMS_DEVICE void Merge(DoubleSums* into, const DoubleSums& other) {
   into->sum_g_centered += other.sum_g_centered;
 }
 
-// The elements of shared memory that BlockReduce needs for V partials a thread.
-// At most half of the threads write at a time; if V > 1, their elements are
-// stored close together.
-template <int V>
-constexpr int kReduceSize = V == 1 ? kThreads : V * kThreads / 2;
-
-// Reduces the partials of n threads into the first of them. `index` numbers
-// these threads, and the stride between them is `thread_stride`. All threads of
-// the block must call it. A thread's slot in shared memory is its number minus
-// `skip`.
-//
-// It uses shared memory rather than warp shuffles: if the channels are last,
-// the stride between the threads of a column is `columns`, so they belong to
-// different warps, and their number need not be a power of two. One tree for
-// every layout also fixes the order of summation, and the emulation of the
-// tests runs the function unchanged.
-template <int V, class P>
-KERAS_NORMS_DEVICE void BlockReduce(P (&mine)[V], int index, int n,
-                                    int thread_stride, P* shared,
-                                    int skip = 0) {
-  constexpr int stride = kReduceSize<V> / V;
+// Reduces what n threads have into the first of them. `index` numbers these
+// threads, and the stride between them is `stride`. All threads of the block
+// must call it. `shared` has kThreads elements.
+template <class P>
+KERAS_NORMS_DEVICE void BlockReduce(P* mine, int index, int n, int stride,
+                                    P* shared) {
   while (n > 1) {
     const int half = (n + 1) / 2;
-    if (index >= half && index < n) {
-      KERAS_NORMS_UNROLL
-      for (int j = 0; j < V; ++j) {
-        shared[j * stride + Thread() - skip - half * thread_stride] = mine[j];
-      }
-    }
+    if (index >= half && index < n) shared[Thread() - half * stride] = *mine;
     Barrier();
-    if (index + half < n) {
-      KERAS_NORMS_UNROLL
-      for (int j = 0; j < V; ++j) {
-        Merge(&mine[j], shared[j * stride + Thread() - skip]);
-      }
-    }
+    if (index + half < n) Merge(mine, shared[Thread()]);
     Barrier();
     n = half;
   }

@@ -4,7 +4,7 @@
 #define KERAS_NORMS_CUDA_PASSES_H_
 
 #include "affine.h"
-#include "moments.h"
+#include "column_sums.h"
 #include "tasks.h"
 
 namespace {
@@ -72,13 +72,25 @@ KERAS_NORMS_DEVICE void ForEachGradient(const Geometry& g, const ThreadMap& map,
       });
 }
 
+// Stores the sums of a column. Its first thread calls it.
+template <int V>
+KERAS_NORMS_DEVICE void StorePartials(const Geometry& g,
+                                      const ColumnSums<V>& columns,
+                                      keras_norms::SumsPartial* to) {
+  KERAS_NORMS_UNROLL
+  for (int j = 0; j < V; ++j) {
+    if (j >= g.column_channels) break;
+    to[j] = {columns.At(j).first, columns.At(j).second};
+  }
+}
+
 // Reads x and dy: 2R.
 template <class T, int V, class F>
 KERAS_NORMS_DEVICE void GradientSums(const keras_norms::SumsTask& task) {
-  KERAS_NORMS_SHARED(SumsPartial, shared, kReduceSize<V>);
+  KERAS_NORMS_SHARED(Sums, slots, ColumnSums<V>::kSlots);
   const Geometry& g = task.geometry;
   const ThreadMap map(g, Block());
-  SumsPartial partials[V] = {};
+  Sums sums[V] = {};
   {
     const AffineParams<V> affine(g, task.affine, map);
     ForEachGradient<T, V, F>(
@@ -87,13 +99,14 @@ KERAS_NORMS_DEVICE void GradientSums(const keras_norms::SumsTask& task) {
             bool) {
           KERAS_NORMS_UNROLL
           for (int j = 0; j < V; ++j) {
-            Merge(&partials[j], {gradient[j], gradient[j] * centered[j]});
+            Add(&sums[j], {gradient[j], gradient[j] * centered[j]});
           }
         });
   }
-  ReduceColumns(g, map, partials, shared);
+  ColumnSums<V> columns(g, map, slots);
+  columns.Add(sums);
   if (!map.writes(g)) return;
-  StoreColumns(g, partials, task.partials + map.PartialIndex(g));
+  StorePartials(g, columns, task.partials + map.PartialIndex(g));
 }
 
 // Reads x and dy, and writes dx: 2R 1W.

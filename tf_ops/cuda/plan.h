@@ -96,7 +96,7 @@ inline Geometry MakeGeometry(const View& view, int width) {
     // leave more threads to each column.
     columns = view.channels / width;
     g.column_tiles = static_cast<int>(CeilDiv(columns, width == 1 ? 128 : 32));
-    columns = CeilDiv(columns, std::max(g.column_tiles, 1));
+    columns = CeilDiv(columns, std::max<int64_t>(g.column_tiles, 1));
     threads = std::min<int64_t>(kThreads / std::max<int64_t>(columns, 1),
                                 g.span_vectors);
     // If rows are short and many, a thread takes more of a row, and a block
@@ -124,6 +124,7 @@ inline Geometry MakeGeometry(const View& view, int width) {
   threads = std::max<int64_t>(threads, 1);
   g.columns = static_cast<int>(columns);
   g.column_threads = static_cast<int>(threads);
+  g.row_threads = static_cast<int>(columns * threads);
   const int64_t steps = g.spans * CeilDiv(g.span_vectors, threads);
   int64_t block_rows = kThreads / std::max<int64_t>(columns * threads, 1);
   block_rows = std::min<int64_t>(block_rows, view.rows);
@@ -139,7 +140,7 @@ inline Geometry MakeGeometry(const View& view, int width) {
 }
 
 inline int ThreadCount(const Geometry& g) {
-  return g.columns * g.column_threads * g.block_rows;
+  return g.row_threads * g.block_rows;
 }
 
 // The number of partials: [rows, chunks, channels].
@@ -152,12 +153,12 @@ inline int64_t PartialCount(const Geometry& g) {
 // would need more than kThreads threads.
 inline PoolGeometry MakePoolGeometry(const Geometry& g, int64_t group_size,
                                      int64_t items) {
-  PoolGeometry pool = {
-      g.rows, g.chunks, g.channels, static_cast<int>(group_size), 1, kThreads};
-  while (pool.result_threads < kThreads && pool.result_threads * 4 < items)
-    pool.result_threads *= 2;
-  pool.block_results = kThreads / pool.result_threads;
-  return pool;
+  int threads = 1;
+  while (threads < kThreads && threads * 4 < items) threads *= 2;
+  const int size = static_cast<int>(group_size);
+  const int groups = size == 0 ? 0 : g.channels / size;
+  return {g.rows, g.chunks, g.channels, size, groups, threads,
+          kThreads / threads};
 }
 
 }  // namespace keras_norms

@@ -23,6 +23,12 @@ struct alignas(8) SumsPartial {
   float sum_g_centered;
 };
 
+// Two sums of a channel or of a group, which the threads of a block add.
+struct alignas(8) Sums {
+  float first;
+  float second;
+};
+
 // Where the parameters of z = (x - center) scale + shift come from. They are
 // [rows, channels] if group_size is 0. Otherwise center, scale and shift point
 // to the mean, rstd and residual of groups, [rows, groups], to which gamma and
@@ -33,7 +39,7 @@ struct AffinePointers {
   const float* shift;
   const float* gamma;  // null for ones
   const float* beta;   // null for zeros
-  int group_size;      // channels of a group
+  Divisor group_size;  // channels of a group
   int activation;      // an Activation
 };
 
@@ -79,7 +85,7 @@ struct FusedTask {
   AffinePointers affine;  // without statistics, which the kernel computes
   const void* x;
   void* y;
-  double epsilon;
+  float epsilon;
   float* mean;  // [rows, groups]
   float* variance;
   float* residual;
@@ -94,18 +100,19 @@ struct FusedGradientTask {
   const void* dy;
   void* dx;
   SumsPartial* partials;  // [rows, chunks, channels]
-  double group_elements;
+  float reciprocal_elements;  // of the elements of a group
 };
 
 // How blocks combine partials: each computes `block_results` results with
 // `result_threads` threads for each of them.
 struct PoolGeometry {
   long long rows;
-  int chunks;
+  Divisor chunks;
   int channels;
-  int group_size;
+  Divisor group_size;
+  Divisor groups;
   int result_threads;
-  int block_results;
+  Divisor block_results;
 };
 
 // Combines moments over chunks and groups of channels.

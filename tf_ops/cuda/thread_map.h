@@ -19,6 +19,7 @@ KERAS_NORMS_DEVICE N Min(N a, N b) {
 struct ThreadMap {
   long long row;
   int chunk;
+  int tile;
   int channel;           // the first channel of the column
   int thread_in_column;  // 0 to column_threads - 1
   int thread_stride;     // from one thread of the column to the next
@@ -32,16 +33,15 @@ struct ThreadMap {
   long long position;
 
   KERAS_NORMS_DEVICE ThreadMap(const Geometry& g, unsigned block) {
-    chunk = block % g.chunks;
-    const unsigned rest = block / g.chunks;
-    const int tile = rest % g.column_tiles;
-    const int row_threads = g.columns * g.column_threads;
-    const int t = Thread() % row_threads;
+    chunk = static_cast<int>(block) % g.chunks;
+    const int rest = static_cast<int>(block) / g.chunks;
+    tile = rest % g.column_tiles;
+    const int t = Thread() % g.row_threads;
     row = static_cast<long long>(rest / g.column_tiles) * g.block_rows +
-          Thread() / row_threads;
+          Thread() / g.row_threads;
     const int column = g.channels_last ? t % g.columns : t / g.column_threads;
     thread_in_column = g.channels_last ? t / g.columns : t % g.column_threads;
-    thread_stride = g.channels_last ? g.columns : 1;
+    thread_stride = g.channels_last ? static_cast<int>(g.columns) : 1;
     channel = (tile * g.columns + column) * g.column_channels;
 
     const long long span =
@@ -49,11 +49,13 @@ struct ThreadMap {
     const long long vector = static_cast<long long>(chunk % g.span_chunks) *
                                  g.chunk_steps * g.column_threads +
                              thread_in_column;
+    spans = static_cast<int>(Min<long long>(g.spans - span, g.chunk_spans));
     const bool has_column = row < g.rows && channel < g.channels;
     const long long left = has_column ? g.span_vectors - vector : 0;
-    spans = static_cast<int>(Min<long long>(g.spans - span, g.chunk_spans));
-    steps = static_cast<int>(Min<long long>(
-        (left + g.column_threads - 1) / g.column_threads, g.chunk_steps));
+    const int most = g.chunk_steps * g.column_threads;
+    const int taken = left < most ? static_cast<int>(left) : most;
+    steps = taken <= 0 ? 0
+                       : (taken + g.column_threads - 1) / g.column_threads;
 
     element = row * g.row_size + span * g.span_stride +
               vector * g.vector_stride + channel * g.channel_stride;

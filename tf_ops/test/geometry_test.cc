@@ -102,6 +102,22 @@ void CheckSampled(const kn::View& view, int width) {
   Expect(last == view.rows * row, "the last number of " + Name(view, width));
 }
 
+void CheckDivisors() {
+  const int most = 0x7fffffff;
+  std::vector<int> divisors = {511, 640, 12345, 1 << 20, 1 << 30, most};
+  for (int i = 1; i <= 300; ++i) divisors.push_back(i);
+  for (const int divisor : divisors) {
+    const kn::Divisor quick(divisor);
+    const int last = most / divisor * divisor;
+    for (const int number :
+         {0, 1, divisor - 1, divisor, last - 1, last, most}) {
+      Expect(number / quick == number / divisor &&
+                 number % quick == number % divisor,
+             std::to_string(number) + " / " + std::to_string(divisor));
+    }
+  }
+}
+
 // Checks the numbers of blocks in docs/kernels.md.
 void CheckBlockCounts() {
   const auto is = [](const kn::View& view, int64_t blocks) {
@@ -196,6 +212,7 @@ int main() {
     CheckSampled({5000000, 1, 1024, 1}, width);
     CheckSampled({2, 60000, 40000, 1}, width);
   }
+  CheckDivisors();
   CheckBlockCounts();
   CheckLargestFusedImages();
   CheckFusedPlans();
