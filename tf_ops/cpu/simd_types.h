@@ -85,8 +85,8 @@ inline V Widen(Bits<V> bits, Bfloat16) {
 template <class V>
 inline Bits<V> Narrow(V value, Bfloat16) {
   const Bits<V> bits = BitCast<Bits<V>>(value);
-  const Bits<V> rounded = (bits + 0x7fff + ((bits >> 16) & 1)) >> 16;
-  return (bits & 0x7fffffff) <= 0x7f800000u ? rounded : (bits >> 16) | 0x40;
+  const Bits<V> rounded = bits + 0x7fff + ((bits >> 16) & 1);
+  return (value != value ? bits | 0x400000 : rounded) >> 16;
 }
 
 // It avoids subnormal floats, because TensorFlow's threads read them as 0.
@@ -120,12 +120,38 @@ inline Bits<V> Narrow(V value, Half) {
   return half | ((bits >> 16) & 0x8000);
 }
 
-#if defined(__AVX512F__)
+#if defined(__AVX512BW__)
 inline Vector<float> Widened(Bits16<Vector<float>> bits, Half) {
   return _mm512_cvtph_ps((__m256i)bits);
 }
 inline Bits16<Vector<float>> Narrowed(Vector<float> value, Half) {
   return (Bits16<Vector<float>>)_mm512_cvtps_ph(value, 0);
+}
+
+inline Vector<float> Widened(Bits16<Vector<float>> bits, Bfloat16) {
+  const Vector<uint16_t> lower = {0, 0, 0, 1, 0, 2,  0, 3,  0, 4,  0,
+                                  5, 0, 6, 0, 7, 0,  8, 0,  9, 0,  10,
+                                  0, 11, 0, 12, 0, 13, 0, 14, 0, 15};
+  return (Vector<float>)_mm512_maskz_permutexvar_epi16(
+      0xaaaaaaaa, (__m512i)lower, _mm512_castsi256_si512((__m256i)bits));
+}
+
+// As Narrow, in 6 instructions instead of 10: masks select, and one permutation
+// takes the upper halves.
+inline Bits16<Vector<float>> Narrowed(Vector<float> value, Bfloat16) {
+  const Vector<uint16_t> upper = {1,  3,  5,  7,  9,  11, 13, 15,
+                                  17, 19, 21, 23, 25, 27, 29, 31};
+  const __m512i bits = (__m512i)value;
+  const __mmask16 odd =
+      _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+  const __mmask16 nan = _mm512_cmp_ps_mask(value, value, _CMP_UNORD_Q);
+  __m512i rounded = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+  rounded =
+      _mm512_mask_add_epi32(rounded, odd, rounded, _mm512_set1_epi32(1));
+  rounded =
+      _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x400000));
+  return (Bits16<Vector<float>>)_mm512_castsi512_si256(
+      _mm512_permutexvar_epi16((__m512i)upper, rounded));
 }
 #elif defined(__AVX2__) && defined(__F16C__)
 inline Vector<float> Widened(Bits16<Vector<float>> bits, Half) {

@@ -173,8 +173,8 @@ KERAS_NORMS_DEVICE void Fused(const keras_norms::FusedTask& task) {
     const MomentsPartial all = MomentsOverBlocks(&groups[t], g.chunks);
     const float mean = all.pivot + all.centered_mean;
     const float variance = all.squares / all.count;
-    // The pivot is the mean of the first block, so the rest is exact if it is
-    // larger than the difference, and tiny otherwise.
+    // The residual is what rounding takes from the sum. It is exact unless the
+    // pivot is the smaller term, which is then near 0.
     statistics[t] = {mean, (all.pivot - mean) + all.centered_mean,
                      1.0f / sqrtf(variance + task.epsilon)};
     // All blocks of a cluster compute the same statistics. The first writes
