@@ -153,6 +153,8 @@ def main():
     timing.add_arguments(parser, "layers.csv", rounds=7)
     options = parser.parse_args()
     timing.keep_memory()
+    if reason := loader.unusable_reason():
+        print(f"WITHOUT the native library. {reason}", flush=True)
     rows, environment = [], timing.layer_environment()
     cases = [
         (name, shape, dtype, backward)
