@@ -92,7 +92,7 @@ def measured(name, options):
         "training": lambda: model.train_on_batch(x, labels),
         "inference": lambda: infer(x, training=False).numpy(),
     }
-    whole = timing.medians(works, options.rounds)
+    of_model = timing.medians(works, options.rounds)
     saved = 0.0
     for (shape, relu), number in sums(model, options.examples).items():
         took = timing.medians(passes(shape, relu), 5 * options.rounds)
@@ -103,7 +103,7 @@ def measured(name, options):
         "size": options.size,
         **{
             f"saved_of_{work}": round(saved / seconds, 4)
-            for work, seconds in whole.items()
+            for work, seconds in of_model.items()
         },
     }
 

@@ -7,6 +7,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import pytest
 import tensorflow as tf
 
+from tests.support import gpu_build
+
 REPLICAS = int(os.environ.get("KERAS_NORMS_TEST_REPLICAS", "2"))
 
 tf.config.set_logical_device_configuration(
@@ -20,3 +22,9 @@ def strategy():
     return tf.distribute.MirroredStrategy(
         [f"CPU:{index}" for index in range(REPLICAS)]
     )
+
+
+@pytest.fixture(scope="session")
+def gpu_library():
+    """The kernels for GPUs, and the driver that emulates one."""
+    gpu_build.build()

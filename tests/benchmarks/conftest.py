@@ -2,10 +2,6 @@
 
 import importlib.util
 
-import pytest
-
-from tests.benchmarks import gpu_build
-
 REQUIRED = ("matplotlib", "mlxtend", "scipy", "skimage", "sklearn", "tqdm")
 REQUIRED += ("tensorflow_datasets",)
 
@@ -15,8 +11,3 @@ collect_ignore_glob = ["test_papers*.py"] if missing else []
 
 def pytest_report_header():
     return f"papers' tests left out, without {missing}" if missing else None
-
-
-@pytest.fixture(scope="session")
-def gpu_library():
-    gpu_build.build()

@@ -14,7 +14,7 @@ from benchmarks.gpu import cases
 from benchmarks.gpu import check
 from benchmarks.gpu import library
 from benchmarks.gpu import oracles
-from tests.benchmarks.gpu_build import BUILD
+from tests.support.gpu_build import BUILD
 
 ROOT = pathlib.Path(__file__).parents[2]
 LIBRARY = BUILD / "gpu" / library.LIBRARY.name

@@ -7,7 +7,7 @@ sm_90 and NVRTC 12.9.
 import pytest
 
 from benchmarks.gpu import machine_code
-from tests.benchmarks.gpu_build import CUBIN
+from tests.support.gpu_build import CUBIN
 
 # What each thread executes before its first access. In 8 steps it executes
 # about as many instructions.

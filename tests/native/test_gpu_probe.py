@@ -19,11 +19,10 @@ from keras_norms.native import dispatch
 from keras_norms.native import gpus
 from keras_norms.native import loader
 from tests.benchmarks import test_gpu_harness as harness
-from tests.benchmarks.test_gpu_harness import built  # noqa: F401  a fixture
 from tests.support.native_library import NO_MORE
 from tests.support.native_library import SERVED
 from tests.support.native_library import SLOWER
-from tests.support.native_library import built as with_library
+from tests.support.native_library import built
 from tf_ops.contract import definitions
 from tf_ops.cuda import nvrtc
 
@@ -59,7 +58,7 @@ def operations():
     return loader.load()
 
 
-@with_library
+@built
 def test_every_family_dtype_and_layout_runs_on_each_device(operations):
     """Also while a graph is traced, which stays as it is."""
     recorded = Recorded(operations)
@@ -137,7 +136,7 @@ def test_a_refused_image_is_composed_with_one_warning(gpu, traced):
     )
 
 
-@with_library
+@built
 def test_a_gpu_that_passes_is_probed_once(operations, gpu):
     recorded = Recorded(operations)
     gpu(recorded)
@@ -198,7 +197,7 @@ extern "C" int cuLaunchKernelEx(const Config* config, void* function,
 """
 
 
-@pytest.mark.usefixtures("built")
+@pytest.mark.usefixtures("gpu_library")
 def test_every_kernel_of_an_image_is_launched(tmp_path):
     emulated = harness.BUILD / "emulated" / "libcuda.so.1"
     (tmp_path / "printing.cc").write_text(PRINTING)
@@ -221,7 +220,7 @@ def test_every_kernel_of_an_image_is_launched(tmp_path):
     assert printed == kernels | {"cluster"}
 
 
-@pytest.mark.usefixtures("built")
+@pytest.mark.usefixtures("gpu_library")
 def test_what_the_driver_says_of_a_damaged_image(tmp_path):
     content = harness.LIBRARY.read_bytes()
     # Machine code is ELF, and so is the library around it.

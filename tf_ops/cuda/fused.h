@@ -61,29 +61,30 @@ template <int V, class U>
 KERAS_NORMS_DEVICE void AddGroups(const ColumnSums<V>& columns,
                                   const BlockOfGroups& block, Sums* shared,
                                   const U& use) {
-  constexpr int kParts = 8;
+  constexpr int kThreadsOfLarge = 8;
   const int size = block.group_size;
-  const int parts = size < 2 * kParts ? 1 : kParts;
-  for (int i = Thread(); i < block.groups * parts; i += block.threads) {
-    const int group = parts == 1 ? i : i / kParts;
-    const int part = parts == 1 ? 0 : i % kParts;
+  const bool large = size >= 2 * kThreadsOfLarge;
+  const int threads = large ? kThreadsOfLarge : 1;
+  for (int i = Thread(); i < block.groups * threads; i += block.threads) {
+    const int group = large ? i / kThreadsOfLarge : i;
+    const int first = large ? i % kThreadsOfLarge : 0;
     Sums sum = {};
-    for (int c = part; c < size; c += parts) {
+    for (int c = first; c < size; c += threads) {
       Add(&sum, columns.OfChannel(group * size + c));
     }
-    if (parts == 1) {
-      use(group, sum);
-    } else {
+    if (large) {
       shared[i] = sum;
+    } else {
+      use(group, sum);
     }
   }
-  if (parts == 1) return;
+  if (!large) return;
   Barrier();
   for (int group = Thread(); group < block.groups; group += block.threads) {
     Sums sum = {};
     KERAS_NORMS_UNROLL
-    for (int part = 0; part < kParts; ++part) {
-      Add(&sum, shared[group * kParts + part]);
+    for (int i = 0; i < kThreadsOfLarge; ++i) {
+      Add(&sum, shared[group * kThreadsOfLarge + i]);
     }
     use(group, sum);
   }
