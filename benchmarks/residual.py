@@ -35,7 +35,7 @@ def sums(model, examples):
     for layer in model.layers:
         if not isinstance(layer, keras.layers.Add):
             continue
-        (after,) = {node.operation for node in layer._outbound_nodes[:1]}
+        after = layer._outbound_nodes[0].operation
         shape = (examples, *layer.output.shape[1:])
         found[shape, isinstance(after, keras.layers.Activation)] += 1
     return found

@@ -26,8 +26,8 @@ from benchmarks.gpu.library import scratch_bytes
 LIBRARY = SOURCES / "build" / "jax" / "libkeras_norms_jax.so"
 
 
-def register(path=LIBRARY):
-    library = ctypes.CDLL(str(path))
+def register():
+    library = ctypes.CDLL(str(LIBRARY))
     for name in OPERATIONS:
         name = f"keras_norms_{name}"
         for platform, ending in (("cpu", ""), ("CUDA", "_cuda")):
