@@ -18,7 +18,8 @@ from keras_norms.types import Tensor
 class GradientSums(NamedTuple):
     """The result of pass 3."""
 
-    coefficients: Coefficients  # the gradients of center, scale and shift
+    scale: Tensor  # the gradient of scale: the sum of dy' (x - center)
+    shift: Tensor  # the gradient of shift: the sum of dy'
     origin: Tensor  # [rows, channels]; what pass 4 subtracts from x
     large: Any  # tensors of the size of x that pass 4 reads
 
@@ -90,7 +91,7 @@ class Backend(abc.ABC):
         tape, saved = saved
         sums = self.gradient_sums(x, dy, saved)
         slope, offset, gradients = tape.gradient(
-            sums.coefficients, d_outputs, sums.origin
+            sums.scale, sums.shift, d_outputs, sums.origin
         )
         return self.gradient_combine(sums, slope, offset), gradients
 

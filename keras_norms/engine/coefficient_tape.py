@@ -61,7 +61,8 @@ class CoefficientTape:
 
     def gradient(
         self,
-        upstream: Coefficients,
+        d_scale: Tensor,
+        d_shift: Tensor,
         d_outputs: Sequence[Tensor],
         origin: Tensor,
     ) -> tuple[Tensor | None, Tensor | None, list[Tensor]]:
@@ -74,17 +75,19 @@ class CoefficientTape:
         pass 4 adds.
 
         Args:
-            upstream: the gradients of center, scale and shift.
+            d_scale: the gradient of scale.
+            d_shift: that of shift. That of center is `-d_shift scale`.
             d_outputs: those of the outputs, in the order of their names.
             origin: what pass 4 subtracts from x.
 
         Returns: slope and offset, which are `None` without moments, and the
             gradients of the floating-point parameters.
         """
+        d_center = -d_shift * self.coefficients.scale
         gradients = self._tape.gradient(
             [*self.coefficients, *self.coefficients.sorted_outputs()],
             self._sources,
-            [*upstream, *d_outputs],
+            [d_center, d_scale, d_shift, *d_outputs],
             unconnected_gradients="zero",
         )
         moments = self._moments

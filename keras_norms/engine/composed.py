@@ -72,9 +72,8 @@ class ComposedBackend(Backend):
         d_shift = self.layout.sum(dy)
         distance = coefficients.center - pivot
         d_scale = self.layout.sum(dy * values) - distance * d_shift
-        d_center = -d_shift * coefficients.scale
-        gradients = Coefficients(d_center, d_scale, d_shift)
-        return GradientSums(gradients, pivot, (values, dy, scale, x.dtype))
+        large = values, dy, scale, x.dtype
+        return GradientSums(d_scale, d_shift, pivot, large)
 
     def gradient_combine(
         self, sums: GradientSums, slope: Tensor | None, offset: Tensor | None

@@ -27,20 +27,11 @@ class FusedNorm(NativeBackend):
     @staticmethod
     def supports(spec: NormSpec, x: Tensor, mask: Any, params: Params) -> bool:
         """Whether the kernel computes this normalization."""
-        affine = getattr(spec.algebra, "pooled_affine", None)
         return (
-            affine is not None
+            is_affine(spec, x, params)
+            and pooled_affine(spec).replicas_per_group == 1
             and mask is None
-            and _fills_rows(spec.examples_per_row, x.shape[0])
-            # Without positions, only the composed algebra has finite
-            # gradients.
-            and 0 not in x.shape
-            and isinstance(affine.epsilon, numbers.Real)
-            and all(
-                weight.shape == [x.shape[spec.axis]]
-                for name, weight in params.present().items()
-                if name in ("gamma", "beta")
-            )
+            and fills_rows(spec.examples_per_row, x.shape[0])
             and native.activation(spec.activation) is not None
         )
 
@@ -58,7 +49,7 @@ class FusedNorm(NativeBackend):
             count, mean, variance, residual, self.layout.examples
         )
         algebra: Any = self.spec.algebra
-        updates = algebra.updates(moments, params)
+        updates = algebra.updates(moments, moments, params)
         saved = affine, statistics[:3], params.present()
         return tf.cast(y, self.spec.dtype), updates, {}, saved
 
@@ -81,8 +72,7 @@ class FusedNorm(NativeBackend):
         ]
 
     def _attributes(self) -> dict[str, Any]:
-        algebra: Any = self.spec.algebra
-        affine = algebra.pooled_affine
+        affine = pooled_affine(self.spec)
         return {
             "groups": affine.groups,
             "epsilon": affine.epsilon,
@@ -91,7 +81,28 @@ class FusedNorm(NativeBackend):
         }
 
 
-def _fills_rows(examples: int | None, batch: int | None) -> bool:
+def pooled_affine(spec: NormSpec) -> Any:
+    """The algebra as a `PooledAffine`, or `None`."""
+    return getattr(spec.algebra, "pooled_affine", None)
+
+
+def is_affine(spec: NormSpec, x: Tensor, params: Params) -> bool:
+    """Whether the algebra is a `PooledAffine` that kernels can compute."""
+    affine = pooled_affine(spec)
+    return (
+        affine is not None
+        # Without positions, only the composed algebra has finite gradients.
+        and 0 not in x.shape
+        and isinstance(affine.epsilon, numbers.Real)
+        and all(
+            weight.shape == [x.shape[spec.axis]]
+            for name, weight in params.present().items()
+            if name in ("gamma", "beta")
+        )
+    )
+
+
+def fills_rows(examples: int | None, batch: int | None) -> bool:
     """Whether each row has this number of examples, and nothing else."""
     if examples == 1:
         return True

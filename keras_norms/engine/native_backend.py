@@ -28,11 +28,15 @@ class NativeBackend(Backend):
     def specialized(
         cls, spec: NormSpec, x: Tensor, mask: Tensor | None, params: Params
     ) -> type["NativeBackend"]:
-        """The class with a kernel for the whole algebra, if there is one."""
-        # That class is a subclass of this one.
+        """The class that needs no tape for the algebra, if there is one."""
+        # Those classes are subclasses of this one.
+        from keras_norms.engine.affine_norm import AffineNorm
         from keras_norms.engine.fused_norm import FusedNorm
 
-        return FusedNorm if FusedNorm.supports(spec, x, mask, params) else cls
+        for kind in (FusedNorm, AffineNorm):
+            if kind.supports(spec, x, mask, params):
+                return kind
+        return cls
 
     @staticmethod
     def cast_input(spec: NormSpec, x: Tensor) -> Tensor:
@@ -79,10 +83,8 @@ class NativeBackend(Backend):
         d_shift, d_scale = native.gradient_sums(
             x, dy, self.mask, saved, activation, self.layout
         )
-        d_center = -d_shift * saved.scale
-        gradients = Coefficients(d_center, d_scale, d_shift)
         large = x, dy, saved, activation
-        return GradientSums(gradients, saved.center, large)
+        return GradientSums(d_scale, d_shift, saved.center, large)
 
     def gradient_combine(
         self, sums: GradientSums, slope: Tensor | None, offset: Tensor | None

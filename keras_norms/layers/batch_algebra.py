@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_norms import validation
 from keras_norms.engine.params import Params
+from keras_norms.native.tracing import traced_once
 from keras_norms.statistics.affine import Coefficients
 from keras_norms.statistics.affine import PooledAffine
 from keras_norms.statistics.affine import choose
@@ -54,9 +55,15 @@ class BatchAlgebra:
         """The `PooledAffine` with the same coefficients, if there is one."""
         return self.layer.pooled_affine if self.training is True else None
 
-    def updates(self, moments: Moments, params: Params) -> dict[str, Tensor]:
-        """The updates in training without the coefficients."""
-        return self._update(moments, params, None)[1]
+    def updates(
+        self, moments: Moments, merged: Moments, params: Params
+    ) -> dict[str, Tensor]:
+        """The updates in training without the coefficients.
+
+        `merged` are the moments across replicas, which normalize.
+        """
+        batch = self.layer.batch_moments(moments, params)
+        return self._updates(batch, merged, params, None)
 
     def _infer(self, moments: Moments, params: Params) -> Coefficients:
         layer = self.layer
@@ -81,7 +88,13 @@ class BatchAlgebra:
         if uses_batch is not True:
             used = moments.only_if(uses_batch)
         rows = layer.training_moments(used, params)
-        used, updates = self._update(rows, params, training)
+        batch = layer.batch_moments(rows, params)
+        if layer.examples_per_block is None:
+            used = batch.across_replicas(layer.merged_replicas)
+        else:
+            used = rows.pool(examples=layer.examples_per_block)
+        updates = self._updates(batch, used, params, training)
+        used = layer.rows_of_examples(used, params)
         coefficients = layer.training_coefficients(
             layer.channel_groups(used), self._instance(rows), params
         )
@@ -91,35 +104,30 @@ class BatchAlgebra:
             coefficients = choose(uses_batch, coefficients, running)
         return coefficients.with_updates(updates)
 
-    def _update(
-        self, moments: Moments, params: Params, training: Tensor | None
-    ) -> tuple[Moments, dict[str, Tensor]]:
-        """The moments that normalize a batch, and new values of weights.
+    def _updates(
+        self,
+        batch: Moments,
+        used: Moments,
+        params: Params,
+        training: Tensor | None,
+    ) -> dict[str, Tensor]:
+        """New values of weights.
 
-        Both come from one read of the running statistics, because a graph may
-        run a second read after the assignment.
+        They and the coefficients come from one read of the running statistics,
+        because a graph may run a second read after the assignment.
         """
         layer = self.layer
-        per_group = layer.replicas_per_group if layer.synchronized else 1
         total = layer.running_variance == "total"
-        batch = layer.batch_moments(moments, params)
-        if layer.examples_per_block is None:
-            used = batch.across_replicas(per_group)
-        else:
-            used = moments.pool(examples=layer.examples_per_block)
+        per_group = layer.merged_replicas
         if layer.synchronized:
             target = batch.average_over_replicas(per_group, total)
             target = layer.running_target(target, used, params)
         else:
             target = layer.running_target(batch, used, params)
-            target = target.average_over_replicas(1, total)
-        valid = ops.isfinite(target.mean + target.variance)
-        if not isinstance(target.count, int) or target.count == 0:
-            count = ops.convert_to_tensor(column(target.count))
-            valid = ops.logical_and(valid, count > 0)
-        mean, variance, valid = (
-            ops.reshape(each, params.moving_mean.shape)
-            for each in (target.mean, target.variance, valid)
+            target = target.average_over_replicas(per_group, total)
+        mean, variance, valid = _target(
+            *(target.count, target.mean, target.variance),
+            tuple(params.moving_mean.shape),
         )
         if training is not None:
             valid = ops.logical_and(valid, training)
@@ -132,10 +140,22 @@ class BatchAlgebra:
             if training is not None:
                 value = ops.where(training, value, params[name])
             updates[name] = value
-        return layer.rows_of_examples(used, params), updates
+        return updates
 
     def _instance(self, moments: Moments) -> Any:
         """The moments of each example, for a layer that asks for them."""
         if self.layer.per_example:
             return moments
         return validation.UnavailableMoments()
+
+
+@traced_once
+def _target(
+    count: Tensor, mean: Tensor, variance: Tensor, shape: tuple[int, ...]
+) -> list[Tensor]:
+    """Mean, variance, and where they are valid, in the shape of a weight."""
+    valid = ops.isfinite(mean + variance)
+    if not isinstance(count, int) or count == 0:
+        present = ops.convert_to_tensor(column(count) > 0)
+        valid = ops.logical_and(valid, present)
+    return [ops.reshape(each, shape) for each in (mean, variance, valid)]

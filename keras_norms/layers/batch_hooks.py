@@ -42,6 +42,7 @@ class BatchHooks:
     momentum: float
     running_variance: str
     synchronized: bool
+    replicas_per_group: int | None
 
     @property
     def per_example(self) -> bool:
@@ -158,8 +159,8 @@ class BatchHooks:
     def pooled_affine(self) -> PooledAffine | None:
         """The algebra in training as a `PooledAffine`, if it is one.
 
-        The native library has it as one kernel. It is one unless a hook is
-        overridden or replicas exchange moments.
+        The native library has it as one kernel, or as one for each pass if
+        replicas exchange moments. It is one unless a hook is overridden.
         """
         return self._pooled_affine(BatchHooks)
 
@@ -175,7 +176,17 @@ class BatchHooks:
             and name not in vars(self)
             for name in _TRAINING
         )
-        exchanges = self.synchronized and replicas.count() > 1
-        if not (plain and inherits) or exchanges or self.per_example:
+        if not (plain and inherits) or self.per_example:
             return None
-        return PooledAffine(groups=-1, epsilon=self.epsilon)
+        merged = 1 if self.examples_per_block else self.merged_replicas
+        return PooledAffine(-1, self.epsilon, merged)
+
+    @property
+    def merged_replicas(self) -> int | None:
+        """How many neighboring replicas share statistics in training.
+
+        `None` means all of them.
+        """
+        if not self.synchronized or replicas.count() == 1:
+            return 1
+        return self.replicas_per_group

@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+from keras_norms.native.tracing import traced_once
 from keras_norms.statistics import replicas
 from keras_norms.types import Tensor
 
@@ -16,6 +17,7 @@ _TRACED_BEFORE = (
 )
 
 
+@traced_once
 def moving_average(old: Tensor, value: Tensor, momentum: float) -> Tensor:
     """`momentum * old + (1 - momentum) * value`."""
     return old * momentum + value * (1.0 - momentum)

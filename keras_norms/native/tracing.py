@@ -1,12 +1,15 @@
 """The state of TensorFlow's tracing, for which it has no public API."""
 
+import functools
 import sys
 
 import keras
 
 
 def in_graph():
-    """Whether operations are added to a graph instead of executed."""
+    """Whether TensorFlow adds operations to a graph and executes none."""
+    if keras.backend.backend() != "tensorflow":
+        return False
     import tensorflow as tf
 
     return not tf.executing_eagerly()
@@ -14,7 +17,7 @@ def in_graph():
 
 def graph():
     """The graph that operations are added to, or `None` in eager mode."""
-    if keras.backend.backend() != "tensorflow" or not in_graph():
+    if not in_graph():
         return None
     import tensorflow as tf
 
@@ -114,3 +117,45 @@ def values(*variables):
         if not tf.executing_eagerly():
             return None
         return [float(variable.numpy()) for variable in variables]
+
+
+def traced_once(function):
+    """A pure function of tensors that is one node of the graphs that call it.
+
+    A model calls the algebra of its layers once for each layer and replica.
+    TensorFlow traces `function` once for the shapes and dtypes of its tensors
+    and for its other arguments, which must be hashable. It replaces the node
+    by the operations of the function before a graph runs.
+    """
+    traced = {}
+
+    @functools.wraps(function)
+    def call(*arguments):
+        if not in_graph():
+            return function(*arguments)
+        import tensorflow as tf
+
+        positions = [i for i, a in enumerate(arguments) if tf.is_tensor(a)]
+        specs = [
+            tf.TensorSpec(arguments[i].shape, arguments[i].dtype)
+            for i in positions
+        ]
+        others = tuple(a for a in arguments if not tf.is_tensor(a))
+        key = (*positions, *specs, *others)
+        if key not in traced:
+            # The arguments without the tensors, which hold their graph.
+            template = [None if tf.is_tensor(a) else a for a in arguments]
+
+            def of_tensors(*tensors):
+                filled = list(template)
+                for position, tensor in zip(positions, tensors, strict=True):
+                    filled[position] = tensor
+                return function(*filled)
+
+            # Outside of the graph that calls it, whose device it would keep.
+            with tf.init_scope(), tf.device(None):
+                compiled = tf.function(of_tensors, autograph=False)
+                traced[key] = compiled.get_concrete_function(*specs)
+        return traced[key](*[arguments[i] for i in positions])
+
+    return call

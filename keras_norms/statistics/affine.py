@@ -78,26 +78,36 @@ def affine(
     Returns:
         `Coefficients`.
     """
-    scale = rstd(moments, epsilon)
+    return affine_of_rstd(moments, rstd(moments, epsilon), gamma, beta)
+
+
+def affine_of_rstd(
+    moments: Moments,
+    scale: Tensor,
+    gamma: Tensor | None,
+    beta: Tensor | None,
+) -> Coefficients:
+    """`affine`, where the scale without gamma is known."""
     if gamma is not None:
         scale = scale * gamma
     if is_number(moments.residual, 0):
         shift = ops.zeros_like(scale) if beta is None else beta
     else:
-        shift = -moments.residual * scale
-        shift = shift if beta is None else shift + beta
+        shift = moments.residual * scale
+        shift = -shift if beta is None else beta - shift
     return where_present(moments, Coefficients(moments.mean, scale, shift))
 
 
 def rstd(moments: Moments, epsilon: Any) -> Tensor:
     """`1 / sqrt(variance + epsilon)`, finite for empty rows.
 
-    Without an epsilon, the root has no gradient at their variance of 0. It is
-    not `rsqrt`, because XLA's gradient of that cubes it, which leaves the
+    Their variance is 0, where the root has no gradient without an epsilon. It
+    is not `rsqrt`, because XLA's gradient of that cubes it, which leaves the
     range of float32 for standard deviations of 1e13.
     """
     count, variance = column(moments.count), moments.variance
-    if not isinstance(count, (int, float)) or count == 0:
+    may_be_empty = not isinstance(count, (int, float)) or count == 0
+    if may_be_empty and not (isinstance(epsilon, (int, float)) and epsilon):
         variance = ops.where(count > 0, variance, 1.0)
     return 1.0 / ops.sqrt(variance + epsilon)
 
@@ -112,12 +122,16 @@ class PooledAffine:
         groups: Integer, the number of groups. `-1` means one channel per
             group.
         epsilon: Float that is added to the variance.
+        replicas_per_group: Integer, the number of neighboring replicas whose
+            moments are merged, or `None` for all. Defaults to `1`.
     """
 
     groups: int
     epsilon: float
+    replicas_per_group: int | None = 1
 
     def __call__(self, moments: Moments, params: Any) -> Coefficients:
+        moments = moments.across_replicas(self.replicas_per_group)
         moments = moments.pool(groups=self.groups)
         return affine(moments, params.gamma, params.beta, self.epsilon)
 
@@ -126,8 +140,13 @@ class PooledAffine:
         """What the kernel computes: this algebra."""
         return self
 
-    def updates(self, moments: Moments, params: Any) -> dict[str, Tensor]:
-        """The updates of the coefficients."""
+    def updates(
+        self, moments: Moments, merged: Moments, params: Any
+    ) -> dict[str, Tensor]:
+        """The updates of the coefficients.
+
+        `merged` are the moments across replicas.
+        """
         return {}
 
 

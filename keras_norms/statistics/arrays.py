@@ -40,12 +40,14 @@ def column(count: Tensor) -> Tensor:
 
     A scalar and a count per row and channel are returned unchanged.
     """
-    return count[:, None] if len(getattr(count, "shape", ())) == 1 else count
+    if len(getattr(count, "shape", ())) != 1:
+        return count
+    return ops.expand_dims(count, 1)
 
 
 def row_counts(count: Tensor) -> Tensor:
     """The inverse of `column`: `[rows]` where all channels share a count."""
-    return count[:, 0] if count.shape[1] == 1 else count
+    return ops.squeeze(count, 1) if count.shape[1] == 1 else count
 
 
 def reciprocal(count: Tensor, dtype: Any) -> Tensor:

@@ -14,10 +14,9 @@ from keras_norms.statistics.arrays import like
 from keras_norms.statistics.arrays import materialized
 from keras_norms.statistics.arrays import reciprocal
 from keras_norms.statistics.arrays import residual_where
-from keras_norms.statistics.arrays import row_counts
 from keras_norms.statistics.merge import PoolingBlocks
-from keras_norms.statistics.merge import average_moments
 from keras_norms.statistics.merge import merge_moments
+from keras_norms.statistics.replica_merge import ReplicaMerge
 from keras_norms.types import Tensor
 
 
@@ -47,7 +46,7 @@ class Moments:
     variance: Tensor
     residual: Tensor = 0.0
     examples: Any = 1
-    _gathered: Tensor = dataclasses.field(default=None, init=False, repr=False)
+    _merges: Any = dataclasses.field(default=None, init=False, repr=False)
 
     def pool(self, examples: int | None = 1, groups: int = -1) -> "Moments":
         """Moments of coarser blocks, repeated for every entry of a block.
@@ -142,7 +141,7 @@ class Moments:
         return self.or_mean_of(other)._mixture(other, 1.0, 1.0 - weight)
 
     def across_replicas(
-        self, replicas_per_group: int | None = None
+        self, replicas_per_group: int | None = None, constant: bool = False
     ) -> "Moments":
         """Moments merged over the replicas of a `tf.distribute` strategy.
 
@@ -153,17 +152,13 @@ class Moments:
         Args:
             replicas_per_group: how many neighboring replicas are merged.
                 `None` merges all replicas.
+            constant: whether the result is a constant for differentiation,
+                which takes fewer operations.
         """
         if replicas.count() == 1 or replicas_per_group == 1:
             return self
-        merged = self._of_replica_groups(replicas_per_group)
-        per_group = replicas.count() // merged[0].shape[0]
-        group = replicas.index() // per_group
-        count, mean, variance, residual = (
-            ops.take(each, group, axis=0) for each in merged
-        )
-        count = row_counts(count)
-        return Moments(count, mean, variance, residual, self.examples)
+        merged = self._replica_merge().merge(replicas_per_group, constant)
+        return Moments(*merged, self.examples)
 
     def average_over_replicas(
         self, replicas_per_group: int = 1, total: bool = False
@@ -186,12 +181,8 @@ class Moments:
         """
         if replicas.count() == 1 or replicas.average_later():
             return self
-        groups = self._of_replica_groups(replicas_per_group)
-        constants = [ops.stop_gradient(tensor) for tensor in groups]
-        count, mean, variance = average_moments(constants, total)
-        return Moments(
-            row_counts(count), mean, variance, examples=self.examples
-        )
+        averages = self._replica_merge().average(replicas_per_group, total)
+        return Moments(*averages, examples=self.examples)
 
     def _mixture(
         self, other: "Moments", count: Tensor, weight_of_other: Tensor
@@ -214,37 +205,9 @@ class Moments:
             self.examples,
         )
 
-    def _of_replica_groups(
-        self, replicas_per_group: int | None
-    ) -> list[Tensor]:
-        """Moments merged in groups of replicas: [groups, rows, channels].
-
-        All calls share one all-reduce.
-        """
-        if self._gathered is None:
-            residual = like(self.residual, self.mean)
-            count = column(self.count)
-            if is_scalar(count) or count.shape[1] == 1:
-                count = like(count, self.mean[:, :1])
-            tensors = [self.mean, self.variance, residual, count]
-            self._gathered = replicas.gather(ops.concatenate(tensors, axis=1))
-        gathered = self._gathered
-        size = gathered.shape[0]
-        per_group = replicas.group_size(replicas_per_group, size)
-        shape = (size // per_group, per_group, *ops.shape(gathered)[1:])
-        channels = self.mean.shape[1]
-        *tensors, count = ops.split(
-            ops.reshape(gathered, shape),
-            [channels, 2 * channels, 3 * channels],
-            axis=3,
-        )
-        merged = [count, *tensors]
-        if per_group > 1:
-            total = ops.sum(count, axis=1, keepdims=True)
-            weight = count * reciprocal(total, count.dtype)
-            mean, variance, residual = tensors
-            merged = [
-                total,
-                *merge_moments(weight, mean, variance, residual, axes=(1,)),
-            ]
-        return [ops.squeeze(each, axis=1) for each in merged]
+    def _replica_merge(self) -> ReplicaMerge:
+        """The merges with other replicas, which share one all-reduce."""
+        if self._merges is None:
+            statistics = self.count, self.mean, self.variance, self.residual
+            self._merges = ReplicaMerge(statistics)
+        return self._merges

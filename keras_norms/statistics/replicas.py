@@ -144,22 +144,66 @@ def group_size(replicas_per_group: int | None, total: int) -> int:
     return replicas_per_group
 
 
-def gather(tensor: Tensor) -> Tensor:
-    """The tensors of all replicas, stacked on a new first axis.
+def totals_of_groups(tensor: Tensor, replicas_per_group: int | None) -> Tensor:
+    """The sums over each group of neighboring replicas, `[groups, ...]`.
 
-    One all-reduce: each replica adds its tensor into its own row, so the sums
-    are exact. Every replica must call it, in the same order, and not inside
-    `tf.cond`, `tf.while_loop` or an inner `tf.function`.
+    The axis of groups is missing if one group has all replicas.
+
+    One all-reduce: each replica adds its tensor into the row of its group.
+    Every replica must call it, in the same order, and not inside `tf.cond`,
+    `tf.while_loop` or an inner `tf.function`.
     """
+    per_group = group_size(replicas_per_group, count())
+    if per_group == count():
+        return total(tensor)
+    return total(_row(tensor, group_index(per_group), count() // per_group))
+
+
+def gather(tensor: Tensor) -> Tensor:
+    """The tensors of all replicas, `[replicas, ...]`, by one all-reduce.
+
+    Each replica adds its tensor into its own row, so the sums are exact.
+    """
+    return total(_row(tensor, index(), count()))
+
+
+def _row(tensor: Tensor, row: Any, rows: int) -> Tensor:
+    """`[rows, ...]`, with a tensor as one row and zeros elsewhere."""
     import tensorflow as tf
 
-    is_row = tf.range(count()) == index()
-    is_row = tf.reshape(is_row, [-1] + [1] * len(tensor.shape))
-    return total(tf.where(is_row, tensor[None], tf.zeros_like(tensor)[None]))
+    zeros = tf.zeros_like(tensor)
+    number = tf.get_static_value(row)
+    if number is not None:
+        tensors = [zeros] * rows
+        tensors[int(number)] = tensor
+        return tf.stack(tensors)
+    is_row = tf.reshape(tf.range(rows) == row, [-1] + [1] * len(tensor.shape))
+    return tf.where(is_row, tensor[None], zeros[None])
+
+
+def group_index(size: int) -> Any:
+    """The index of this replica's group of replicas, a number if known."""
+    if size == count():
+        return 0
+    import tensorflow as tf
+
+    group = index() // size
+    known = tf.get_static_value(group)
+    return group if known is None else int(known)
+
+
+def total_of_group(tensor: Tensor, replicas_per_group: int | None) -> Tensor:
+    """The sum over the replicas of this replica's group, by one all-reduce."""
+    size = group_size(replicas_per_group, count())
+    totals = totals_of_groups(tensor, size)
+    return totals if size == count() else totals[group_index(size)]
 
 
 def total(tensor: Tensor) -> Tensor:
-    """The sum over all replicas, by one all-reduce, see `gather`."""
+    """The sum over all replicas, by one all-reduce.
+
+    See `totals_of_groups` for where it can be called.
+    """
     if count() == 1:
         return tensor
     if not can_reduce():
@@ -169,8 +213,15 @@ def total(tensor: Tensor) -> Tensor:
     return _context().all_reduce(tf.distribute.ReduceOp.SUM, tensor)
 
 
+def split(tensor: Tensor, sizes: list[int]) -> Any:
+    """The last axis in pieces of these sizes, as one operation."""
+    import tensorflow as tf
+
+    return tf.split(tensor, sizes, axis=-1)
+
+
 def total_before(number: Tensor) -> Tensor:
-    """The sum of a number of the replicas before this one, see `gather`."""
+    """The sum of a number of the replicas before this one."""
     if count() == 1:
         return 0
     import tensorflow as tf

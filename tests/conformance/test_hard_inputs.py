@@ -45,7 +45,12 @@ def results(descriptor, x, mask, native, **more):
 @every_layer
 @pytest.mark.parametrize(
     ("masked", "native"),
-    [("an example", "auto"), ("all", "never"), ("no positions", "never")],
+    [
+        ("an example", "auto"),
+        ("all", "auto"),
+        ("all", "never"),
+        ("no positions", "never"),
+    ],
 )
 def test_empty_rows_have_finite_gradients_without_epsilon(
     descriptor, masked, native
@@ -134,5 +139,10 @@ def test_training_on_fully_masked_batch_returns_zeros(name):
         arguments = {"affine": "channel"}
     layer = getattr(layers, name)(beta_initializer="ones", **arguments)
     x = np.ones((2, 3, 4), "float32")
-    y = layer(x, training=True, mask=np.zeros((2, 3), bool))
+    with tf.GradientTape() as tape:
+        y = layer(x, training=True, mask=np.zeros((2, 3), bool))
     np.testing.assert_array_equal(y, 0 * x)
+    weights = [weight.value for weight in layer.trainable_variables]
+    gradients = tape.gradient(y, weights, unconnected_gradients="zero")
+    for weight, gradient in zip(weights, gradients, strict=True):
+        np.testing.assert_array_equal(gradient, 0 * weight)

@@ -147,14 +147,29 @@ def test_unsynchronized_replicas_average_running_statistics(strategy, shards):
     assert run.collectives() == 1
 
 
-@pytest.mark.skipif(REPLICAS != 2, reason="two replicas start the others")
-@pytest.mark.parametrize(
-    ("replicas", "tests"), [(3, "not reloaded"), (4, "group or all_reduce")]
+@pytest.mark.skipif(
+    REPLICAS != 2 or "KERAS_NORMS_TEST_SUMS" in os.environ,
+    reason="two replicas start the others",
 )
-def test_other_numbers_of_replicas(replicas, tests):
+@pytest.mark.parametrize(
+    ("replicas", "tests", "more"),
+    [
+        (3, "not reloaded", {}),
+        (4, "group or all_reduce", {}),
+        (2, "far_from_zero or average or group", {"SUMS": "1"}),
+        (4, "far_from_zero or average or group", {"SUMS": "1"}),
+    ],
+)
+def test_other_numbers_of_replicas(replicas, tests, more):
+    """And sums in float64, which many replicas send."""
     command = [sys.executable, "-m", "pytest", "-q", *FILES, "-k", tests]
-    environment = {**os.environ, "KERAS_NORMS_TEST_REPLICAS": str(replicas)}
+    more = {**more, "REPLICAS": str(replicas)}
+    variables = {f"KERAS_NORMS_TEST_{name}": v for name, v in more.items()}
     result = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=600
+        command,
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert result.returncode == 0, result.stdout

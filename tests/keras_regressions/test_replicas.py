@@ -83,30 +83,45 @@ def test_masked_statistics_are_not_synchronized(strategy):
     np.testing.assert_allclose(layer.moving_mean, mean, atol=1e-6)
 
 
-def test_five_all_reduces_per_layer(strategy):
-    """Keras runs three all-reduces forward and two backward per layer.
-
-    One forward and one backward are enough. Users report hangs with many small
-    all-reduces: tensorflow#42051, tensorflow#42111.
-    """
+def graph_of(strategy, layer, gradient=True):
+    """The operations of a call of a layer on all replicas."""
     with strategy.scope():
-        layer = layers.BatchNormalization(synchronized=True)
         layer.build((None, 5, 6))
 
     def step(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
             y = layer(x, training=True)
-        return tape.gradient(y, x)
+        return tape.gradient(y, x) if gradient else y
 
-    def collectives(step):
-        run = tf.function(lambda x: strategy.run(step, [x]))
-        graph = run.get_concrete_function(tf.ones((4, 5, 6))).graph
-        kinds = [operation.type for operation in graph.get_operations()]
-        return kinds.count("CollectiveReduceV2") / REPLICAS
+    run = tf.function(lambda x: strategy.run(step, [x]))
+    concrete = run.get_concrete_function(tf.ones((4, 5, 6)))
+    return [each.type for each in concrete.graph.get_operations()]
 
-    assert collectives(lambda x: layer(x, training=True)) == 1
-    assert collectives(step) == 2
+
+def test_five_all_reduces_per_layer(strategy):
+    """Keras runs three all-reduces forward and two backward per layer.
+
+    One forward and one backward are enough. Users report hangs with many small
+    all-reduces: tensorflow#42051, tensorflow#42111.
+    """
+
+    def collectives(gradient):
+        layer = layers.BatchNormalization(synchronized=True)
+        graph = graph_of(strategy, layer, gradient)
+        return graph.count("CollectiveReduceV2") / REPLICAS
+
+    assert collectives(gradient=False) == 1
+    assert collectives(gradient=True) == 2
+
+
+def test_tracing_adds_no_more_operations_than_for_keras(strategy):
+    """The time to trace a model follows from their number."""
+    ours, of_keras = (
+        len(graph_of(strategy, each.BatchNormalization(synchronized=True)))
+        for each in (layers, keras.layers)
+    )
+    assert ours <= of_keras
 
 
 def test_renorm_statistics_differ_between_replicas(strategy):

@@ -18,6 +18,7 @@ IDS = [str(path.relative_to(ROOT)) for path in SOURCES]
 # keeps x alone.
 NAME_TENSORFLOW = {
     "callbacks/summaries.py",
+    "engine/affine_norm.py",
     "engine/autodiff.py",
     "engine/backend.py",
     "engine/fused_norm.py",
