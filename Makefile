@@ -27,9 +27,13 @@ test: native
 	$(PYTEST) -m "not slow"
 
 # The second stage: slow tests, the passes without the native library, and the
-# kernels without TensorFlow.
-test-slow: native
-	$(PYTEST) -m slow
+# kernels without TensorFlow. Layers also run with JAX and with PyTorch, in an
+# environment without TensorFlow.
+BACKENDS := .venv-backends
+
+test-slow: native $(BACKENDS)/.ready
+	KERAS_NORMS_BACKENDS_PYTHON=$(abspath $(BACKENDS))/bin/python \
+		$(PYTEST) -m slow
 	KERAS_NORMS_NATIVE=never $(PYTEST) -m "not slow" -k "not mixed_float16" \
 		$(COMPOSED)
 	$(MAKE) -C tf_ops -j $(JOBS) test sanitize
@@ -55,6 +59,12 @@ test-version-%:
 		echo "SKIPPED: $(PYTHON_$*) is not installed, so test-version-$* \
 	does not run."; \
 	fi
+
+$(BACKENDS)/.ready: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(BACKENDS)
+	$(BACKENDS)/bin/python -m pip install --disable-pip-version-check -q \
+		-e ".[backends]"
+	touch $@
 
 .venv-%/.ready: setup.cfg pyproject.toml
 	$(PYENV_ALL) $(PYTHON_$*) -m venv .venv-$*
@@ -87,5 +97,5 @@ native: $(READY)
 	-$(BIN)/python -m keras_norms build
 
 clean:
-	rm -rf $(VENV) $(VERSIONS:%=.venv-%) quickstart build dist *.egg-info
+	rm -rf $(VENV) $(BACKENDS) $(VERSIONS:%=.venv-%) quickstart build dist *.egg-info
 	$(MAKE) -C tf_ops clean

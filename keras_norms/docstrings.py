@@ -61,8 +61,9 @@ moving_variance_initializer: Initializer for the running variance.
     Defaults to `"ones"`.""",
     "synchronized": """\
 synchronized: Boolean, whether the statistics cover the examples of
-    all replicas, as if one device had the joined batch. This takes
-    one all-reduce forward and one backward. Defaults to `False`.""",
+    all replicas, as if one device had the joined batch: one
+    all-reduce forward and one backward. On JAX, they always cover
+    the whole batch. Defaults to `False`.""",
     "inference_weight": """\
 inference_weight: Float from 0 to 1, the weight of an example's own
     moments at inference (alpha of inference example weighing).
@@ -154,8 +155,7 @@ ValueError: If the inputs have rank 1 or are not real numbers, if
     "running_errors": """\
 {{errors}}
 ValueError: If `momentum` or `inference_weight` is not a number from 0
-    to 1, or if `synchronized` is not a boolean, or is `True` where
-    the backend of Keras is not TensorFlow.
+    to 1, or if `synchronized` is not a boolean, or `True` on PyTorch.
 RuntimeError: If a synchronized layer is called where replicas cannot
     exchange tensors, see above.""",
     "batch_errors": """\

@@ -117,14 +117,7 @@ class BaseBatchNormalization(
         self.moving_variance_initializer = keras.initializers.get(
             moving_variance_initializer
         )
-        validation.boolean("synchronized", synchronized)
-        if synchronized and keras.backend.backend() != "tensorflow":
-            raise ValueError(
-                "`synchronized=True` merges statistics over the replicas of "
-                "a `tf.distribute` strategy and requires the TensorFlow "
-                "backend. Received: `synchronized=True` on the backend "
-                f"{keras.backend.backend()}. Use `synchronized=False`."
-            )
+        validation.synchronized(synchronized)
         self.synchronized = synchronized
         self.inference_weight = validation.fraction(
             "inference_weight", inference_weight

@@ -15,4 +15,5 @@ class IdentityKernel(keras.initializers.Initializer):
         elements = math.prod(shape[:-2])
         kernel = ops.one_hot(elements // 2, elements, dtype=dtype)
         kernel = ops.reshape(kernel, (*shape[:-2], 1, 1))
-        return ops.broadcast_to(kernel, shape)
+        # PyTorch assigns weights in place, which a broadcast view refuses.
+        return ops.zeros(shape, dtype) + kernel

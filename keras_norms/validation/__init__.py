@@ -1,6 +1,8 @@
 """Checks of arguments. An error states the rule, the value and the fix."""
 
 from keras_norms.validation.activations import activation
+from keras_norms.validation.backends import replicas
+from keras_norms.validation.backends import synchronized
 from keras_norms.validation.combinations import refuse_renorm_of_total
 from keras_norms.validation.combinations import refuse_sequential_renorm
 from keras_norms.validation.combinations import refuse_synchronized_blocks
@@ -35,7 +37,6 @@ from keras_norms.validation.settings import one_of
 from keras_norms.validation.settings import positive_integer
 from keras_norms.validation.settings import reduction
 from keras_norms.validation.settings import renorm_clipping
-from keras_norms.validation.settings import replicas
 from keras_norms.validation.settings import steps
 from keras_norms.validation.settings import weight
 from keras_norms.validation.tensors import axis
@@ -95,6 +96,7 @@ __all__ = [
     "replicas",
     "spatial_rank",
     "steps",
+    "synchronized",
     "training",
     "unified_of_version_0_1",
     "weight",

@@ -78,19 +78,6 @@ def weight(value):
         )
 
 
-def replicas(value):
-    """Checks the number of replicas per group: a positive integer or None."""
-    if value is None:
-        return None
-    if not is_integer(value) or value < 1:
-        raise ValueError(
-            "`replicas_per_group` must be a positive integer, or None for all "
-            f"replicas. Received: replicas_per_group={value!r}. Use a divisor "
-            "of the number of replicas."
-        )
-    return int(value)
-
-
 def not_negative(name, value):
     """Checks a finite number that is 0 or more, such as an epsilon."""
     if not is_real(value) or not 0 <= value < math.inf:

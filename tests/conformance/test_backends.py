@@ -1,80 +1,165 @@
-"""The composed backend on JAX and PyTorch, where they are installed."""
+"""All layers with JAX and with PyTorch, as other processes.
 
-import importlib.util
+`make test-slow` names the interpreter of an environment that has them.
+"""
+
 import os
+import pathlib
+import pickle
 import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from tests.references import oracles
+from tests.conformance import training_step
+from tests.conformance.descriptors import DESCRIPTORS
+from tests.references import formulas
 
-# Output and gradient of four layers in training, in float64.
-PROGRAM = """
-import sys
-import keras
-import numpy as np
-import keras_norms
+PYTHON = os.environ.get("KERAS_NORMS_BACKENDS_PYTHON")
 
-def gradients(loss, x):
-    if keras.backend.backend() == "jax":
-        import jax
-        return jax.grad(loss)(x)
-    x.requires_grad_(True)
-    loss(x).backward()
-    return x.grad
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        PYTHON is None,
+        reason="KERAS_NORMS_BACKENDS_PYTHON names no interpreter",
+    ),
+]
+ROOT = pathlib.Path(__file__).parents[2]
+SHAPE = (5, 4, 3, 6)
 
-x, dy = np.load(sys.argv[1])
-results = []
-for layer in (
-    keras_norms.layers.GroupNormalization(3, dtype="float64"),
-    keras_norms.layers.BatchNormalization(dtype="float64"),
-    keras_norms.layers.GhostBatchNormalization(2, dtype="float64"),
-    keras_norms.layers.BatchGroupNormalization(3, dtype="float64"),
-):
-    layer.build(x.shape)
 
-    def loss(x):
-        if keras.backend.backend() == "jax":
-            trainable = [v.value for v in layer.trainable_variables]
-            others = [v.value for v in layer.non_trainable_variables]
-            y, _ = layer.stateless_call(trainable, others, x, **arguments)
-        else:
-            y = layer(x, **arguments)
-        return keras.ops.sum(y * keras.ops.convert_to_tensor(dy))
+def run(backend, *command, **environment):
+    return subprocess.run(
+        [PYTHON, *map(str, command)],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "KERAS_BACKEND": backend,
+            "JAX_ENABLE_X64": "1",
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
 
-    trains = not isinstance(layer, keras_norms.layers.GroupNormalization)
-    arguments = {"training": True} if trains else {}
-    inputs = keras.ops.convert_to_tensor(x, "float64")
-    y = layer(inputs, **arguments)
-    dx = gradients(loss, inputs)
-    results.append([keras.ops.convert_to_numpy(a) for a in (y, dx)])
-np.save(sys.argv[2], results)
-"""
 
-# The number of examples and of groups that the layers pool over.
-POOLS = [(1, 3), (None, 6), (2, 6), (None, 3)]
+def runs_on(backend, descriptor):
+    """PyTorch has no synchronized layers."""
+    synchronized = (
+        descriptor.arguments.get("synchronized")
+        or descriptor.name == "CrossReplicaBatchNormalization"
+    )
+    return backend == "jax" or not synchronized
+
+
+def cases(backend):
+    """What `backend_program.py` reads, for each layer and mask."""
+    x, dy, gamma, beta = training_step.data(SHAPE, -1)
+    mask = np.random.default_rng(0).random(SHAPE[:3]) < 0.7
+    found = {}
+    for descriptor in DESCRIPTORS:
+        if not runs_on(backend, descriptor):
+            continue
+        layer = training_step.build(descriptor, SHAPE, -1, gamma, beta)
+        weights = training_step.weights(layer)
+        for masked in (None, mask):
+            found[descriptor.id, masked is not None] = {
+                "name": descriptor.name,
+                "arguments": {
+                    "epsilon": formulas.EPSILON,
+                    **descriptor.arguments,
+                },
+                "training": descriptor.training,
+                "weights": weights,
+                "x": x,
+                "dy": dy,
+                "mask": masked,
+            }
+    return found
+
+
+# JAX computes in float64, and PyTorch in float32.
+@pytest.mark.parametrize(
+    ("backend", "tolerance"), [("jax", 1e-12), ("torch", 2e-6)]
+)
+def test_values_and_gradients(backend, tolerance, tmp_path):
+    inputs, outputs = tmp_path / "cases.pickle", tmp_path / "results.pickle"
+    tested = cases(backend)
+    inputs.write_bytes(pickle.dumps(tested))
+    program = pathlib.Path(__file__).with_name("backend_program.py")
+    result = run(backend, program, inputs, outputs)
+    assert result.returncode == 0, result.stderr
+    results = pickle.loads(outputs.read_bytes())
+    descriptors = {d.id: d for d in DESCRIPTORS}
+    assert set(results) == set(tested)
+    for (name, masked), have in results.items():
+        case = tested[name, masked]
+        expected = descriptors[name].expected(
+            case["x"], case["dy"], case["weights"], -1, case["mask"]
+        )
+        for key, want in expected.items():
+            scale = max(1.0, np.abs(want).max())
+            np.testing.assert_allclose(
+                have[key],
+                want,
+                rtol=0,
+                atol=tolerance * scale,
+                err_msg=f"{name} masked={masked} {key}",
+            )
+        np.testing.assert_array_equal(have["reloaded"], have["inference"])
+
+
+def test_data_parallel_on_jax_equals_one_device(tmp_path):
+    """Statistics are those of the whole batch, synchronized or not."""
+    layers = [(d.name, d.arguments) for d in DESCRIPTORS]
+    inputs, outputs = tmp_path / "layers.pickle", tmp_path / "results.pickle"
+    inputs.write_bytes(pickle.dumps(layers))
+    program = pathlib.Path(__file__).with_name("data_parallel_program.py")
+    devices = "--xla_force_host_platform_device_count=4"
+    result = run("jax", program, inputs, outputs, XLA_FLAGS=devices)
+    assert result.returncode == 0, result.stderr
+    alone, distributed = pickle.loads(outputs.read_bytes())
+    for layer, *pair in zip(layers, distributed, alone, strict=True):
+        for have, want in zip(*pair, strict=True):
+            scale = max(1.0, np.abs(want).max())
+            np.testing.assert_allclose(
+                have, want, rtol=0, atol=1e-6 * scale, err_msg=str(layer)
+            )
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_values_and_gradients(backend, tmp_path):
-    if importlib.util.find_spec(backend) is None:
-        pytest.skip(f"{backend} is not installed")
-    x, dy = np.random.default_rng(0).normal(2, 1, (2, 5, 4, 3, 6))
-    np.save(tmp_path / "inputs.npy", [x, dy])
-    subprocess.run(
-        [
-            *(sys.executable, "-c", PROGRAM),
-            *(tmp_path / "inputs.npy", tmp_path / "outputs.npy"),
-        ],
-        env={**os.environ, "KERAS_BACKEND": backend, "JAX_ENABLE_X64": "1"},
-        check=True,
-        timeout=300,
-    )
-    outputs = np.load(tmp_path / "outputs.npy")
-    ones, zeros = np.ones(6), np.zeros(6)
-    for (y, dx), (examples, groups) in zip(outputs, POOLS, strict=True):
-        want = oracles.normalize(x, dy, ones, zeros, -1, examples, groups)
-        np.testing.assert_allclose(y, want.y, atol=1e-12)
-        np.testing.assert_allclose(dx, want.dx, atol=1e-12)
+def test_other_layers_and_functions_on_models(backend):
+    program = pathlib.Path(__file__).with_name("backend_features.py")
+    result = run(backend, program)
+    assert result.returncode == 0, result.stderr
+    failed = [line for line in result.stdout.splitlines() if "FAILED" in line]
+    assert not failed, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("backend", "arguments", "message"),
+    [
+        (
+            "torch",
+            "synchronized=True",
+            "`synchronized=True` requires TensorFlow, whose replicas of a "
+            "`tf.distribute` strategy exchange statistics, or JAX, where the "
+            "statistics of a batch that `keras.distribution` distributes are "
+            "those of the whole batch. Received: synchronized=True with the "
+            "backend torch. Use `synchronized=False`, or another backend.",
+        ),
+        (
+            "jax",
+            "replicas_per_group=2",
+            "`replicas_per_group` requires TensorFlow, because statistics are "
+            "those of the whole batch elsewhere. Received: "
+            "replicas_per_group=2 with the backend jax. Use None.",
+        ),
+    ],
+)
+def test_what_requires_tensorflow_says_so(backend, arguments, message):
+    name = "CrossReplicaBatchNormalization"
+    program = f"import keras_norms; keras_norms.layers.{name}({arguments})"
+    result = run(backend, "-c", program)
+    assert result.stderr.rstrip().endswith(f"ValueError: {message}")
