@@ -23,6 +23,7 @@ from keras_norms.layers import CrossReplicaBatchNormalization
 from tutorials import data
 from tutorials import local_cluster
 from tutorials.network import residual_network
+from tutorials.start_timeout import start_timeout
 
 SEED = 0
 
@@ -53,9 +54,11 @@ class Training:
         )
 
     def loss(self, labels, logits):
-        """The sum over the images of this replica, over the whole batch."""
+        """The share of this replica: the sum of all shares is the loss."""
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        return tf.reduce_sum(losses) / self.batch
+        penalties = sum(self.model.losses)  # of regularizers
+        penalties /= self.strategy.num_replicas_in_sync
+        return tf.reduce_sum(losses) / self.batch + penalties
 
     @tf.function
     def train_step(self, images, labels):
@@ -127,11 +130,13 @@ def work(options):
     """What each worker does."""
     tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(SEED)
-    strategy = tf.distribute.MultiWorkerMirroredStrategy(
-        communication_options=tf.distribute.experimental.CommunicationOptions(
-            timeout_seconds=options.step_seconds
-        )
+    communication = tf.distribute.experimental.CommunicationOptions(
+        timeout_seconds=options.step_seconds
     )
+    with start_timeout(options.start_seconds):
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(
+            communication_options=communication
+        )
     worker = strategy.cluster_resolver.task_id
     chief = worker == 0
     # Each machine has a copy, because TFDS writes it when it is first read.
@@ -168,6 +173,7 @@ def arguments(argv):
     add("--rate", type=float, default=0.05)
     add("--local-workers", type=int, help="start workers on this machine")
     add("--restarts", type=int, default=1, help="of local workers")
+    add("--start-seconds", type=int, default=300, help="for all to start")
     add("--step-seconds", type=int, default=300, help="to wait for a worker")
     return parser.parse_args(argv)
 
