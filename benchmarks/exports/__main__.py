@@ -36,6 +36,8 @@ def export(package, name):
             y, operations = run(model, x, calibration, pathlib.Path(folder))
         error = np.abs(y - wanted)
         row = {
+            "package": package,
+            "layer": name,
             "format": run.__name__,
             "largest_error": float(error.max() / np.abs(wanted).max()),
             "mean_error": float(error.mean() / np.abs(wanted).mean()),
@@ -44,22 +46,18 @@ def export(package, name):
         print(PREFIX + json.dumps(row), flush=True)
 
 
-def in_process(package, name):
-    """The rows of a layer, and the exit status of its process."""
-    command = [sys.executable, "-m", "benchmarks.exports", "--layer"]
+def in_process(package, *names):
+    """The rows of layers, and the exit status of their process."""
+    command = [sys.executable, "-m", "benchmarks.exports", "--layers"]
     process = subprocess.run(
-        [*command, package, name],
+        [*command, package, *names],
         capture_output=True,
         text=True,
         check=False,
         cwd=timing.ROOT,
     )
     rows = [
-        {
-            "package": package,
-            "layer": name,
-            **json.loads(line.removeprefix(PREFIX)),
-        }
+        json.loads(line.removeprefix(PREFIX))
         for line in process.stdout.splitlines()
         if line.startswith(PREFIX)
     ]
@@ -68,13 +66,15 @@ def in_process(package, name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--layer", nargs=2, help="package and class")
+    parser.add_argument("--layers", nargs="+", help="package and classes")
     parser.add_argument(
         "--csv", type=pathlib.Path, default=timing.RESULTS / "exports.csv"
     )
     options = parser.parse_args()
-    if options.layer:
-        export(*options.layer)
+    if options.layers:
+        package, *names = options.layers
+        for name in names:
+            export(package, name)
         return
     rows = []
     for package, name in subjects.names():

@@ -17,28 +17,39 @@ ERRORS = {
 }
 
 
-def measured(package, name):
-    """The rows of a layer by format. Its process must not be ended."""
-    rows, status, errors = exports.in_process(package, name)
+LAYERS = [n for package, n in subjects.names() if package == "keras_norms"]
+# A process starts in half of the time that a layer takes.
+PER_PROCESS = 6
+
+pytestmark = pytest.mark.slow
+
+
+def measured(package, *names):
+    """The rows of layers by format. Their process must not be ended."""
+    rows, status, errors = exports.in_process(package, *names)
     assert status == 0, errors[-2000:]
-    return {row["format"]: row for row in rows}
+    return {
+        name: {row["format"]: row for row in rows if row["layer"] == name}
+        for name in names
+    }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [n for package, n in subjects.names() if package == "keras_norms"]
-)
-def test_layer(name):
-    rows = measured("keras_norms", name)
-    assert set(rows) == {*ERRORS, "tflite_int8"}
-    for kind, bound in ERRORS.items():
-        assert rows[kind]["largest_error"] < bound, kind
-    assert rows["tflite_int8"]["mean_error"] < 0.1
-    if name not in subjects.OF_KERAS:
-        return
-    theirs = measured("keras", name)
-    for kind in rows.keys() - {"saved_model"}:
-        most = theirs[kind]["operations"] + 2
-        assert rows[kind]["operations"] <= most, kind
-    bound = 2 * theirs["tflite_int8"]["mean_error"]
-    assert rows["tflite_int8"]["mean_error"] <= bound
+@pytest.mark.parametrize("start", range(0, len(LAYERS), PER_PROCESS))
+def test_layers(start):
+    names = LAYERS[start : start + PER_PROCESS]
+    for name, rows in measured("keras_norms", *names).items():
+        assert set(rows) == {*ERRORS, "tflite_int8"}, name
+        for kind, bound in ERRORS.items():
+            assert rows[kind]["largest_error"] < bound, (name, kind)
+        assert rows["tflite_int8"]["mean_error"] < 0.1, name
+
+
+def test_no_more_operations_than_keras():
+    of_keras = measured("keras", *subjects.OF_KERAS)
+    for name, rows in measured("keras_norms", *subjects.OF_KERAS).items():
+        theirs = of_keras[name]
+        for kind in rows.keys() - {"saved_model"}:
+            most = theirs[kind]["operations"] + 2
+            assert rows[kind]["operations"] <= most, (name, kind)
+        bound = 2 * theirs["tflite_int8"]["mean_error"]
+        assert rows["tflite_int8"]["mean_error"] <= bound, name

@@ -63,6 +63,17 @@ def test_eager_and_graph_give_the_same_weights(strategy):
         np.testing.assert_allclose(have, want, atol=1e-6)
 
 
+def test_mixed_precision_with_loss_scaling(strategy):
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        halves = weights_after(strategy, 4, 3)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    for have, want in zip(halves, weights_after(strategy, 4, 3), strict=True):
+        np.testing.assert_allclose(have, want, atol=5e-3)
+
+
 @pytest.mark.slow
 def test_50_layers_run_50_times(strategy):
     weights = weights_after(strategy, 50, 50)

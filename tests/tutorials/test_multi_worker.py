@@ -49,6 +49,13 @@ def test_workers_equal_one_worker(uninterrupted, tmp_path):
         )
 
 
+def test_three_workers_equal_one_worker(tmp_path):
+    small = "--batch", "48", "--epochs", "1"
+    alone = run(tmp_path / "1", 1, *small)
+    for name, value in run(tmp_path / "3", 3, *small).items():
+        np.testing.assert_allclose(value, alone[name], atol=1e-5, err_msg=name)
+
+
 def started(folder, *more):
     """A cluster whose workers end by a signal, and its processes."""
     command = [*COMMAND, *SMALL, "--folder", str(folder), *more]
