@@ -93,6 +93,15 @@ def load_if_supported(
     Raises: `RuntimeError` if it cannot be loaded in the mode "always".
     """
     dtype = keras.backend.standardize_dtype(dtype)
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        if mode() == "always":
+            raise RuntimeError(
+                "The mode 'always', set by `KERAS_NORMS_NATIVE` or "
+                "`using_native`, needs the TensorFlow backend of Keras. "
+                f"Received: the backend {backend}. Use the mode 'auto'."
+            )
+        return False
     if not _is_supported(shape, dtype):
         return False
     try:
@@ -114,7 +123,7 @@ def load_if_supported(
 
 def _is_supported(shape, dtype):
     """Whether native operations may be traced here for x."""
-    if mode() == "never" or keras.backend.backend() != "tensorflow":
+    if mode() == "never":
         return False
     if dtype not in _DTYPES:
         return False

@@ -137,6 +137,23 @@ def test_other_layers_and_functions_on_models(backend):
     assert not failed, result.stderr
 
 
+NATIVE = """
+import numpy as np
+import keras_norms
+with keras_norms.ops.using_native("always"):
+    keras_norms.layers.GroupNormalization(2)(np.ones((2, 3, 4)))
+"""
+
+
+def test_the_native_library_requires_tensorflow():
+    result = run("jax", "-c", NATIVE)
+    assert (
+        "The mode 'always', set by `KERAS_NORMS_NATIVE` or `using_native`, "
+        "needs the TensorFlow backend of Keras. Received: the backend jax. "
+        "Use the mode 'auto'."
+    ) in result.stderr
+
+
 @pytest.mark.parametrize(
     ("backend", "arguments", "message"),
     [
