@@ -9,8 +9,8 @@ latency L of a message and the bandwidth B to the time of a ring,
 
 and prints what the all-reduces of ResNet50's 53 batch norms take with them,
 and with the values of a fast network, for 2 to 1,024 replicas: in a ring, in a
-tree (2 log2(R) L + 2 bytes / B), and in a tree if all of them were one
-all-reduce. docs/scaling.md explains the figures.
+tree (2 log2(R) L + 2 bytes / B), and in a tree if they were packed into two
+all-reduces, one forward and one backward. docs/scaling.md explains this.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from tutorials import local_cluster
 
 CHAIN = 20
 FLOATS = (128, 1024, 8192, 65536, 524288)
-CASES = (("virtual CPUs", 2), ("virtual CPUs", 4), ("gRPC", 2), ("gRPC", 3))
+REPLICAS = {"virtual CPUs": (2, 4), "gRPC": (2, 3)}
 # A message between GPUs of a cluster: a latency of 5 microseconds and a
 # bandwidth of 25 GB/s (200 Gbit/s). These are assumed, not measured.
 FAST_NETWORK = (5e-6, 25e9)
@@ -106,7 +106,7 @@ def measure(kind, replicas, rounds, path):
 
 
 def fit(rows):
-    """The latency and the bandwidth, with relative errors weighted alike."""
+    """The latency and the bandwidth: least squares of relative errors."""
     terms, times = [], []
     for row in rows:
         replicas, size = int(row["replicas"]), int(row["bytes"])
@@ -151,7 +151,7 @@ def main():
         kind, replicas = options.one
         return measure(kind, int(replicas), options.rounds, options.csv)
     rows = []
-    for kind, replicas in CASES:
+    for kind, replicas in [(k, r) for k in REPLICAS for r in REPLICAS[k]]:
         with tempfile.TemporaryDirectory() as folder:
             part = pathlib.Path(folder) / "part.csv"
             command = [sys.executable, "-m", "benchmarks.collectives"]
@@ -163,7 +163,7 @@ def main():
             with part.open(newline="") as file:
                 rows += list(csv.DictReader(file))
     timing.write(options.csv, rows)
-    for kind in dict(CASES):
+    for kind in REPLICAS:
         report(kind, *fit([row for row in rows if row["between"] == kind]))
     report("a fast network (assumed)", *FAST_NETWORK)
     return None

@@ -1,4 +1,4 @@
-"""Starts several workers on this machine, as a cluster would on its own."""
+"""Starts the workers of a cluster as processes on this machine."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 """Trains on several machines: `python -m tutorials.multi_worker`.
 
 Every machine runs this command, with the environment variable TF_CONFIG naming
-the addresses of all workers and its own place among them; `--folder` must be
+the addresses of all workers and the index of this one; `--folder` must be
 on a file system that all of them share. `--local-workers 2` starts two workers
 on this machine.
 
@@ -26,6 +26,7 @@ from tutorials.network import residual_network
 from tutorials.start_timeout import start_timeout
 
 SEED = 0
+PADDING = -1  # The label of an image that is not counted.
 
 
 class Training:
@@ -54,7 +55,7 @@ class Training:
         )
 
     def loss(self, labels, logits):
-        """The share of this replica: the sum of all shares is the loss."""
+        """This replica's part of the loss, which is the sum of all parts."""
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
         penalties = sum(self.model.losses)  # of regularizers
         penalties /= self.strategy.num_replicas_in_sync
@@ -79,8 +80,8 @@ class Training:
         def step(images, labels):
             logits = self.model(images, training=False)
             correct = tf.argmax(logits, -1, labels.dtype) == labels
-            return tf.reduce_sum(tf.cast(correct, "int64")), tf.size(
-                labels, "int64"
+            return tf.math.count_nonzero(correct), tf.math.count_nonzero(
+                labels != PADDING
             )
 
         counts = self.strategy.run(step, (images, labels))
@@ -120,10 +121,21 @@ class Training:
 
     def accuracy(self, images, labels):
         correct = seen = 0
-        for batch in self.batches(images, labels, np.arange(len(images))):
+        # All batches are full, because all replicas need the same number of
+        # batches, and TensorFlow fails in convolutions of empty ones.
+        missing = -len(images) % self.batch
+        order = np.arange(len(images) + missing)
+        images = np.pad(images, [(0, missing), *[(0, 0)] * 3])
+        labels = np.pad(labels, (0, missing), constant_values=PADDING)
+        for batch in self.batches(images, labels, order):
             counts = self.test_step(*batch)
             correct, seen = correct + int(counts[0]), seen + int(counts[1])
         return correct / seen
+
+    def wait_for_all(self):
+        """Waits until all workers call this function."""
+        ones = self.strategy.run(lambda: tf.constant(1.0))
+        self.strategy.reduce("SUM", ones, axis=None)
 
 
 def work(options):
@@ -137,7 +149,7 @@ def work(options):
         strategy = tf.distribute.MultiWorkerMirroredStrategy(
             communication_options=communication
         )
-    worker = strategy.cluster_resolver.task_id
+    worker = strategy.cluster_resolver.task_id or 0  # None without TF_CONFIG.
     chief = worker == 0
     # Each machine has a copy, because TFDS writes it when it is first read.
     copy = options.data_dir or options.folder / f"data-{worker}"
@@ -159,6 +171,8 @@ def work(options):
             manager.save()
     if chief:
         training.model.save(options.folder / "model.keras")
+    # If the chief fails before this point, all workers must start again.
+    training.wait_for_all()
 
 
 def arguments(argv):
@@ -174,7 +188,7 @@ def arguments(argv):
     add("--local-workers", type=int, help="start workers on this machine")
     add("--restarts", type=int, default=1, help="of local workers")
     add("--start-seconds", type=int, default=300, help="for all to start")
-    add("--step-seconds", type=int, default=300, help="to wait for a worker")
+    add("--step-seconds", type=int, default=0, help="to wait; for debugging")
     return parser.parse_args(argv)
 
 
@@ -182,8 +196,9 @@ def main(argv=None):
     options = arguments(argv)
     if options.local_workers:
         program = [sys.executable, "-m", "tutorials.multi_worker"]
-        arguments_ = sys.argv[1:] if argv is None else argv
-        command = [*program, *arguments_, "--local-workers", "0"]
+        received = sys.argv[1:] if argv is None else argv
+        # The last one of two equal options counts.
+        command = [*program, *received, "--local-workers", "0"]
         return local_cluster.run(
             command, options.local_workers, options.restarts
         )

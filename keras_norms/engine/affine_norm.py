@@ -27,11 +27,11 @@ from keras_norms.types import Tensor
 class AffineNorm(NativeBackend):
     """Masked or synchronized batch normalization, in two passes.
 
-    With D and E the sums of dy' and of dy' (x - mean) rstd over a row of n
-    positions:
+    With g the gradient before the activation, and D and E the sums of g and of
+    g (x - mean) rstd over a row of n positions:
 
         d beta = D, d gamma = E
-        dx = scale (dy' - D / n - (x - mean) rstd E / n)
+        dx = scale (g - D / n - (x - mean) rstd E / n)
 
     If replicas share statistics, dx follows from the sums over these replicas,
     and d gamma and d beta from those of this replica.
@@ -42,7 +42,7 @@ class AffineNorm(NativeBackend):
 
     @staticmethod
     def supports(spec: NormSpec, x: Tensor, mask: Any, params: Params) -> bool:
-        """Whether the algebra is `affine` of the moments of each row."""
+        """Whether the algebra is `affine`, without groups, of full rows."""
         return (
             is_affine(spec, x, params)
             and pooled_affine(spec).groups == -1
@@ -58,6 +58,8 @@ class AffineNorm(NativeBackend):
         algebra: Any = self.spec.algebra
         options = pooled_affine(self.spec)
         moments, _ = self.moments(x)
+        # A number would have functions traced for each size of x.
+        moments.count = tf.convert_to_tensor(moments.count)
         # The graph would differentiate these tensors.
         moments.mean = tf.stop_gradient(moments.mean)
         moments.variance = tf.stop_gradient(moments.variance)
@@ -141,7 +143,7 @@ def _slope_and_offset(
     residual: Tensor,
     reciprocal_std: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """dx is `scale dy' + slope (x - mean) + offset`."""
+    """dx is `scale g + slope (x - center) + offset`."""
     d_shift, d_scale = tf.split(sums, 2, axis=1)
     share = -scale * reciprocal(column(count), scale.dtype)
     # In this order, no product leaves the range of float32.

@@ -39,6 +39,9 @@ def normalize(
         coefficients.
     """
     x, mask = validation.inputs(x, mask, spec.axis)
+    if mask is not None:
+        # A mask of numbers would have a gradient.
+        mask = ops.cast(mask, "bool")
     if not keras.backend.is_float_dtype(x.dtype):
         x = ops.cast(x, statistics_dtype(x.dtype))
     if spec.dtype is None:

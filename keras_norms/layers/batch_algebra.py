@@ -125,8 +125,11 @@ class BatchAlgebra:
         else:
             target = layer.running_target(batch, used, params)
             target = target.average_over_replicas(per_group, total)
+        count = target.count
         mean, variance, valid = _target(
-            *(target.count, target.mean, target.variance),
+            min(count, 1) if isinstance(count, int) else count,
+            target.mean,
+            target.variance,
             tuple(params.moving_mean.shape),
         )
         if training is not None:

@@ -1,5 +1,6 @@
 """The state of TensorFlow's tracing, for which it has no public API."""
 
+import collections.abc
 import functools
 import sys
 
@@ -124,8 +125,9 @@ def traced_once(function):
 
     A model calls the algebra of its layers once for each layer and replica.
     TensorFlow traces `function` once for the shapes and dtypes of its tensors
-    and for its other arguments, which must be hashable. It replaces the node
-    by the operations of the function before a graph runs.
+    and for its other arguments, unless one is not hashable. It inlines the
+    node before it runs a graph. `function` must not depend on the graph that
+    calls it, as `compiling` does.
     """
     traced = {}
 
@@ -140,8 +142,11 @@ def traced_once(function):
             tf.TensorSpec(arguments[i].shape, arguments[i].dtype)
             for i in positions
         ]
-        others = tuple(a for a in arguments if not tf.is_tensor(a))
+        # Equal numbers of other types, as 2 and 2.0, may give other results.
+        others = [(type(a), a) for a in arguments if not tf.is_tensor(a)]
         key = (*positions, *specs, *others)
+        if not all(isinstance(a, collections.abc.Hashable) for _, a in others):
+            return function(*arguments)
         if key not in traced:
             # The arguments without the tensors, which hold their graph.
             template = [None if tf.is_tensor(a) else a for a in arguments]

@@ -20,7 +20,7 @@ from keras_norms.types import Tensor
 class ReplicaMerge:
     """The statistics of one replica, merged with those of others.
 
-    All merges share one all-reduce, as far as they need the same sums.
+    Constant merges and averages reuse the all-reduce of an earlier merge.
 
     Args:
         statistics: those of this replica.
@@ -101,7 +101,8 @@ def _summed(size: int) -> int:
 
 def _exchange(statistics: Statistics, size: int) -> Tensor:
     """One all-reduce: `[replicas or groups, rows, 3 channels + 1]`."""
-    row = replica_groups.row(*statistics)
+    count, *others = statistics
+    row = replica_groups.row(ops.convert_to_tensor(count), *others)
     if replica_groups.uses_table(replicas.count()):
         return replicas.gather(row)
     terms = replica_groups.terms(row, statistics[1].shape[1])

@@ -89,3 +89,22 @@ def test_padding_enters_group_statistics():
     np.testing.assert_allclose(
         layer(padded, mask=mask)[:, :5], layer(x), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int32"])
+@pytest.mark.parametrize(
+    "name", ["BatchNormalization", "InstanceNormalization"]
+)
+def test_masks_of_numbers_have_no_gradient(name, dtype):
+    """Keras casts a mask. Ours did so after a gradient was made for it."""
+    x = tf.constant(np.random.default_rng(0).normal(size=(4, 3, 6)))
+    mask = tf.constant([[1, 1, 0]] * 4)
+    layer = getattr(layers, name)(dtype="float64")
+    gradients = []
+    for each in (tf.cast(mask, dtype), tf.cast(mask, "bool")):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            arguments = {"training": True} if name[0] == "B" else {}
+            y = layer(x, mask=each, **arguments)
+        gradients.append(tape.gradient(y, x, y))
+    np.testing.assert_array_equal(*gradients)

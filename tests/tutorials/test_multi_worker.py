@@ -50,7 +50,8 @@ def test_workers_equal_one_worker(uninterrupted, tmp_path):
 
 
 def test_three_workers_equal_one_worker(tmp_path):
-    small = "--batch", "48", "--epochs", "1"
+    # 97 images: the last batch of the evaluation is padded.
+    small = "--examples", "97", "--batch", "48", "--epochs", "1"
     alone = run(tmp_path / "1", 1, *small)
     for name, value in run(tmp_path / "3", 3, *small).items():
         np.testing.assert_allclose(value, alone[name], atol=1e-5, err_msg=name)
@@ -135,7 +136,7 @@ def test_a_worker_that_does_not_start_is_named(tmp_path):
         text=True,
         timeout=120,
     )
-    assert result.returncode == -signal.SIGKILL
+    assert result.returncode == 1
     assert (
         "All workers in TF_CONFIG must start within 5 s. These workers do not "
         f"answer: 127.0.0.1:{silent}. Start them, correct TF_CONFIG, or raise "
