@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from keras_norms.engine.fused_norm import fills_rows
+from keras_norms.engine.fused_norm import gradients_of
 from keras_norms.engine.fused_norm import is_affine
 from keras_norms.engine.fused_norm import pooled_affine
 from keras_norms.engine.native_backend import NativeBackend
@@ -25,7 +26,7 @@ from keras_norms.types import Tensor
 
 
 class AffineNorm(NativeBackend):
-    """Masked or synchronized batch normalization, in two passes.
+    """Masked or synchronized normalization of each channel, in two passes.
 
     With g the gradient before the activation, and D and E the sums of g and of
     g (x - mean) rstd over a row of n positions:
@@ -36,8 +37,8 @@ class AffineNorm(NativeBackend):
     If replicas share statistics, dx follows from the sums over these replicas,
     and d gamma and d beta from those of this replica.
 
-    Written out, the gradient has a quarter of the operations that automatic
-    differentiation of the algebra has.
+    Written out, the gradient has fewer operations than the one that automatic
+    differentiation of the algebra gives.
     """
 
     @staticmethod
@@ -67,8 +68,13 @@ class AffineNorm(NativeBackend):
             options.replicas_per_group, constant=True
         )
         scale, shift, reciprocal_std = _coefficients(
-            *(merged.count, merged.mean, merged.variance, merged.residual),
-            *(params.gamma, params.beta, options.epsilon),
+            merged.count,
+            merged.mean,
+            merged.variance,
+            merged.residual,
+            params.gamma,
+            params.beta,
+            options.epsilon,
         )
         y, coefficients = self.apply(
             x, Coefficients(merged.mean, scale, shift), None
@@ -83,20 +89,17 @@ class AffineNorm(NativeBackend):
         coefficients, merged, reciprocal_std, present = saved
         per_group = pooled_affine(self.spec).replicas_per_group
         sums = self.gradient_sums(x, dy, coefficients)
-        row = merged.count, merged.residual, reciprocal_std
+        statistics = merged.count, merged.residual, reciprocal_std
         totals, d_gamma, d_beta = _affine_gradients(
-            sums.scale, sums.shift, *row
+            sums.scale, sums.shift, *statistics
         )
         if per_group != 1:
             totals = replicas.total_of_group(totals, per_group)
-        slope, offset = _slope_and_offset(totals, coefficients.scale, *row)
-        gradients = {"gamma": d_gamma, "beta": d_beta}
+        slope, offset = _slope_and_offset(
+            totals, coefficients.scale, *statistics
+        )
         dx = self.gradient_combine(sums, slope, offset)
-        return dx, [
-            gradients[name] if name in gradients else tf.zeros_like(tensor)
-            for name, tensor in present.items()
-            if tensor.dtype.is_floating
-        ]
+        return dx, gradients_of(present, d_gamma, d_beta)
 
 
 @traced_once
@@ -145,7 +148,7 @@ def _slope_and_offset(
 ) -> tuple[Tensor, Tensor]:
     """dx is `scale g + slope (x - center) + offset`."""
     d_shift, d_scale = tf.split(sums, 2, axis=1)
-    share = -scale * reciprocal(column(count), scale.dtype)
+    factor = -scale * reciprocal(column(count), scale.dtype)
     # In this order, no product leaves the range of float32.
-    slope = share * (reciprocal_std * d_scale)
-    return slope, share * d_shift - residual * slope
+    slope = factor * (reciprocal_std * d_scale)
+    return slope, factor * d_shift - residual * slope

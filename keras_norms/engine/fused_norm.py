@@ -64,12 +64,7 @@ class FusedNorm(NativeBackend):
             *statistics,
             **self._attributes(),
         )
-        gradients = {"gamma": d_gamma, "beta": d_beta}
-        return dx, [
-            gradients[name] if name in gradients else tf.zeros_like(tensor)
-            for name, tensor in present.items()
-            if tensor.dtype.is_floating
-        ]
+        return dx, gradients_of(present, d_gamma, d_beta)
 
     def _attributes(self) -> dict[str, Any]:
         affine = pooled_affine(self.spec)
@@ -79,6 +74,18 @@ class FusedNorm(NativeBackend):
             "activation": self.activation,
             "layout": self.layout,
         }
+
+
+def gradients_of(
+    present: Mapping[str, Tensor], d_gamma: Tensor, d_beta: Tensor
+) -> list[Tensor]:
+    """The gradients of the floating-point parameters, in their order."""
+    gradients = {"gamma": d_gamma, "beta": d_beta}
+    return [
+        gradients[name] if name in gradients else tf.zeros_like(tensor)
+        for name, tensor in present.items()
+        if tensor.dtype.is_floating
+    ]
 
 
 def pooled_affine(spec: NormSpec) -> Any:

@@ -64,8 +64,12 @@ class ReplicaMerge:
         mean = self._statistics[1]
         dtype = keras.backend.standardize_dtype(mean.dtype)
         averages = replica_groups.average(
-            *(self._exchange(size), mean.shape[1], dtype),
-            *(replicas.count(), size, total),
+            self._exchange(size),
+            mean.shape[1],
+            dtype,
+            replicas.count(),
+            size,
+            total,
         )
         return self._with_count_of_rows(averages)
 
@@ -148,8 +152,12 @@ def _merge_with_gradient(
 
 
 def _own_group(sent: Tensor, mean: Tensor, size: int) -> Statistics:
-    dtype = keras.backend.standardize_dtype(mean.dtype)
-    group = replicas.group_index(size)
+    """The statistics of this replica's group, from what replicas have sent."""
     return replica_groups.group(
-        *(sent, mean.shape[1], dtype, replicas.count(), size, group)
+        sent,
+        mean.shape[1],
+        keras.backend.standardize_dtype(mean.dtype),
+        replicas.count(),
+        size,
+        replicas.group_index(size),
     )
